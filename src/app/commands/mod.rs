@@ -1,0 +1,1 @@
+//! Owns app/commands/mod; to be written.

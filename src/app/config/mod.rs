@@ -1,0 +1,1 @@
+//! Owns app/config/mod; to be written.

@@ -1,0 +1,1 @@
+//! Owns app/demo/mod; to be written.

@@ -1,0 +1,1 @@
+//! Owns app/engine_loop; to be written.

@@ -1,0 +1,1 @@
+//! Owns app/logging; to be written.

@@ -1,0 +1,11 @@
+//! The keeper: configuration, wiring, supervision, the engine's loop, commands, the demo. May touch
+//! all below.
+
+pub mod commands;
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod engine_loop;
+pub mod logging;
+pub mod supervisor;
+pub mod wiring;

@@ -1,0 +1,1 @@
+//! Owns app/supervisor; to be written.

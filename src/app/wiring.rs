@@ -1,0 +1,1 @@
+//! Owns app/wiring; to be written.

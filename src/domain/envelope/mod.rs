@@ -1,0 +1,1 @@
+//! Owns the event envelope.

@@ -1,0 +1,1 @@
+//! Owns a JSON scanner that gives byte ranges.

@@ -1,0 +1,115 @@
+//! Owns what a consumer's lag is and what it means: observations in, a verdict with its reason
+//! out. Refuses to read clocks, to know where an observation was made, and to call a guess a fact:
+//! an inferred figure says so. Sources: reference/metrics.md 2, 3.5, 9.
+
+use crate::domain::stream::SequenceNumber;
+use crate::domain::time::{Moment, Wall};
+use std::time::Duration;
+
+/// One answered GetRecords call, as the wire showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadObservation {
+    /// When the call arrived at us.
+    pub called_at: Moment,
+    /// When its answer had come; the lag is as of this moment.
+    pub at: Moment,
+    /// `MillisBehindLatest`; `None` when the answer had none. Missing is not zero.
+    pub behind: Option<Duration>,
+    /// How many records the answer held.
+    pub records: u32,
+    /// The newest record's sequence number.
+    pub newest_sequence: Option<SequenceNumber>,
+    /// The newest record's `ApproximateArrivalTimestamp`.
+    pub newest_arrival: Option<Wall>,
+    /// `NextShardIterator` was null: the shard is closed and read to its end.
+    pub shard_ended: bool,
+}
+
+/// What a consumer's reading of one shard, or of the worst of its shards, amounts to. Ordered from
+/// harmless to worst, so that the worst shard is the maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Reads, and is as close to the tip as it should be.
+    Ok,
+    /// Reads, is at the tip, and nothing arrives.
+    Idle,
+    /// Another reader took the shard: this one still reads others of the stream.
+    Released,
+    /// Nothing is known that would allow a verdict.
+    Unknown,
+    /// Went back to older records.
+    Rewound,
+    /// Behind, but not getting worse.
+    Lagging,
+    /// Behind, and getting worse.
+    FallingBehind,
+    /// Reads without moving forward.
+    Stalled,
+    /// Does not read any more.
+    Stopped,
+    /// Records are trimmed before it reads them.
+    LosingData,
+}
+
+impl Status {
+    /// Every status, in the order of the enum.
+    pub const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Idle,
+        Self::Released,
+        Self::Unknown,
+        Self::Rewound,
+        Self::Lagging,
+        Self::FallingBehind,
+        Self::Stalled,
+        Self::Stopped,
+        Self::LosingData,
+    ];
+
+    /// The label value of `kinesis_consumer_status`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Idle => "idle",
+            Self::Released => "released",
+            Self::Unknown => "unknown",
+            Self::Rewound => "rewound",
+            Self::Lagging => "lagging",
+            Self::FallingBehind => "falling_behind",
+            Self::Stalled => "stalled",
+            Self::Stopped => "stopped",
+            Self::LosingData => "losing_data",
+        }
+    }
+}
+
+/// A lag in time, and whether it was read or reckoned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lag {
+    /// How far the read cursor is behind the tip.
+    pub value: Duration,
+    /// True when time passed since the last answer had to be added to it.
+    pub inferred: bool,
+}
+
+/// A verdict on one shard, or on the worst shard of a consumer, with everything that led to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessment {
+    /// The verdict.
+    pub status: Status,
+    /// Why, as one sentence with its figures, for a person.
+    pub reason: String,
+    /// Delivery lag; `None` while nothing is known.
+    pub lag: Option<Lag>,
+    /// Seconds of lag per second; +1 is a stopped reader, -1 one that catches up twice as fast as
+    /// records arrive. `None` without enough points.
+    pub velocity: Option<f64>,
+    /// Time until the lag is gone at this velocity; only while it shrinks.
+    pub catch_up: Option<Duration>,
+    /// Time until records are trimmed unread at this velocity; only while it grows and the
+    /// stream's retention is known.
+    pub data_loss: Option<Duration>,
+    /// Lag as a share of the retention, 0..1; `None` while either is unknown.
+    pub retention_used: Option<f64>,
+}

@@ -1,0 +1,15 @@
+//! The ground: what things mean. Pure values and decisions; touches nothing above it.
+//!
+//! Refuses: tokio, sockets, files, environment, clock, randomness. Time arrives as
+//! [`time::Moment`], chance and limits arrive as arguments.
+
+pub mod alert;
+pub mod backoff;
+pub mod engine;
+pub mod envelope;
+pub mod json;
+pub mod lag;
+pub mod snapshot;
+pub mod stream;
+pub mod time;
+pub mod trace;

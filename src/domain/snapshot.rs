@@ -1,0 +1,140 @@
+//! Owns what can be told about everything at one moment, for metrics, pages and JSON. Refuses to
+//! decide: the engine filled it in.
+
+use crate::domain::alert::AlertView;
+use crate::domain::lag::Assessment;
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::time::{Moment, Wall};
+use std::time::Duration;
+
+/// Everything known at `now`, in a stable order (by name).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// The moment all figures are as of.
+    pub now: Moment,
+    /// Every consumer seen reading through us.
+    pub consumers: Vec<ConsumerView>,
+    /// Every stream seen, described or polled.
+    pub streams: Vec<StreamView>,
+    /// Alerts that are pending or firing, and those resolved of late.
+    pub alerts: Vec<AlertView>,
+}
+
+/// One consumer of one stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConsumerView {
+    /// The stream it reads.
+    pub stream: StreamName,
+    /// Its name.
+    pub consumer: ConsumerName,
+    /// The worst shard's verdict.
+    pub worst: Assessment,
+    /// Which shard that is.
+    pub worst_shard: ShardId,
+    /// Every shard it reads or read of late, by id.
+    pub shards: Vec<ShardView>,
+}
+
+/// One consumer's reading of one shard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardView {
+    /// The shard.
+    pub shard: ShardId,
+    /// Its verdict.
+    pub assessment: Assessment,
+    /// When it was last read.
+    pub last_observed: Wall,
+}
+
+/// One stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamView {
+    /// Its name.
+    pub stream: StreamName,
+    /// What the control plane said, when it has.
+    pub description: Option<StreamDescription>,
+    /// What CloudWatch said, the newest settled point of each metric.
+    pub cloudwatch: CloudWatchView,
+}
+
+/// What DescribeStreamSummary said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamDescription {
+    /// Records older than this are trimmed.
+    pub retention: Duration,
+    /// Open shards.
+    pub open_shards: u32,
+    /// `PROVISIONED` or `ON_DEMAND`.
+    pub mode: String,
+    /// `ACTIVE`, …
+    pub status: String,
+    /// The largest record, data and partition key together, if the stream says.
+    pub record_bytes_max: Option<u64>,
+    /// When this was learned.
+    pub at: Moment,
+}
+
+/// The CloudWatch metrics that are polled for a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CloudWatchMetric {
+    /// `IncomingRecords`, Sum.
+    IncomingRecords,
+    /// `IncomingBytes`, Sum.
+    IncomingBytes,
+    /// `GetRecords.IteratorAgeMilliseconds`, Maximum.
+    IteratorAge,
+    /// `WriteProvisionedThroughputExceeded`, Sum.
+    WriteThrottles,
+    /// `ReadProvisionedThroughputExceeded`, Sum.
+    ReadThrottles,
+}
+
+impl CloudWatchMetric {
+    /// Every metric.
+    pub const ALL: [Self; 5] = [
+        Self::IncomingRecords,
+        Self::IncomingBytes,
+        Self::IteratorAge,
+        Self::WriteThrottles,
+        Self::ReadThrottles,
+    ];
+}
+
+/// One value CloudWatch gave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CloudWatchPoint {
+    /// The period's start, CloudWatch's own timestamp.
+    pub at: Wall,
+    /// The period.
+    pub period: Duration,
+    /// The statistic's value in the metric's unit (records, bytes, milliseconds, count).
+    pub value: f64,
+}
+
+/// The newest settled point of each metric; `None` where CloudWatch had none. Missing is not zero.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct CloudWatchView {
+    /// `IncomingRecords`.
+    pub incoming_records: Option<CloudWatchPoint>,
+    /// `IncomingBytes`.
+    pub incoming_bytes: Option<CloudWatchPoint>,
+    /// `GetRecords.IteratorAgeMilliseconds`.
+    pub iterator_age: Option<CloudWatchPoint>,
+    /// `WriteProvisionedThroughputExceeded`.
+    pub write_throttles: Option<CloudWatchPoint>,
+    /// `ReadProvisionedThroughputExceeded`.
+    pub read_throttles: Option<CloudWatchPoint>,
+}
+
+impl CloudWatchView {
+    /// The slot of one metric.
+    pub fn slot(&mut self, metric: CloudWatchMetric) -> &mut Option<CloudWatchPoint> {
+        match metric {
+            CloudWatchMetric::IncomingRecords => &mut self.incoming_records,
+            CloudWatchMetric::IncomingBytes => &mut self.incoming_bytes,
+            CloudWatchMetric::IteratorAge => &mut self.iterator_age,
+            CloudWatchMetric::WriteThrottles => &mut self.write_throttles,
+            CloudWatchMetric::ReadThrottles => &mut self.read_throttles,
+        }
+    }
+}

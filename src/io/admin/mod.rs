@@ -1,0 +1,1 @@
+//! Owns io/admin/mod; to be written.

@@ -1,0 +1,1 @@
+//! Owns io/cloudwatch/mod; to be written.

@@ -1,0 +1,1 @@
+//! Owns io/credentials; to be written.

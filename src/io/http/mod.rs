@@ -1,0 +1,1 @@
+//! Owns io/http/mod; to be written.

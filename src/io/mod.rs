@@ -1,0 +1,14 @@
+//! The windows: sockets, timers, AWS, exporters. May touch `wire` and `domain`; refuses policy:
+//! what things mean is decided below.
+
+pub mod admin;
+pub mod clock;
+pub mod cloudwatch;
+pub mod credentials;
+pub mod entropy;
+pub mod http;
+pub mod notify;
+pub mod otlp;
+pub mod proxy;
+pub mod secret;
+pub mod streams;

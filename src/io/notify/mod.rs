@@ -1,0 +1,1 @@
+//! Owns io/notify/mod; to be written.

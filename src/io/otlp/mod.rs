@@ -1,0 +1,1 @@
+//! Owns io/otlp/mod; to be written.

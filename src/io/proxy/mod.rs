@@ -1,0 +1,1 @@
+//! Owns io/proxy/mod; to be written.

@@ -1,0 +1,1 @@
+//! Owns io/streams/mod; to be written.

@@ -1,0 +1,7 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+pub mod app;
+pub mod domain;
+#[path = "io/mod.rs"]
+pub mod io;
+pub mod wire;

@@ -1,0 +1,1 @@
+//! Owns wire/exposition; to be written.

@@ -1,0 +1,1 @@
+//! Owns wire/kinesis/mod; to be written.

@@ -1,0 +1,8 @@
+//! The scribes: bytes to values and back, pure. May touch `domain`; refuses I/O and clocks as it does.
+
+pub mod exposition;
+pub mod kinesis;
+pub mod notify;
+pub mod otlp;
+pub mod sigv4;
+pub mod status;

@@ -1,0 +1,1 @@
+//! Owns wire/notify/mod; to be written.

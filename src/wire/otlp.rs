@@ -1,0 +1,1 @@
+//! Owns wire/otlp; to be written.

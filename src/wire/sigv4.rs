@@ -1,0 +1,1 @@
+//! Owns wire/sigv4; to be written.

@@ -1,0 +1,1 @@
+//! Owns wire/status/mod; to be written.
