@@ -7,6 +7,7 @@ pub mod alert;
 pub mod backoff;
 pub mod engine;
 pub mod envelope;
+pub mod glob;
 pub mod json;
 pub mod lag;
 pub mod snapshot;
