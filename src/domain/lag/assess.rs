@@ -117,10 +117,7 @@ fn verdict(facts: &Facts<'_>) -> (Status, String) {
     // 8. At the tip, and nothing arrives.
     let recordless = window.recordless(facts.now);
     if lag.value.is_zero() && recordless > IDLE_AFTER {
-        return (
-            Status::Idle,
-            format!("at the tip, no record for {}", duration_text(recordless)),
-        );
+        return (Status::Idle, format!("at the tip, no record for {}", duration_text(recordless)));
     }
 
     // 9. As close to the tip as it should be.
@@ -136,8 +133,7 @@ fn behind(facts: &Facts<'_>, lag: Lag, silence: Duration) -> (Status, String) {
     // 5. Reads, but gets no newer record. Kinesis answers an empty stretch of a shard with empty
     // answers while the cursor moves through it: then the lag holds or shrinks.
     let (held_for, held_reads) = window.held_for();
-    let holds_still =
-        window.newest_held_records() || growing.is_some() || facts.velocity.is_none();
+    let holds_still = window.newest_held_records() || growing.is_some() || facts.velocity.is_none();
     if reads_on && holds_still && held_reads >= STALL_READS && held_for >= STALL_SPAN {
         let reason = format!(
             "lag of {lag}, and no newer record in {held_reads} reads over {}",
@@ -158,18 +154,16 @@ fn behind(facts: &Facts<'_>, lag: Lag, silence: Duration) -> (Status, String) {
     // 7. Behind: getting worse, or not.
     let figures = format!("lag of {lag} is over {}", duration_text(LAG_ALLOWED));
     match (growing, facts.velocity) {
-        (Some(velocity), _) if reads_on => (
-            Status::FallingBehind,
-            format!("{figures} and grows by {velocity:.2} s per second"),
-        ),
+        (Some(velocity), _) if reads_on => {
+            (Status::FallingBehind, format!("{figures} and grows by {velocity:.2} s per second"))
+        }
         (Some(_), _) => (
             Status::FallingBehind,
             format!("{figures} and grows: not read for {}", duration_text(silence)),
         ),
-        (None, Some(velocity)) if velocity < -DEAD_BAND => (
-            Status::Lagging,
-            format!("{figures} and shrinks by {:.2} s per second", -velocity),
-        ),
+        (None, Some(velocity)) if velocity < -DEAD_BAND => {
+            (Status::Lagging, format!("{figures} and shrinks by {:.2} s per second", -velocity))
+        }
         (None, Some(_)) => (Status::Lagging, format!("{figures} and holds")),
         (None, None) => {
             (Status::Lagging, format!("{figures}; too few reads to say whether it grows"))

@@ -123,3 +123,6 @@ pub struct Assessment {
     /// Lag as a share of the retention, 0..1; `None` while either is unknown.
     pub retention_used: Option<f64>,
 }
+
+#[cfg(test)]
+mod tests;

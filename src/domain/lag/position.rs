@@ -59,11 +59,12 @@ mod tests {
 
     #[test]
     fn older_by_number_then_by_arrival() {
-        let check = |own: (Option<&str>, Option<u64>), other: (Option<&str>, Option<u64>), before| {
-            let (own, other) = (position(own.0, own.1), position(other.0, other.1));
-            assert_eq!(own.is_before(&other), before, "{own:?} before {other:?}");
-            assert!(!(before && other.is_before(&own)));
-        };
+        let check =
+            |own: (Option<&str>, Option<u64>), other: (Option<&str>, Option<u64>), before| {
+                let (own, other) = (position(own.0, own.1), position(other.0, other.1));
+                assert_eq!(own.is_before(&other), before, "{own:?} before {other:?}");
+                assert!(!(before && other.is_before(&own)));
+            };
         check((Some("9"), None), (Some("10"), None), true);
         check((Some("10"), None), (Some("9"), None), false);
         check((Some("0009"), None), (Some("9"), None), false);

@@ -24,10 +24,7 @@ pub(super) fn velocity(
     }
     // Relative to the first point, so that a process of many days loses no precision.
     let relative = points.clone().map(|(at, lag)| {
-        (
-            at.as_secs_f64() - first_at.as_secs_f64(),
-            lag.as_secs_f64() - first_lag.as_secs_f64(),
-        )
+        (at.as_secs_f64() - first_at.as_secs_f64(), lag.as_secs_f64() - first_lag.as_secs_f64())
     });
     let count = points.len() as f64;
     let (sum_x, sum_y) = relative.clone().fold((0.0, 0.0), |(x, y), (dx, dy)| (x + dx, y + dy));

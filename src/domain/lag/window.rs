@@ -121,6 +121,7 @@ impl Window {
     /// Takes the newest record's place in; says whether the reader may have moved.
     fn place(&mut self, observation: &ReadObservation) -> bool {
         let at = observation.at.mono;
+        self.rewound.take_if(|(_, since)| at.saturating_sub(*since) > POINTS_SPAN);
         if observation.records == 0 {
             // At the tip there is nothing left to get back to.
             self.rewound.take_if(|_| observation.behind == Some(Duration::ZERO));
@@ -191,9 +192,8 @@ impl Window {
 
     /// Silence up to this is the reader's rhythm.
     pub(super) fn silence_allowed(&self) -> Duration {
-        self.cadence().map_or(SILENCE_MIN, |cadence| {
-            cadence.saturating_mul(SILENCE_FACTOR).max(SILENCE_MIN)
-        })
+        self.cadence()
+            .map_or(SILENCE_MIN, |cadence| cadence.saturating_mul(SILENCE_FACTOR).max(SILENCE_MIN))
     }
 
     /// Silence beyond this is a stop. With one read there is no rhythm to miss yet, so that the
@@ -244,6 +244,14 @@ impl Window {
     /// Time since a record came, or since the first read.
     pub(super) fn recordless(&self, now: Duration) -> Duration {
         now.saturating_sub(self.record_at)
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_bounded(&self) -> bool {
+        let oldest = self.points.front().map_or(self.read_at.mono, |point| point.at);
+        self.points.len() <= POINTS_MAX
+            && self.intervals.len() <= INTERVALS_MAX
+            && self.known.is_none_or(|known| known.at.saturating_sub(oldest) <= POINTS_SPAN)
     }
 }
 
