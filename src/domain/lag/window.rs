@@ -48,9 +48,9 @@ struct Point {
 
 /// How long reads have been behind without a newer record.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Held {
+struct Held {
     since: Duration,
-    pub(super) reads: u64,
+    reads: u64,
 }
 
 /// One consumer's reading of one shard.
