@@ -80,10 +80,10 @@ impl Worker {
                 }
                 Err(failure) => {
                     held.failed();
+                    self.rest(&failure, stop).await;
                     if stop.is_cancelled() {
                         return;
                     }
-                    self.rest(&failure, stop).await;
                 }
             }
             if self.queue.len() < spans_min {
