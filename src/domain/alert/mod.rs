@@ -2,6 +2,8 @@
 //! alerts, and the notices that tell a person. Refuses to deliver, to read clocks and to forget
 //! why. Sources: reference/alerts.md 1.3, 1.5, 9; names are Alertmanager's.
 
+pub mod rule;
+
 use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
