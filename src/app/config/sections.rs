@@ -136,6 +136,9 @@ fn region(spot: &Spot<'_>) -> Option<String> {
     Some(text)
 }
 
+/// Labels that every alert has of its own.
+const OWN_LABELS: [&str; 6] = ["alertname", "region", "stream", "consumer", "shard", "severity"];
+
 fn external_labels(spot: &Spot<'_>) -> BTreeMap<String, String> {
     let mut table = spot.table();
     let account = table.key("account");
@@ -144,6 +147,9 @@ fn external_labels(spot: &Spot<'_>) -> BTreeMap<String, String> {
     let asked = |account: &String| account != "auto" && !account.is_empty();
     labels.extend(account.maybe().filter(asked).map(|account| ("account".to_owned(), account)));
     for (name, value) in table.open() {
+        if OWN_LABELS.contains(&name) {
+            value.fault("is a label that every alert has of its own; take another name");
+        }
         let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
         if !first || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             value.fault("a label's name should have letters, digits and underscores only");
@@ -205,11 +211,10 @@ fn proxy(spot: &Spot<'_>, warnings: &mut Vec<String>) -> Proxy {
 
 fn listen(spot: &Spot<'_>, default: &[&str]) -> Vec<SocketAddr> {
     let default = default.iter().filter_map(|text| SocketAddr::of_text(text)).collect();
-    let listen = spot.list(default);
-    if listen.is_empty() {
+    if spot.is_empty_list() {
         spot.fault("should have at least one address");
     }
-    listen
+    spot.list(default)
 }
 
 fn stream_policies(spot: &Spot<'_>) -> Vec<StreamPolicy> {

@@ -80,9 +80,19 @@ fn values_that_are_wrong() {
     );
     check("- 1\n", &[], &["1:1: should be a map of keys and values"]);
     check(
-        "admin: { listen: ['127.0.0.1:4590'] }\n",
+        "admin: { listen: ['127.0.0.1:4590'] }\nproxy: { streams: [], upstream: null }\n\
+         external_labels: { stream: a }\n",
         &[],
-        &["1:8: admin: `listen` should not have an address of proxy.listen"],
+        &[
+            "1:8: admin: `listen` should not have an address of proxy.listen",
+            "3:28: external_labels.stream: is a label that every alert has of its own; take \
+             another name",
+        ],
+    );
+    check(
+        "admin: { listen: [] }\n",
+        &[],
+        &["1:18: admin.listen: should have at least one address"],
     );
 }
 

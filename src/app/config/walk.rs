@@ -131,6 +131,18 @@ impl<'w> Spot<'w> {
         }
     }
 
+    /// Whether an empty list is written here.
+    pub(super) fn is_empty_list(&self) -> bool {
+        match self.node.map(|node| &node.shape) {
+            Some(Shape::List(items)) => items.is_empty(),
+            Some(Shape::Loose(text)) => text.split(',').all(|item| item.trim().is_empty()),
+            Some(
+                Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) | Shape::Map(_),
+            )
+            | None => false,
+        }
+    }
+
     /// The walk this is part of.
     pub(super) fn walk(&self) -> &'w Walk {
         self.walk
