@@ -3,6 +3,7 @@
 //! why. Sources: reference/alerts.md 1.3, 1.5, 9; names are Alertmanager's.
 
 pub mod board;
+pub mod rule;
 
 use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
