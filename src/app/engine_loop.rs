@@ -3,9 +3,9 @@
 
 use crate::domain::engine::{Effect, Engine, Event};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::stream::StreamName;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
+use crate::io::streams::DescribeQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ pub struct EngineLoop {
     /// Who wants to know.
     pub asks: mpsc::Receiver<oneshot::Sender<Snapshot>>,
     /// Streams that the control plane is to be asked about.
-    pub describe: mpsc::Sender<StreamName>,
+    pub describe: DescribeQueue,
     /// Who is told.
     pub notifier: Notifier,
 }
@@ -63,7 +63,11 @@ impl EngineLoop {
         for effect in self.engine.handle(event, self.clock.now()) {
             match effect {
                 // Full: the stream is described again by the refresh, or seen again.
-                Effect::Describe(stream) => drop(self.describe.try_send(stream)),
+                Effect::Describe(stream) => {
+                    if !self.describe.ask(stream) {
+                        tracing::debug!("too many streams wait to be described");
+                    }
+                }
                 Effect::Notify(notice) => self.notifier.offer(notice),
             }
         }

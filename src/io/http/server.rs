@@ -23,24 +23,41 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an accept that failed (no file descriptors left), wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Binds each address; one that fails is a warning if another could be bound (a machine without
-/// IPv6).
+/// Binds each address. A missing address family (a machine without IPv6) is a warning if another
+/// address could be bound; anything else, such as a port in use, is an error.
 ///
 /// # Errors
-/// The last failure, when nothing could be bound.
+/// Which address could not be bound, and why.
 pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let mut bound = Vec::with_capacity(addresses.len());
-    let mut last = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+    let mut missing = None;
     for address in addresses {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        };
         match TcpListener::bind(address).await {
             Ok(listener) => bound.push(listener),
-            Err(error) => {
-                tracing::warn!(%address, %error, "cannot listen");
-                last = io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
-            }
+            Err(error) if is_family_missing(&error) => missing = Some(named(error)),
+            Err(error) => return Err(named(error)),
         }
     }
-    if bound.is_empty() { Err(last) } else { Ok(bound) }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        Some(error) => {
+            tracing::warn!(%error, "the machine lacks this address");
+            Ok(bound)
+        }
+        None => Ok(bound),
+    }
+}
+
+/// Whether the machine has no such address, rather than not giving it to us.
+#[must_use]
+pub fn is_family_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, InvalidInput, Unsupported};
+    // EAFNOSUPPORT has no kind of its own.
+    matches!(error.kind(), AddrNotAvailable | Unsupported | InvalidInput)
+        || error.raw_os_error() == Some(97)
 }
 
 /// Serves until `stop`, then lets the requests in flight end; the caller's deadline cuts what is

@@ -53,6 +53,12 @@ impl SpanSink {
         Self(None)
     }
 
+    /// Whether spans are exported at all: asked before the work that only a span needs.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A place for one span of these flags, asked for before the span is built, so that a span that
     /// cannot be taken costs no allocation. `None`: export is off, the span is not sampled, or there
     /// is no room, which is counted here as a dropped span.

@@ -114,8 +114,8 @@ impl Observer {
         ending: &Ending,
         outcome: &PutOutcome,
     ) {
-        if put.context.flags.sampled() && self.spans.accepts() {
-            self.spans.offer(spans::send(exchange, put, ending, outcome));
+        if let Some(slot) = self.spans.slot(put.context.flags) {
+            slot.put(spans::send(exchange, put, ending, outcome));
         }
     }
 
@@ -156,10 +156,7 @@ impl Observer {
             self.iterators.follow(iterator, next, exchange.ended);
         }
         self.count_delivered(exchange, &answer, &label);
-        if !answer.records.is_empty()
-            && parent.is_none_or(|(context, _)| context.flags.sampled())
-            && self.spans.accepts()
-        {
+        if !answer.records.is_empty() && self.spans.is_on() {
             let fresh = || spans::root(entropy::trace_id(), entropy::span_id());
             let place = (stream.as_ref(), &shard);
             let made = spans::receive(exchange, place, parent, &answer.records, &ending, fresh);
