@@ -95,9 +95,9 @@ fn people_seconds(seconds: f64) -> String {
     }
     let whole = seconds.round() as u64; // saturates
     let (size, unit, small_size, small_unit) = match whole {
-        ..120 => return format!("{whole} s"),
-        ..7_200 => (60, "min", 1, "s"),
-        ..172_800 => (3_600, "h", 60, "min"),
+        0..120 => return format!("{whole} s"),
+        120..7_200 => (60, "min", 1, "s"),
+        7_200..172_800 => (3_600, "h", 60, "min"),
         _ => (86_400, "d", 3_600, "h"),
     };
     match whole % size / small_size {
