@@ -124,18 +124,21 @@ fn parse_url(text: &str, from_file: bool) -> Result<Uri, Failure> {
 
 /// What went wrong, without what the errors say of host and path.
 fn cause(error: &legacy::Error) -> String {
-    let mut source = error.source();
-    while let Some(inner) = source {
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-            return tls_cause(tls).to_owned();
-        }
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            return tls.map_or_else(|| io_cause(io.kind()), |tls| tls_cause(tls).to_owned());
-        }
-        source = inner.source();
+    let unnamed = if error.is_connect() { "can't connect" } else { "connection broken" };
+    named_cause(error).unwrap_or_else(|| unnamed.to_owned())
+}
+
+/// The innermost error of a kind that can be named.
+fn named_cause(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls_cause(tls).to_owned());
     }
-    if error.is_connect() { "can't connect" } else { "connection broken" }.to_owned()
+    let Some(io) = error.downcast_ref::<io::Error>() else {
+        return error.source().and_then(named_cause);
+    };
+    // What an I/O error wraps is not its source.
+    let wrapped = io.get_ref().and_then(|inner| named_cause(inner));
+    wrapped.or_else(|| Some(io_cause(io.kind())))
 }
 
 /// A name that does not resolve has a kind without a name.

@@ -345,3 +345,13 @@ async fn failures_and_debug_do_not_tell_the_url() {
         assert!(!text.contains("s3cret") && !text.contains("127.0.0.1"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn https_speaks_tls() {
+    let server = Server::start([]).await;
+    let url = given(&server.url.replace("http:", "https:"));
+    let (client, clock) = (client::client(), Clock::system());
+    let sent = attempt::post(&client, &url, Bytes::new(), PATIENCE, &clock).await;
+    assert_eq!(sent.unwrap_err().to_string(), "no answer: tls handshake failed");
+    assert!(server.told.is_empty());
+}
