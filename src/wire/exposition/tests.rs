@@ -77,8 +77,7 @@ fn every_family_is_listed() {
 #[test]
 fn what_is_over_the_cap_is_counted_and_the_worst_shard_stays() {
     let check = |series_max, lags: &[&str], observed, left_out: &[(&'static str, u64)]| {
-        let exposed =
-            families(&sample::snapshot(), &Scope { series_max, ..sample::scope() });
+        let exposed = families(&sample::snapshot(), &Scope { series_max, ..sample::scope() });
         let shards = |name: &str| -> Vec<String> {
             let family = exposed.families.iter().find(|family| family.name() == name);
             let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
@@ -89,8 +88,10 @@ fn what_is_over_the_cap_is_counted_and_the_worst_shard_stays() {
         assert_eq!(seen.len(), observed, "{seen:?}");
         assert_eq!(exposed.left_out, left_out.iter().copied().collect());
     };
-    let (lag, observed) =
-        ("kinesis_consumer_delivery_lag_seconds", "kinesis_consumer_last_observed_timestamp_seconds");
+    let (lag, observed) = (
+        "kinesis_consumer_delivery_lag_seconds",
+        "kinesis_consumer_last_observed_timestamp_seconds",
+    );
     check(20_000, &["shardId-000000000000", "shardId-000000000001"], 3, &[]);
     check(3, &["shardId-000000000001"], 2, &[(lag, 1), (observed, 1)]);
     check(0, &[], 0, &[(lag, 2), (observed, 3)]);

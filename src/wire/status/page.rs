@@ -47,9 +47,8 @@ pub fn html(snapshot: &Snapshot, identity: &Identity) -> Result<String, askama::
 /// and asking its own origin again.
 #[must_use]
 pub fn content_security_policy() -> String {
-    let hash = |text: &str| {
-        base64_simd::STANDARD.encode_to_string(sha2::Sha256::digest(text.as_bytes()))
-    };
+    let hash =
+        |text: &str| base64_simd::STANDARD.encode_to_string(sha2::Sha256::digest(text.as_bytes()));
     format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; \
          img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -228,8 +227,7 @@ impl<'a> StreamRow<'a> {
         });
         Self {
             name: view.stream.as_str(),
-            state: told
-                .map_or_else(unknown, |told| format!("{}, {}", told.status, told.mode)),
+            state: told.map_or_else(unknown, |told| format!("{}, {}", told.status, told.mode)),
             open_shards: told.map_or_else(unknown, |told| told.open_shards.to_string()),
             retention: figures::span_or_unknown(told.map(|told| told.retention)),
             records_in: figures::rate(metrics.incoming_records, ""),

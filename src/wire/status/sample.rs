@@ -118,11 +118,7 @@ pub(crate) fn unknown() -> Assessment {
 }
 
 pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardView {
-    ShardView {
-        shard: name.into(),
-        assessment,
-        last_observed: Wall::from_ms(NOW_MS - ago_ms),
-    }
+    ShardView { shard: name.into(), assessment, last_observed: Wall::from_ms(NOW_MS - ago_ms) }
 }
 
 fn cloudwatch() -> CloudWatchView {
