@@ -12,10 +12,8 @@ use crate::domain::lag::Assessment;
 use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamView,
 };
-use crate::domain::time::Wall;
 use crate::wire::exposition::state_name;
 use serde::Serialize;
-use std::time::Duration;
 
 /// What this process is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -246,7 +244,7 @@ impl From<CloudWatchPoint> for PointDoc {
     fn from(point: CloudWatchPoint) -> Self {
         Self {
             at: point.at.to_string(),
-            period_seconds: Duration::as_secs_f64(&point.period),
+            period_seconds: point.period.as_secs_f64(),
             value: point.value,
         }
     }
@@ -268,7 +266,7 @@ impl<'a> From<&'a AlertView> for AlertDoc<'a> {
             annotations: &view.annotations,
             state: state_name(view.state),
             starts_at: view.starts_at.to_string(),
-            ends_at: view.ends_at.map(|at: Wall| at.to_string()),
+            ends_at: view.ends_at.map(|at| at.to_string()),
         }
     }
 }

@@ -87,7 +87,7 @@ impl<T> Rows<T> {
 }
 
 /// The worst first; equals stay in the order of their names.
-fn ranked<'a, T>(all: &'a [T], max: usize, verdict: fn(&T) -> &Assessment) -> Rows<&'a T> {
+fn ranked<T>(all: &[T], max: usize, verdict: fn(&T) -> &Assessment) -> Rows<&T> {
     let mut rows: Vec<&T> = all.iter().collect();
     rows.sort_by_key(|row| {
         let verdict = verdict(row);
