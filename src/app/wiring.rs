@@ -178,9 +178,9 @@ pub async fn start(
 
     let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
     let external_url = admin_addresses.first().map(|at| format!("http://{at}/")).unwrap_or_default();
-    let notify_metrics = notify::Metrics::register(&registry)?;
+    let notify_metrics = notify::metrics::Metrics::register(&registry)?;
     let receivers = config.alerts.receivers.iter().map(receiver).collect();
-    let https = notify::client();
+    let https = notify::client::client();
     let (notifier, deliveries) =
         Notifier::new(receivers, &external_url, &https, &clock, &notify_metrics, &dropped);
     let stage = supervisor.stage("notify");

@@ -7,7 +7,6 @@ pub mod alert;
 pub mod backoff;
 pub mod engine;
 pub mod envelope;
-pub mod glob;
 pub mod json;
 pub mod lag;
 pub mod snapshot;

@@ -17,7 +17,7 @@ pub use metrics::Metrics;
 pub use observe::Observer;
 pub use tee::Body;
 
-use crate::domain::glob;
+use crate::domain::alert::glob;
 use crate::domain::stream::{ConsumerName, StreamName};
 use crate::domain::time::Moment;
 use crate::io::clock::Clock;
