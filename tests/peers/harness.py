@@ -128,8 +128,9 @@ class Program:
 def start_ministack(folder):
     port = free_port()
     # Without BIND_HOST it listens on every address. cbor2 must be installed, or the Rust CloudWatch
-    # client cannot read its answers.
-    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "TMPDIR": str(folder)}
+    # client cannot read its answers. Its MQTT listener would take the fixed port 8883.
+    env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "TMPDIR": str(folder),
+           "IOT_MTLS_ENABLED": "0"}
     program = Program("ministack", [PEERS / "venv/bin/ministack"], folder, env)
     program.url = f"http://127.0.0.1:{port}"
     return program.wait_until(lambda: listens(port), "ministack's port", 60)
@@ -310,7 +311,6 @@ class Kinescope(Program):
             "proxy": {"listen": [f"127.0.0.1:{self.port}"], "upstream": {"endpoint": upstream_url}},
             "cloudwatch": {"enabled": False},
             "admin": {"listen": [f"127.0.0.1:{self.admin}"]},
-            "state": None,
         }, config)
         path = folder / f"kinescope-{uuid.uuid4().hex[:6]}.yaml"
         path.write_text(json.dumps(whole, indent=2))  # JSON is YAML
