@@ -12,7 +12,7 @@ from receivers import Otlp, Webhook
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
-        for program in item.stash.get(STARTED, []) + Program.alive:
+        for program in {*item.stash.get(STARTED, []), *Program.alive}:
             tail = program.output()[-6000:]
             report.sections.append((f"log of {program.name} ({program.log})", tail))
     return report

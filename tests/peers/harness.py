@@ -314,6 +314,8 @@ class Kinescope(Program):
         }, config)
         path = folder / f"kinescope-{uuid.uuid4().hex[:6]}.yaml"
         path.write_text(json.dumps(whole, indent=2))  # JSON is YAML
+        # Spans are sent after 5 s by default; a test would only wait for it.
+        env = {"OTEL_BSP_SCHEDULE_DELAY": "100", **(env or {})}
         super().__init__("kinescope", [binary(), "run", "--config", path], folder, env)
         self.wait_until(lambda: self.get("/readyz")[0] == 200, "/readyz", 20)
 

@@ -26,7 +26,7 @@ FAULTS = [  # (line, path, a word that says what would be right)
     (5, "proxy.propogation", "propagation"),
     (6, "cloudwatch.interval", "60s"),
     (7, "otlp.protocol", "grpc"),
-    (9, "alerts.rules", "/not/there.yaml"),
+    (9, "alerts.rules", "cannot be read"),
     (11, "alerts.receivers[0].webhook.url", "http"),
 ]
 

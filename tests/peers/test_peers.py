@@ -10,6 +10,7 @@ import harness
 from harness import Boto3, Node, iterator, new_stream, read_all, wait_for
 from receivers import Otlp, RecordingUpstream, Server, Webhook, gap
 from prometheus import Prometheus
+from signing import sign, signature_is_right
 
 
 @pytest.mark.parametrize("client", [Boto3, Node], ids=lambda client: client.name)
@@ -97,3 +98,11 @@ def test_our_own_far_ends(tmp_path):
     assert len(upstream.requests) == 1
     hook.close()
     upstream.close()
+
+
+def test_our_check_of_signatures():
+    body = b'{"a":1}'
+    headers = sign("http://127.0.0.1:1", body)
+    assert signature_is_right(headers, body)
+    assert not signature_is_right(headers, body + b" ")
+    assert not signature_is_right({**headers, "X-Amz-Target": "Kinesis_20131202.GetRecords"}, body)
