@@ -187,3 +187,120 @@ fn decoded_bytes(base64: &str) -> usize {
     let digits = base64.trim_end_matches('=').len();
     digits / 4 * 3 + (digits % 4).saturating_sub(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Wall;
+    use hyper::service::Service;
+    use hyper_util::service::TowerToHyperService;
+    use serde_json::json;
+    use std::time::Duration;
+
+    struct World {
+        kinesis: TowerToHyperService<Router>,
+        traffic: Arc<Mutex<Traffic>>,
+    }
+
+    impl World {
+        async fn with_stream() -> Self {
+            let traffic = Arc::new(Mutex::new(Traffic::default()));
+            let clock = Clock::simulated(Wall::from_ms(1_800_000_000_123));
+            let kinesis = TowerToHyperService::new(router(clock, Arc::clone(&traffic)));
+            let world = Self { kinesis, traffic };
+            world.call("CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
+            let asked = json!({"StreamName": "s"});
+            while world.call("DescribeStreamSummary", asked.clone()).await
+                ["StreamDescriptionSummary"]["StreamStatus"]
+                != "ACTIVE"
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            world
+        }
+
+        async fn call(&self, operation: &str, asked: Value) -> Value {
+            let authorization =
+                "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/kinesis/aws4_request, \
+                 SignedHeaders=host, Signature=0";
+            let request = http::Request::post("/")
+                .header("content-type", "application/x-amz-json-1.1")
+                .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
+                .header("authorization", authorization)
+                .header("x-amz-date", "20270115T080000Z")
+                .body(Body::from(asked.to_string()))
+                .expect("a request");
+            let response = self.kinesis.call(request).await.expect("an answer");
+            parted(response).await.1
+        }
+
+        async fn put(&self) {
+            let record = json!({"StreamName": "s", "Data": "e30=", "PartitionKey": "k"});
+            self.call("PutRecord", record).await;
+        }
+
+        async fn iterator(&self) -> Value {
+            let shard = "shardId-000000000000";
+            let asked = json!({"StreamName": "s", "ShardId": shard,
+                "ShardIteratorType": "TRIM_HORIZON"});
+            self.call("GetShardIterator", asked).await["ShardIterator"].clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lag_and_arrival_are_true_to_the_millisecond() {
+        let world = World::with_stream().await;
+        let began = Duration::from_millis(1_500);
+        let mut iterator = world.iterator().await;
+        for _ in 0..3 {
+            world.put().await;
+            tokio::time::sleep(began).await;
+        }
+        let (mut behind, mut arrivals_ms) = (Vec::new(), Vec::new());
+        for _ in 0..4 {
+            let asked = json!({"ShardIterator": iterator, "Limit": 1});
+            let answer = world.call("GetRecords", asked).await;
+            behind.push(answer["MillisBehindLatest"].as_u64().expect("a lag"));
+            if let Some(arrival) = answer["Records"][0]["ApproximateArrivalTimestamp"].as_f64() {
+                arrivals_ms.push(Wall::from_seconds_f64(arrival).expect("a time").as_ms());
+            }
+            iterator = answer["NextShardIterator"].clone();
+        }
+        assert_eq!(behind, [3_000, 1_500, 0, 0]);
+        let [first, second, third] = arrivals_ms.try_into().expect("three records");
+        assert_eq!((second - first, third - second), (1_500, 1_500));
+        assert!((1_800_000_000_123..1_800_000_000_200).contains(&first), "{first}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn traffic_is_what_was_accepted() {
+        let world = World::with_stream().await;
+        let one = json!({"Data": "e30=", "PartitionKey": "k"});
+        let asked = json!({"StreamName": "s", "Records": [one, one]});
+        world.call("PutRecords", asked).await;
+        world.put().await;
+        world.call("PutRecord", json!({"StreamName": "s"})).await; // refused
+        let asked = json!({"ShardIterator": world.iterator().await});
+        world.call("GetRecords", asked).await;
+        let sum = |metric| {
+            let traffic = world.traffic.lock().expect("not poisoned");
+            let points =
+                traffic.points("s", metric, super::super::traffic::Statistic::Sum, (0, 2 << 30), 1 << 30);
+            points.iter().map(|(_, value)| *value).collect::<Vec<_>>()
+        };
+        assert_eq!(sum(CloudWatchMetric::IncomingRecords), [3.0]);
+        assert_eq!(sum(CloudWatchMetric::IncomingBytes), [6.0]);
+        assert_eq!(sum(CloudWatchMetric::WriteThrottles), [0.0]);
+        assert_eq!(sum(CloudWatchMetric::ReadThrottles), [0.0]);
+    }
+
+    #[test]
+    fn base64_is_counted_without_decoding() {
+        let check = |text, expected| assert_eq!(decoded_bytes(text), expected, "{text}");
+        check("", 0);
+        check("e30=", 2);
+        check("YQ==", 1);
+        check("YWJj", 3);
+        check("YWJjZA==", 4);
+    }
+}
