@@ -6,5 +6,6 @@ pub mod cloudwatch;
 pub mod kinesis;
 pub mod otlp;
 pub mod serve;
+pub mod services;
 pub mod traffic;
 pub mod webhook;
