@@ -91,12 +91,15 @@ fn metric_data(request: &Tree, traffic: &Mutex<Traffic>) -> Result<Vec<u8>, Refu
     if start_s >= end_s {
         return Err(Refusal::invalid("EndTime must be after StartTime"));
     }
-    let points = queries.iter().map(|query| (end_s - start_s).div_ceil(query.period_s)).sum::<u64>();
+    let points =
+        queries.iter().map(|query| (end_s - start_s).div_ceil(query.period_s)).sum::<u64>();
     if points > POINTS_MAX {
         return Err(Refusal::invalid("more points than this demo answers at once"));
     }
-    let ascending =
-        request.get("ScanBy").and_then(Tree::text).is_some_and(|order| order == "TimestampAscending");
+    let ascending = request
+        .get("ScanBy")
+        .and_then(Tree::text)
+        .is_some_and(|order| order == "TimestampAscending");
     let traffic = traffic.lock().unwrap_or_else(PoisonError::into_inner);
     let mut encoder = Encoder::new(Vec::new());
     encoder.map(2).str("Messages").array(0).str("MetricDataResults").array(queries.len());
@@ -127,7 +130,8 @@ fn query(tree: &Tree) -> Result<Query<'_>, Refusal> {
     let id = tree.get("Id").and_then(Tree::text).ok_or_else(|| missing("Id"))?;
     let stat = tree.get("MetricStat").ok_or_else(|| missing("MetricStat (no metric math here)"))?;
     let metric = stat.get("Metric").ok_or_else(|| missing("Metric"))?;
-    let name = metric.get("MetricName").and_then(Tree::text).ok_or_else(|| missing("MetricName"))?;
+    let name =
+        metric.get("MetricName").and_then(Tree::text).ok_or_else(|| missing("MetricName"))?;
     let statistic = stat
         .get("Stat")
         .and_then(Tree::text)
@@ -221,7 +225,12 @@ mod tests {
             .start_time(DateTime::from_secs(1_799_999_880))
             .end_time(DateTime::from_secs(1_800_000_180))
             .metric_data_queries(ask("a", "orders", "IncomingRecords", "Sum"))
-            .metric_data_queries(ask("b", "orders", "GetRecords.IteratorAgeMilliseconds", "Maximum"))
+            .metric_data_queries(ask(
+                "b",
+                "orders",
+                "GetRecords.IteratorAgeMilliseconds",
+                "Maximum",
+            ))
             .metric_data_queries(ask("c", "orders", "IncomingBytes", "Sum"))
             .metric_data_queries(ask("d", "other", "IncomingRecords", "Sum"))
             .send()

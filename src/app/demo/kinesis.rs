@@ -53,7 +53,8 @@ pub fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
 async fn observe(State(layer): State<Arc<Layer>>, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let json = header("content-type").is_some_and(|kind| kind.starts_with("application/x-amz-json"));
+    let json =
+        header("content-type").is_some_and(|kind| kind.starts_with("application/x-amz-json"));
     let operation = header("x-amz-target").and_then(|target| target.split('.').nth(1));
     match operation {
         Some("PutRecord" | "PutRecords") if json => layer.put(request, next).await,
@@ -210,8 +211,8 @@ mod tests {
             let world = Self { kinesis, traffic };
             world.call("CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
             let asked = json!({"StreamName": "s"});
-            while world.call("DescribeStreamSummary", asked.clone()).await
-                ["StreamDescriptionSummary"]["StreamStatus"]
+            while world.call("DescribeStreamSummary", asked.clone()).await["StreamDescriptionSummary"]
+                ["StreamStatus"]
                 != "ACTIVE"
             {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -220,8 +221,7 @@ mod tests {
         }
 
         async fn call(&self, operation: &str, asked: Value) -> Value {
-            let authorization =
-                "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/kinesis/aws4_request, \
+            let authorization = "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/kinesis/aws4_request, \
                  SignedHeaders=host, Signature=0";
             let request = http::Request::post("/")
                 .header("content-type", "application/x-amz-json-1.1")
@@ -284,8 +284,13 @@ mod tests {
         world.call("GetRecords", asked).await;
         let sum = |metric| {
             let traffic = world.traffic.lock().expect("not poisoned");
-            let points =
-                traffic.points("s", metric, super::super::traffic::Statistic::Sum, (0, 2 << 30), 1 << 30);
+            let points = traffic.points(
+                "s",
+                metric,
+                super::super::traffic::Statistic::Sum,
+                (0, 2 << 30),
+                1 << 30,
+            );
             points.iter().map(|(_, value)| *value).collect::<Vec<_>>()
         };
         assert_eq!(sum(CloudWatchMetric::IncomingRecords), [3.0]);

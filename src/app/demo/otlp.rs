@@ -64,7 +64,8 @@ impl Spans {
     #[must_use]
     pub fn joined(&self, service: &str, delivered: &HashMap<Context, u64>) -> u64 {
         let Some(linked) = self.linked.get(service) else { return 0 };
-        let joined = |context: &Context| linked.contains(context) && self.producers.contains(context);
+        let joined =
+            |context: &Context| linked.contains(context) && self.producers.contains(context);
         delivered.iter().filter(|(context, _)| joined(context)).map(|(_, records)| records).sum()
     }
 
@@ -148,7 +149,8 @@ mod tests {
 
     fn sent(service: &str, spans: Vec<Span>) -> ExportTraceServiceRequest {
         let value = AnyValue { value: Some(Value::StringValue(service.to_owned())) };
-        let name = KeyValue { key: "service.name".to_owned(), value: Some(value), ..KeyValue::default() };
+        let name =
+            KeyValue { key: "service.name".to_owned(), value: Some(value), ..KeyValue::default() };
         let resource = Resource { attributes: vec![name], ..Resource::default() };
         let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
         let spans =

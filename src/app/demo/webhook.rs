@@ -38,7 +38,8 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Hook {
     received: Mutex<Vec<Received>>,
-    changed: watch::Sender<u64>,
+    /// Alerts received, also those not kept any more.
+    total: watch::Sender<usize>,
     clock: Clock,
 }
 
@@ -46,13 +47,20 @@ impl Hook {
     /// A receiver that has received nothing.
     #[must_use]
     pub fn new(clock: Clock) -> Arc<Self> {
-        Arc::new(Self { received: Mutex::default(), changed: watch::Sender::new(0), clock })
+        Arc::new(Self { received: Mutex::default(), total: watch::Sender::new(0), clock })
     }
 
-    /// A count that changes with every notification.
+    /// How many alerts were received; changes with every notification.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+    pub fn total(&self) -> watch::Receiver<usize> {
+        self.total.subscribe()
+    }
+
+    /// The last `count` alerts, oldest first; fewer when they are not kept any more.
+    #[must_use]
+    pub fn latest(&self, count: usize) -> Vec<Received> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.iter().skip(received.len().saturating_sub(count)).cloned().collect()
     }
 
     /// Everything received at or after `since`, oldest first.
@@ -65,7 +73,8 @@ impl Hook {
     fn take(&self, body: &Value) -> Option<()> {
         let at = self.clock.now();
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        for alert in body.get("alerts")?.as_array()? {
+        let alerts = body.get("alerts")?.as_array()?;
+        for alert in alerts {
             let text = |group: &str, key: &str| {
                 let value = alert.get(group).and_then(|group| group.get(key));
                 value.and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -82,7 +91,7 @@ impl Hook {
         let surplus = received.len().saturating_sub(KEPT_MAX);
         received.drain(..surplus);
         drop(received);
-        self.changed.send_modify(|count| *count += 1);
+        self.total.send_modify(|total| *total += alerts.len());
         Some(())
     }
 }

@@ -186,7 +186,8 @@ mod tests {
         let traced = json!({"eventId": "1", "payload": {"a": 1}, "traceparent": TRACEPARENT});
         let altered = json!({"eventId": "1", "payload": {"a": 2}, "traceparent": TRACEPARENT});
         let stranger = json!({"eventId": "2"});
-        for (event, has_context) in [(traced, true), (altered, true), (plain, false), (stranger, false)]
+        for (event, has_context) in
+            [(traced, true), (altered, true), (plain, false), (stranger, false)]
         {
             let (body, context) =
                 book.delivered(reader, event.to_string().as_bytes()).expect("an object");
