@@ -1,1 +1,10 @@
-fn main() {}
+//! Owns the front door: arguments -> app -> exit code. Refuses everything else.
+
+use kinescope::app::commands;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // One TLS stack for the whole process. Only a provider installed earlier can refuse.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    commands::main(std::env::args_os(), commands::environment())
+}

@@ -1,41 +1,402 @@
-//! Stub of the wiring that the demo is written against: no sidecar at all, applications go straight
-//! upstream. The merge takes the real one.
+//! Owns the order in which the rooms are built, connected, started and stopped: long and straight.
+//! Refuses to decide anything that a room decides.
 
-use crate::app::config::Config;
+use crate::app::commands::REVISION;
+use crate::app::config::{self, Config, Propagation, Role};
+use crate::app::engine_loop::EngineLoop;
+use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
+use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
+use crate::domain::stream::ConsumerName;
+use crate::io::admin::{self, Admin, SnapshotSource};
 use crate::io::clock::Clock;
+use crate::io::cloudwatch;
+use crate::io::credentials::{Credentials, SdkSettings};
+use crate::io::http::{client, server};
+use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
+use crate::io::otlp::{self, SpanSink};
+use crate::io::proxy::{self, Observer, ObserverSink, Propagate, Proxy};
+use crate::io::streams::{Describer, Lister, Selection};
+use crate::wire::{exposition, status};
+use prometheus::{IntCounterVec, Opts, Registry};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
 
+/// Events that wait for the engine. Each is small and handled in microseconds; a full queue drops
+/// the new one and counts it (`kinescope_dropped_total{queue="engine"}`).
+const EVENTS_MAX: usize = 4_096;
+/// Who may wait for a snapshot at once; more are answered 503.
+const ASKS_MAX: usize = 64;
+/// How often a stream's retention and shards are asked for again.
+const DESCRIBE_EVERY: Duration = Duration::from_secs(300);
+/// How often a hub lists the account's streams.
+const LIST_EVERY: Duration = Duration::from_secs(300);
+/// Alertmanager's own default.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(4 * 3_600);
+/// The `region` label where nothing names one.
+const REGION_UNKNOWN: &str = "unknown";
+
+/// Why the service could not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
-#[error("stub")]
-pub struct Error;
-
-#[derive(Debug)]
-pub struct Running {
-    pub data_plane: Vec<SocketAddr>,
-    pub admin: Vec<SocketAddr>,
+pub enum Error {
+    /// The data plane's port.
+    #[error("the data plane cannot listen")]
+    DataPlane(#[source] std::io::Error),
+    /// The admin port.
+    #[error("the admin listener cannot start")]
+    Admin(#[from] admin::Error),
+    /// The span exporter.
+    #[error("spans cannot be exported")]
+    Otlp(#[from] otlp::BuildError),
+    /// `OTEL_*` or `otlp.endpoint`.
+    #[error("{0}")]
+    OtlpConfig(String),
+    /// A metric family of ours twice: our own bug.
+    #[error("the metrics cannot be registered")]
+    Metrics(#[from] prometheus::Error),
+    /// The provider chain.
+    #[error("the AWS configuration has no credentials provider")]
+    NoProvider,
+    /// Signals.
+    #[error("signals cannot be listened to")]
+    Signals(#[source] std::io::Error),
+    /// A task that must not end.
+    #[error("{stage}/{task} ended by itself")]
+    TaskEnded {
+        /// Its stage.
+        stage: &'static str,
+        /// Its name.
+        task: &'static str,
+    },
 }
 
+/// A service that runs.
 #[derive(Debug)]
-pub struct StopReport;
-
-pub async fn start(
-    config: Config,
-    _environment: BTreeMap<String, String>,
-    _clock: Clock,
-) -> Result<Running, Error> {
-    let upstream = config.proxy.upstream_endpoint.ok_or(Error)?;
-    let address = upstream.authority().and_then(|a| a.as_str().parse().ok()).ok_or(Error)?;
-    Ok(Running { data_plane: vec![address], admin: Vec::new() })
+pub struct Running {
+    /// Where the data plane listens; empty in a hub.
+    pub data_plane: Vec<SocketAddr>,
+    /// Where the admin listener listens.
+    pub admin: Vec<SocketAddr>,
+    snapshots: SnapshotSource,
+    supervisor: Supervisor,
+    quit: CancellationToken,
+    ready: Arc<AtomicBool>,
+    clock: Clock,
+    drain: Duration,
 }
 
 impl Running {
-    pub async fn stop(self) -> StopReport {
-        StopReport
+    /// What is known now.
+    pub async fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshots.now().await
     }
 
-    pub async fn snapshot(&self) -> Option<Snapshot> {
-        None
+    /// Stops accepting, finishes, flushes; says who was late.
+    pub async fn stop(self) -> Report {
+        self.ready.store(false, Ordering::Relaxed);
+        self.supervisor.drain(self.drain, &self.clock).await
+    }
+}
+
+/// `kinescope run`: until SIGTERM, SIGINT or `POST /-/quit`.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn run(config: Config, environment: BTreeMap<String, String>) -> Result<(), Error> {
+    let mut running = start(config, &environment, Clock::system()).await?;
+    tracing::info!(data_plane = ?running.data_plane, admin = ?running.admin, "kinescope runs");
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
+    let ended = loop {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            () = running.quit.cancelled() => break None,
+            // Without a handler the signal would end the process.
+            _ = hangup.recv() => tracing::warn!("reloading is not in this version: restart to change the configuration"),
+            ended = running.supervisor.watch() => break Some(ended),
+        }
+    };
+    let report = running.stop().await;
+    if report.is_clean() {
+        tracing::info!("drained");
+    } else {
+        tracing::warn!(late = ?report.late, panicked = ?report.panicked, "drained with losses");
+    }
+    ended.map_or(Ok(()), |Ended { stage, task, .. }| Err(Error::TaskEnded { stage, task }))
+}
+
+/// Builds and starts every room.
+///
+/// # Errors
+/// See [`Error`]; what was started is stopped again.
+pub async fn start(
+    config: Config,
+    environment: &BTreeMap<String, String>,
+    clock: Clock,
+) -> Result<Running, Error> {
+    let registry = Registry::new();
+    let dropped = IntCounterVec::new(
+        Opts::new(
+            "kinescope_dropped_total",
+            "What a bounded queue of this process could not take.",
+        ),
+        &["queue", "reason"],
+    )?;
+    registry.register(Box::new(dropped.clone()))?;
+    let sdk = SdkSettings::load(environment, config.region.clone()).await;
+    let region = config.region.as_deref().or(sdk.region()).unwrap_or(REGION_UNKNOWN).to_owned();
+
+    // Ports first: a port in use is the most likely fault, and nothing has begun yet.
+    let has_data_plane = config.role != Role::Hub;
+    let listeners =
+        if has_data_plane { server::bind(&config.proxy.listen).await } else { Ok(vec![]) };
+    let listeners = listeners.map_err(Error::DataPlane)?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let quit = CancellationToken::new();
+    let (asks, asked) = mpsc::channel(ASKS_MAX);
+    let snapshots = SnapshotSource(asks);
+    let admin = Admin {
+        listen: config.admin.listen.clone(),
+        registry: registry.clone(),
+        snapshots: snapshots.clone(),
+        scope: scope(&config, &region),
+        identity: identity(&config, &region),
+        ready: Arc::clone(&ready),
+        quit: quit.clone(),
+    };
+    let admin = admin.bind().await?;
+    let admin_addresses = admin.local_addresses();
+    let mut supervisor = Supervisor::default();
+    let stage = supervisor.stage("admin");
+    stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
+
+    let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
+    let external_url =
+        admin_addresses.first().map(|at| format!("http://{at}/")).unwrap_or_default();
+    let notify_metrics = notify::metrics::Metrics::register(&registry)?;
+    let receivers = config.alerts.receivers.iter().map(receiver).collect();
+    let https = notify::client::client();
+    let (notifier, deliveries) =
+        Notifier::new(receivers, &external_url, &https, &clock, &notify_metrics, &dropped);
+    let stage = supervisor.stage("notify");
+    for delivery in deliveries {
+        stage.spawn("delivery", Policy::Helpful, delivery.run(stage.token()));
+    }
+
+    let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
+    let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
+    let (describe, describer) =
+        Describer::new(kinesis.clone(), clock.clone(), events.clone(), DESCRIBE_EVERY);
+    let stage = supervisor.stage("engine");
+    let engine = EngineLoop {
+        engine: Engine::new(engine_config(&config, &region)),
+        clock: clock.clone(),
+        events: happened,
+        asks: asked,
+        describe,
+        notifier,
+    };
+    stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
+
+    let credentials = Credentials::new(sdk.provider().ok_or(Error::NoProvider)?, clock.clone());
+    let stage = supervisor.stage("aws");
+    stage.spawn("credentials", Policy::Helpful, credentials.clone().run(stage.token()));
+    stage.spawn("describe", Policy::Helpful, describer.run(stage.token()));
+    if config.cloudwatch.enabled {
+        let selection = Selection {
+            include: config.cloudwatch.include.clone(),
+            exclude: config.cloudwatch.exclude.clone(),
+        };
+        let (streams, lister) =
+            Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
+        stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
+        let poller = cloudwatch::Poller::new(
+            sdk.cloudwatch(config.cloudwatch.endpoint.clone()),
+            clock.clone(),
+            poll_config(&config),
+            streams,
+            events.clone(),
+            cloudwatch::Metrics::register(&registry)?,
+        );
+        stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
+    }
+
+    let mut data_plane = Vec::new();
+    if has_data_plane {
+        let metrics = proxy::Metrics::register(&registry, &region, dropped.clone())?;
+        let limits = &config.limits;
+        let (sink, copies) =
+            ObserverSink::new(limits.observer_queue, limits.observer_bytes_max, dropped);
+        let observer = Observer::new(limits.iterators_max, events, spans, metrics.clone());
+        let stage = supervisor.stage("observe");
+        stage.spawn("observer", Policy::Helpful, observer.run(copies, stage.token()));
+        let proxy = Arc::new(Proxy::new(
+            proxy_config(&config),
+            client::https(limits.upstream_connect_timeout),
+            credentials,
+            sink,
+            metrics,
+            clock.clone(),
+        ));
+        data_plane = serve(&mut supervisor, listeners, &proxy, limits.connections_max);
+    }
+    ready.store(true, Ordering::Relaxed);
+    let drain = config.limits.drain;
+    Ok(Running {
+        data_plane,
+        admin: admin_addresses,
+        snapshots,
+        supervisor,
+        quit,
+        ready,
+        clock,
+        drain,
+    })
+}
+
+fn serve(
+    supervisor: &mut Supervisor,
+    listeners: Vec<TcpListener>,
+    proxy: &Arc<Proxy>,
+    connections_max: usize,
+) -> Vec<SocketAddr> {
+    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let connections = Arc::new(Semaphore::new(connections_max));
+    let stage = supervisor.stage("proxy");
+    for listener in listeners {
+        let proxy = Arc::clone(proxy);
+        let answer = move |request| {
+            let proxy = Arc::clone(&proxy);
+            async move { proxy.answer(request).await }
+        };
+        let serving = server::serve(listener, Arc::clone(&connections), answer, stage.token());
+        stage.spawn("listener", Policy::Vital, serving);
+    }
+    addresses
+}
+
+/// The span exporter's task, where export is on.
+fn export(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    registry: &Registry,
+    dropped: &IntCounterVec,
+    clock: &Clock,
+    supervisor: &mut Supervisor,
+) -> Result<SpanSink, Error> {
+    let configured = otlp::Configured {
+        endpoint: config.otlp.endpoint.as_deref(),
+        protocol: config.otlp.protocol.map(|protocol| match protocol {
+            config::OtlpProtocol::HttpProtobuf => otlp::Protocol::HttpProtobuf,
+            config::OtlpProtocol::Grpc => otlp::Protocol::Grpc,
+        }),
+        service_name: Some(&config.service_name),
+    };
+    let reading = otlp::from_environment(|name| environment.get(name).cloned(), configured);
+    let reading = reading.map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Error::OtlpConfig(faults.join("; "))
+    })?;
+    for warning in &reading.warnings {
+        tracing::warn!(%warning, "OpenTelemetry's environment");
+    }
+    match reading.export {
+        otlp::Export::Off(reason) => {
+            tracing::info!(reason, "no spans are exported");
+            Ok(SpanSink::off())
+        }
+        otlp::Export::On(to) => {
+            let metrics = otlp::Metrics::register(registry, dropped)?;
+            let (sink, queue) = otlp::queue(metrics, to.batch_max);
+            let exporter = otlp::Exporter::new(&to, clock.clone())?;
+            let stage = supervisor.stage("export");
+            let run = otlp::run(queue, exporter, *to, clock.clone(), stage.token());
+            stage.spawn("otlp", Policy::Helpful, run);
+            Ok(sink)
+        }
+    }
+}
+
+fn scope(config: &Config, region: &str) -> exposition::Scope {
+    exposition::Scope {
+        region: region.to_owned(),
+        hub: config.role != Role::Sidecar || config.cloudwatch.enabled,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: REVISION.to_owned(),
+        series_max: config.metrics.max_series,
+    }
+}
+
+fn identity(config: &Config, region: &str) -> status::Identity {
+    status::Identity {
+        role: match config.role {
+            Role::Sidecar => status::Role::Sidecar,
+            Role::Hub => status::Role::Hub,
+            Role::All => status::Role::All,
+        },
+        service: config.service_name.clone(),
+        region: region.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: REVISION.to_owned(),
+    }
+}
+
+fn engine_config(config: &Config, region: &str) -> EngineConfig {
+    let mut external_labels = config.external_labels.clone();
+    external_labels.insert("region".to_owned(), region.to_owned());
+    EngineConfig {
+        rules: config.alerts.rules.clone(),
+        external_labels,
+        repeat_interval: REPEAT_INTERVAL,
+        limits: config.limits.engine,
+    }
+}
+
+fn receiver(receiver: &config::Receiver) -> Receiver {
+    let config::Webhook { url, url_file } = &receiver.webhook;
+    let url = match (url, url_file) {
+        (Some(url), _) => ReceiverUrl::Given(url.clone()),
+        (None, file) => ReceiverUrl::File(file.clone().unwrap_or_default()),
+    };
+    Receiver { name: receiver.name.clone(), url }
+}
+
+fn poll_config(config: &Config) -> cloudwatch::Config {
+    cloudwatch::Config {
+        interval: config.cloudwatch.interval,
+        delay: config.cloudwatch.delay,
+        ..cloudwatch::Config::default()
+    }
+}
+
+fn proxy_config(config: &Config) -> proxy::Config {
+    let propagate = |policy: &config::StreamPolicy| {
+        let propagate = match policy.propagate {
+            config::Propagate::Inject => Propagate::Inject,
+            config::Propagate::Observe => Propagate::Observe,
+            config::Propagate::Off => Propagate::Off,
+        };
+        (policy.pattern.clone(), propagate)
+    };
+    proxy::Config {
+        consumer: ConsumerName::from(config.service_name.as_str()),
+        propagation: config.proxy.propagation == Propagation::Auto,
+        streams: config.proxy.streams.iter().map(propagate).collect(),
+        endpoint: config.proxy.upstream_endpoint.clone(),
+        any_host: config.proxy.listen.iter().any(|address| !address.ip().is_loopback()),
+        body_bytes_max: config.limits.body_bytes_max,
+        buffered_bytes_max: config.limits.buffered_bytes_max,
+        in_flight_max: config.limits.in_flight_max,
+        answer_timeout: config.limits.upstream_response_timeout,
     }
 }

@@ -18,6 +18,17 @@ pub struct Snapshot {
     pub streams: Vec<StreamView>,
     /// Alerts that are pending or firing, and those resolved of late.
     pub alerts: Vec<AlertView>,
+    /// What was seen but not remembered, because a bound was reached.
+    pub left_out: LeftOut,
+}
+
+/// Observations that were left out because a bound was reached, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOut {
+    /// Events about streams over `EngineLimits::streams_max`.
+    pub stream_events: u64,
+    /// Reads of shards over `EngineLimits::windows_max`.
+    pub reads: u64,
 }
 
 /// One consumer of one stream.

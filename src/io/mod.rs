@@ -10,5 +10,6 @@ pub mod http;
 pub mod notify;
 pub mod otlp;
 pub mod proxy;
+pub mod quiet;
 pub mod secret;
 pub mod streams;

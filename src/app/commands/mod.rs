@@ -1,1 +1,164 @@
-//! Owns app/commands/mod; to be written.
+//! Owns the command line: arguments in, an exit code out (0 done, 1 fault, 64 bad configuration or
+//! arguments). The only part that writes to standard output. Refuses to do the work itself.
+
+mod lifecycle;
+mod service;
+
+use crate::app::config::{Flags, duration};
+use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// Bad configuration or arguments: `EX_USAGE` of sysexits.
+const USAGE: u8 = 64;
+
+/// Where the build came from; `unknown` for a build that was not told.
+pub const REVISION: &str = match option_env!("KINESCOPE_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+static VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{} (revision {REVISION})", env!("CARGO_PKG_VERSION")));
+
+/// The observability and tracing sidecar for AWS Kinesis Data Streams.
+#[derive(Debug, Parser)]
+#[command(name = "kinescope", version = VERSION.as_str())]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service.
+    Run(Service),
+    /// Shows everything in one process, with nothing to install.
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+    /// Validates the configuration and its rules; prints every fault, or what is in force.
+    Check(Service),
+    /// Waits until the service in this pod is ready.
+    Wait {
+        /// How long.
+        #[arg(long, default_value = "60s", value_parser = read_duration)]
+        timeout: Duration,
+        #[command(flatten)]
+        admin: Admin,
+    },
+    /// Asks once whether the service in this pod is ready.
+    Probe(Admin),
+    /// Lets the service in this pod drain and end.
+    Quit(Admin),
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Args)]
+struct Service {
+    /// The configuration file; without it: defaults and KINESCOPE_ variables.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// In place of `role`: sidecar, hub or all.
+    #[arg(long)]
+    role: Option<String>,
+    /// In place of `proxy.listen`; may be repeated.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+}
+
+impl Service {
+    fn flags(&self) -> Flags {
+        Flags { role: self.role.clone(), listen: self.listen.clone() }
+    }
+}
+
+#[cfg(feature = "demo")]
+#[derive(Debug, Args)]
+struct Demo {
+    /// Ends by itself after this long, with a summary; exit 1 if an expected event did not happen.
+    #[arg(long = "for", value_name = "DURATION", value_parser = read_duration)]
+    run_for: Option<Duration>,
+    /// Plain lines, without colours.
+    #[arg(long)]
+    headless: bool,
+    /// The incident script.
+    #[arg(long, default_value = "slow-consumer")]
+    scenario: String,
+}
+
+/// Where the service's admin listener is.
+#[derive(Debug, Args)]
+struct Admin {
+    /// Default: where KINESCOPE_ADMIN__LISTEN says, else port 9590 of this machine.
+    #[arg(long = "admin", value_name = "ADDRESS")]
+    address: Option<SocketAddr>,
+}
+
+fn read_duration(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| "should be a duration such as 500ms, 60s, 5m, 4h or 1d".to_owned())
+}
+
+/// Does what the arguments say. The first argument is the program's name.
+#[must_use]
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: BTreeMap<String, String>,
+) -> ExitCode {
+    match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments.command.carry_out(environment),
+        Err(error) => {
+            // A reader that has gone away is no reason to fail.
+            let _gone = error.print();
+            if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+        }
+    }
+}
+
+impl Command {
+    fn carry_out(self, environment: BTreeMap<String, String>) -> ExitCode {
+        match self {
+            Self::Run(service) => service::run(&service, environment),
+            #[cfg(feature = "demo")]
+            Self::Demo(demo) => service::demo(demo, &environment),
+            Self::Check(service) => service::check(&service, &environment),
+            Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
+            Self::Probe(admin) => lifecycle::probe(&admin, &environment),
+            Self::Quit(admin) => lifecycle::quit(&admin, &environment),
+        }
+    }
+}
+
+/// The environment as text. What is no UTF-8 keeps its name and becomes a faulty value, so that it
+/// is reported where it matters.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
+}
+
+/// Writes a line to standard output. A reader that has gone away is no reason to fail.
+fn say(line: impl std::fmt::Display) {
+    let _gone = writeln!(std::io::stdout(), "{line}");
+}
+
+/// Writes a line to standard error, for a person who typed the command.
+fn complain(line: impl std::fmt::Display) {
+    let _gone = writeln!(std::io::stderr(), "kinescope: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,69 +1,211 @@
-//! Stub of the configuration that the demo is written against; the merge takes the real one.
+//! Owns the configuration: what it means ([`Config`]) and how it is read ([`load`]), every fault
+//! at once. Refuses to carry out anything: each room takes its own part.
+
+mod fault;
+mod limits;
+mod raw;
+mod receivers;
+mod rules;
+mod sections;
+mod sources;
+mod summary;
+mod value;
+mod walk;
+
+pub use fault::{Fault, Faults, Place};
+pub use limits::Limits;
+pub use sources::Flags;
+pub use summary::summary;
+pub(crate) use value::duration;
 
 use crate::domain::alert::Rule;
 use crate::io::secret::Secret;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// Everything that was decided before the start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// What this process is.
+    pub role: Role,
+    /// The `consumer` label; `unknown` when nothing names the service.
+    pub service_name: String,
+    /// The AWS region; `None` leaves it to AWS's own files.
+    pub region: Option<String>,
+    /// Part of every alert's identity; labels without a value are left out.
+    pub external_labels: BTreeMap<String, String>,
+    /// The data plane.
+    pub proxy: Proxy,
+    /// The CloudWatch poller.
+    pub cloudwatch: CloudWatch,
+    /// Where spans go.
+    pub otlp: Otlp,
+    /// Prometheus.
+    pub metrics: Metrics,
+    /// Rules and receivers.
+    pub alerts: Alerts,
+    /// The admin listener.
+    pub admin: Admin,
+    /// Every bound.
+    pub limits: Limits,
+    /// What is legal but probably not meant; said once, at start.
+    pub warnings: Vec<String>,
+}
+
+/// What a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    #[default]
+    /// Sits in a pod and sees that pod's traffic.
     Sidecar,
+    /// Polls CloudWatch and the control plane for a cluster.
     Hub,
+    /// Both.
     All,
 }
 
-#[derive(Debug, Clone, Default)]
+impl Role {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sidecar => "sidecar",
+            Self::Hub => "hub",
+            Self::All => "all",
+        }
+    }
+}
+
+/// The data plane's part.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Proxy {
+    /// Where it listens.
     pub listen: Vec<SocketAddr>,
+    /// The kill switch over all streams.
+    pub propagation: Propagation,
+    /// In place of Kinesis's own endpoint: scheme and authority, no path.
     pub upstream_endpoint: Option<http::Uri>,
+    /// The first match wins; a stream that none matches is [`Propagate::Inject`].
+    pub streams: Vec<StreamPolicy>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Whether bytes may be changed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagation {
+    /// As each stream's policy says.
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// What is done to the streams whose name matches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamPolicy {
+    /// Glob on the stream's name.
+    pub pattern: String,
+    /// What is done.
+    pub propagate: Propagate,
+}
+
+/// What is done to a stream's records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagate {
+    /// Context is added where it is safe.
+    Inject,
+    /// Read, measured, never changed.
+    Observe,
+    /// Forwarded unread.
+    Off,
+}
+
+/// The CloudWatch poller's part.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudWatch {
+    /// Whether it polls; `auto` is resolved: on in hub and all, off in a sidecar.
     pub enabled: bool,
+    /// In place of CloudWatch's own endpoint.
     pub endpoint: Option<String>,
+    /// Between two polls.
     pub interval: Duration,
+    /// How old a point must be to be settled.
     pub delay: Duration,
+    /// Globs on stream names that are polled …
     pub include: Vec<String>,
+    /// … and of those, the ones that are not.
+    pub exclude: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Where spans go; what is `None` here is left to `OTEL_EXPORTER_OTLP_*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Otlp {
+    /// The collector.
     pub endpoint: Option<String>,
+    /// How it is spoken to.
+    pub protocol: Option<OtlpProtocol>,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Webhook {
-    pub url: Option<Secret>,
-    pub url_file: Option<String>,
+/// OTLP's transports that are carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtlpProtocol {
+    /// `http/protobuf`
+    HttpProtobuf,
+    /// `grpc`
+    Grpc,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Receiver {
-    pub name: String,
-    pub webhook: Webhook,
+/// Prometheus' part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Most series in one scrape; what comes beyond is counted and left out.
+    pub max_series: usize,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Alerting's part.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Alerts {
+    /// The rules in force: built-in ones as overridden, then new ones.
     pub rules: Vec<Rule>,
+    /// Who is told; each name once.
     pub receivers: Vec<Receiver>,
 }
 
-#[derive(Debug, Clone, Default)]
+/// Who is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Receiver {
+    /// The label `receiver`.
+    pub name: String,
+    /// How.
+    pub webhook: Webhook,
+}
+
+/// A webhook's address: exactly one of the two is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Webhook {
+    /// The address; often it holds its own password.
+    pub url: Option<Secret>,
+    /// A file that holds the address, read when it is needed.
+    pub url_file: Option<PathBuf>,
+}
+
+/// The admin listener's part.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
+    /// Where it listens.
     pub listen: Vec<SocketAddr>,
 }
 
-#[derive(Debug, Clone, Default)]
-pub struct Config {
-    pub role: Role,
-    pub service_name: String,
-    pub region: Option<String>,
-    pub proxy: Proxy,
-    pub cloudwatch: CloudWatch,
-    pub otlp: Otlp,
-    pub alerts: Alerts,
-    pub admin: Admin,
+/// Reads the file, the variables over it and the flags over both.
+///
+/// # Errors
+/// Every fault of all sources and of the rule files that they name.
+pub fn load(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    flags: &Flags,
+) -> Result<Config, Faults> {
+    sections::read(file, environment, flags, &|path| std::fs::read_to_string(path))
 }
+
+#[cfg(test)]
+mod tests;

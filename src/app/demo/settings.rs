@@ -2,7 +2,10 @@
 //! files. Refuses to start them.
 
 use super::services::REGION;
+use crate::app::config;
 use crate::app::config::Config;
+use crate::app::config::Faults;
+use crate::app::config::Flags;
 use crate::app::config::Receiver;
 use crate::app::config::Role;
 use crate::app::config::Webhook;
@@ -34,23 +37,27 @@ pub struct Places {
 }
 
 /// A sidecar of the service of this name, the `index`th of the demo.
-#[must_use]
-pub fn sidecar(service: &str, index: u16, places: Places) -> Config {
-    let mut config = common(service, index, places);
+///
+/// # Errors
+/// Never, unless the defaults themselves are at fault.
+pub fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = common(service, index, places)?;
     config.role = Role::Sidecar;
     config.cloudwatch.enabled = false;
     config.otlp.endpoint = Some(format!("http://{}", places.otlp));
     config.alerts.rules = rules();
     let url = Some(Secret::new(format!("http://{}/hook", places.webhook)));
-    let webhook = Webhook { url, ..Webhook::default() };
+    let webhook = Webhook { url, url_file: None };
     config.alerts.receivers = vec![Receiver { name: "demo".to_owned(), webhook }];
-    config
+    Ok(config)
 }
 
 /// The hub. The sidecars alert by themselves, so it has no rules.
-#[must_use]
-pub fn hub(index: u16, places: Places) -> Config {
-    let mut config = common("kinescope-hub", index, places);
+///
+/// # Errors
+/// Never, unless the defaults themselves are at fault.
+pub fn hub(index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = common("kinescope-hub", index, places)?;
     config.role = Role::Hub;
     config.cloudwatch.enabled = true;
     config.cloudwatch.endpoint = Some(format!("http://{}", places.cloudwatch));
@@ -59,7 +66,7 @@ pub fn hub(index: u16, places: Places) -> Config {
     config.cloudwatch.delay = Duration::ZERO;
     config.alerts.rules = Vec::new();
     config.alerts.receivers = Vec::new();
-    config
+    Ok(config)
 }
 
 /// What the process environment would give them. The demo's own has no say: nobody's real account
@@ -75,14 +82,14 @@ pub fn environment() -> BTreeMap<String, String> {
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-fn common(service: &str, index: u16, places: Places) -> Config {
-    let mut config = Config::default();
+fn common(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = config::load(None, &environment(), &Flags::default())?;
     config.service_name = service.to_owned();
     config.region = Some(REGION.to_owned());
     config.proxy.listen = vec![loopback(0)];
     config.proxy.upstream_endpoint = format!("http://{}", places.kinesis).parse().ok();
     config.admin.listen = vec![loopback(free(ADMIN_PORT + index))];
-    config
+    Ok(config)
 }
 
 /// The built-in rules with the patience of a demo.

@@ -66,6 +66,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Whether all that had to happen did.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.faults().is_empty()
+    }
+
     /// Every expected event that did not happen, as a sentence each.
     #[must_use]
     pub fn faults(&self) -> Vec<String> {

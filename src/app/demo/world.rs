@@ -25,6 +25,9 @@ use super::settings::Places;
 use super::traffic::Traffic;
 use super::webhook;
 use super::webhook::Hook;
+use crate::app::config::Config;
+use crate::app::config::Faults;
+use crate::app::logging::chain;
 use crate::app::wiring;
 use crate::app::wiring::Running;
 use crate::domain::snapshot::Snapshot;
@@ -205,11 +208,13 @@ async fn streams(kinesis: SocketAddr) -> Result<(), Error> {
 
 async fn run(
     service: &'static str,
-    config: crate::app::config::Config,
+    config: Result<Config, Faults>,
     clock: &Clock,
 ) -> Result<Running, Error> {
-    let started = wiring::start(config, settings::environment(), clock.clone()).await;
-    started.map_err(|error| Error::Start { service, why: error.to_string() })
+    let failed = |why: String| Error::Start { service, why };
+    let config = config.map_err(|faults| failed(faults.to_string()))?;
+    let started = wiring::start(config, &settings::environment(), clock.clone()).await;
+    started.map_err(|error| failed(chain(&error)))
 }
 
 /// Gives every service its client, and its work.

@@ -2,6 +2,14 @@
 //! alerts, and the notices that tell a person. Refuses to deliver, to read clocks and to forget
 //! why. Sources: reference/alerts.md 1.3, 1.5, 9; names are Alertmanager's.
 
+pub mod board;
+mod entry;
+pub mod fingerprint;
+pub mod glob;
+pub mod machine;
+pub mod rule;
+mod text;
+
 use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
@@ -15,8 +23,20 @@ pub type Labels = BTreeMap<String, String>;
 pub enum Signal {
     /// Seconds of delivery lag of a consumer's worst shard.
     DeliveryLag,
-    /// 1 while the consumer's status is `stopped`, else 0.
+    /// 1 while the consumer's status is `stopped`, 0 while it is seen to read; no value while its
+    /// status says neither.
     Stopped,
+}
+
+impl Signal {
+    /// The name in a rule file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeliveryLag => "delivery_lag",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// What happens to an alert whose signal has no value.
@@ -39,6 +59,18 @@ pub enum Severity {
     Warning,
     /// Look at it now.
     Critical,
+}
+
+impl Severity {
+    /// The label's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// One alert rule, complete.
@@ -81,7 +113,8 @@ pub struct Reading {
     pub status: Status,
     /// The verdict's sentence.
     pub reason: String,
-    /// More evidence for the annotations, such as `shard` (the worst) and `retention_used`.
+    /// More evidence for the annotations, such as `shard` (the worst) and `retention_used`; the
+    /// key `estimated` says that `lag_seconds` was reckoned, not read.
     pub evidence: BTreeMap<String, String>,
 }
 

@@ -2,6 +2,16 @@
 //! out. Refuses to read clocks, to know where an observation was made, and to call a guess a fact:
 //! an inferred figure says so. Sources: reference/metrics.md 2, 3.5, 9.
 
+mod assess;
+mod figures;
+mod position;
+mod slope;
+mod window;
+
+pub use assess::{Circumstances, assess, is_released};
+pub use figures::duration_text;
+pub use window::Window;
+
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
@@ -113,3 +123,6 @@ pub struct Assessment {
     /// Lag as a share of the retention, 0..1; `None` while either is unknown.
     pub retention_used: Option<f64>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,5 @@
-//! Owns io/http/mod; to be written.
+//! Owns HTTP as a transport: the data plane's server and the client towards Kinesis. Refuses to
+//! know what the requests mean.
+
+pub mod client;
+pub mod server;

@@ -1,1 +1,269 @@
-//! Owns io/proxy/mod; to be written.
+//! Owns the data plane: one request from start to end. Refuses to wait for the observer, to change
+//! what it does not understand, and to send anything twice.
+
+mod admit;
+mod exchange;
+mod iterators;
+mod load;
+mod metrics;
+mod observe;
+mod put;
+mod spans;
+mod tee;
+mod upstream;
+
+pub use exchange::{Exchange, ObserverSink};
+pub use metrics::Metrics;
+pub use observe::Observer;
+pub use tee::Body;
+
+use crate::domain::alert::glob;
+use crate::domain::stream::{ConsumerName, StreamName};
+use crate::domain::time::Moment;
+use crate::io::clock::Clock;
+use crate::io::credentials::Credentials;
+use crate::io::entropy;
+use crate::io::http::client::HttpsClient;
+use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::operation::Operation;
+use crate::wire::kinesis::read;
+use admit::{Admitted, admit, text};
+use bytes::Bytes;
+use exchange::{Answer, Facts};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use load::Load;
+use std::time::Duration;
+use tee::Tee;
+use upstream::Upstream;
+
+/// What is done to the records of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagate {
+    /// Context is added.
+    Inject,
+    /// Records are looked at, never changed.
+    Observe,
+    /// Records are not looked at.
+    Off,
+}
+
+/// What the data plane needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The `consumer` of requests that name no application.
+    pub consumer: ConsumerName,
+    /// The kill switch: false changes no byte of any stream.
+    pub propagation: bool,
+    /// Glob on the stream's name, first match wins; without a match, inject.
+    pub streams: Vec<(String, Propagate)>,
+    /// In place of Kinesis' own host.
+    pub endpoint: Option<Uri>,
+    /// Whether the configuration opened a listener beyond loopback.
+    pub any_host: bool,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// Bytes of request bodies in memory at once.
+    pub buffered_bytes_max: usize,
+    /// Requests in flight at once.
+    pub in_flight_max: usize,
+    /// How long Kinesis may take to begin its answer.
+    pub answer_timeout: Duration,
+}
+
+/// The data plane.
+#[derive(Debug)]
+pub struct Proxy {
+    config: Config,
+    upstream: Upstream,
+    load: Load,
+    observer: ObserverSink,
+    metrics: Metrics,
+    clock: Clock,
+}
+
+impl Proxy {
+    /// Wires the data plane.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        client: HttpsClient,
+        credentials: Credentials,
+        observer: ObserverSink,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        let endpoint = config.endpoint.as_ref();
+        let upstream = Upstream::new(client, credentials, endpoint, config.answer_timeout);
+        let load =
+            Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
+        Self { config, upstream, load, observer, metrics, clock }
+    }
+
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let started = self.clock.now();
+        let (parts, body) = request.into_parts();
+        let admitted = match admit(&parts, self.config.any_host) {
+            Ok(admitted) => admitted,
+            Err(fault) => return self.refuse("refused", fault),
+        };
+        match self.forward(&admitted, parts.headers, body, started).await {
+            Ok(answer) => answer,
+            Err(fault) => self.refuse(admitted.operation.as_str(), fault),
+        }
+    }
+
+    /// The straight line of every request: read, understand, send, pass the answer on.
+    async fn forward(
+        &self,
+        admitted: &Admitted,
+        headers: http::HeaderMap,
+        body: Incoming,
+        started: Moment,
+    ) -> Result<Response<Body>, Fault> {
+        let (body, room) = self.load.read(body).await?;
+        let (body, facts) = self.understand(admitted.operation, &headers, body);
+        let target = self.upstream.target(&admitted.region).await?;
+        let exchange = facts.map(|facts| Exchange {
+            operation: admitted.operation,
+            consumer: admitted.app.clone().unwrap_or_else(|| self.config.consumer.clone()),
+            server: target.server.clone(),
+            started,
+            ended: started,
+            facts,
+            answer: Answer::Fault(Fault::UpstreamReset),
+        });
+        let sent = self.clock.now();
+        let sending =
+            self.upstream.send(&target, &admitted.region, headers, body, || self.clock.now().wall);
+        let answer = sending.await;
+        drop(room);
+        let answered = self.clock.now();
+        self.measure(admitted.operation, sent.since(started), answered.since(sent));
+        match answer {
+            Ok(answer) => Ok(self.pass_on(admitted.operation, answer, exchange)),
+            Err(fault) => {
+                if let Some(exchange) = exchange {
+                    self.observer.offer(Exchange {
+                        ended: answered,
+                        answer: Answer::Fault(fault),
+                        ..exchange
+                    });
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// The body to send, and what we understood of it; nothing where there is nothing to observe.
+    fn understand(
+        &self,
+        operation: Operation,
+        headers: &http::HeaderMap,
+        body: Bytes,
+    ) -> (Bytes, Option<Facts>) {
+        let facts = match operation {
+            Operation::PutRecord | Operation::PutRecords => {
+                let (body, facts) = put::prepare(self, headers, body);
+                return (body, facts.map(Facts::Put));
+            }
+            Operation::GetRecords => read::records_request(&body).map(|(iterator, stream)| {
+                Facts::Read { iterator, stream, parent: put::request_parent(headers) }
+            }),
+            Operation::GetShardIterator => read::iterator_request(&body)
+                .map(|(stream, shard)| Facts::Iterator { stream, shard }),
+            Operation::Known(_) | Operation::Other => None,
+        };
+        (body, facts)
+    }
+
+    /// Kinesis' answer to the client, frame by frame, with a copy for the observer.
+    fn pass_on(
+        &self,
+        operation: Operation,
+        answer: Response<Incoming>,
+        exchange: Option<Exchange>,
+    ) -> Response<Body> {
+        let (mut parts, body) = answer.into_parts();
+        let status = parts.status;
+        let outcome = match status.as_u16() {
+            200..=299 => "ok",
+            400..=499 => "client_error",
+            _ => "server_error",
+        };
+        self.metrics.requests.with_label_values(&[operation.as_str(), outcome]).inc();
+        let hop = [
+            header::CONNECTION,
+            header::TRANSFER_ENCODING,
+            header::TE,
+            header::TRAILER,
+            header::UPGRADE,
+        ];
+        hop.iter().for_each(|name| drop(parts.headers.remove(name)));
+        parts.headers.remove("keep-alive");
+        let body = match exchange {
+            Some(exchange) => {
+                let request_id = text(&parts.headers, "x-amzn-requestid").map(str::to_owned);
+                let answer = (status.as_u16(), request_id);
+                Body::Copied(Box::new(Tee::new(
+                    body,
+                    exchange,
+                    answer,
+                    self.observer.clone(),
+                    self.clock.clone(),
+                )))
+            }
+            None => Body::Passed(body),
+        };
+        parts.version = http::Version::default();
+        Response::from_parts(parts, body)
+    }
+
+    /// Our own answer, in Kinesis' shape.
+    fn refuse(&self, operation: &str, fault: Fault) -> Response<Body> {
+        self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
+        let (status, kind, _) = fault.answer();
+        let mut answer = Response::new(Body::Own(Full::new(Bytes::from(fault.body()))));
+        *answer.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let headers = answer.headers_mut();
+        headers
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
+        headers.insert("x-kinescope-error", HeaderValue::from_static(fault.reason()));
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
+        if let Ok(id) = HeaderValue::from_str(&request_id()) {
+            headers.insert("x-amzn-requestid", id);
+        }
+        answer
+    }
+
+    fn measure(&self, operation: Operation, overhead: Duration, upstream: Duration) {
+        let operation = [operation.as_str()];
+        self.metrics.overhead.with_label_values(&operation).observe(overhead.as_secs_f64());
+        self.metrics.upstream.with_label_values(&operation).observe(upstream.as_secs_f64());
+    }
+
+    /// What is done to a stream's records.
+    fn propagate(&self, stream: Option<&StreamName>) -> Propagate {
+        if !self.config.propagation {
+            return Propagate::Off;
+        }
+        let Some(stream) = stream else { return Propagate::Observe };
+        let rule =
+            self.config.streams.iter().find(|(pattern, _)| glob::matches(pattern, stream.as_str()));
+        rule.map_or(Propagate::Inject, |(_, propagate)| *propagate)
+    }
+}
+
+/// A request id of ours, in the form of AWS' (a version 4 UUID).
+fn request_id() -> String {
+    let mut bytes = entropy::bytes::<16>();
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}

@@ -1,1 +1,13 @@
-//! Owns io/streams/mod; to be written.
+//! Owns the control plane: what streams there are and what AWS says about each, at leisure.
+//! Refuses to hurry (its limits are the account's, shared with everybody's deployments) and to
+//! guess: a stream that may not be described stays undescribed.
+
+mod describe;
+mod list;
+mod schedule;
+mod selection;
+
+pub use describe::DescribeQueue;
+pub use describe::Describer;
+pub use list::Lister;
+pub use selection::Selection;

@@ -1,1 +1,10 @@
-//! Owns wire/kinesis/mod; to be written.
+//! Owns Kinesis' wire protocol as far as we read it: operations, request and answer bodies in
+//! JSON 1.1, errors. Refuses to re-encode a body: edits are ranges of it.
+//! Source: reference/wire-and-proxy.md 1.
+
+pub mod fault;
+pub mod operation;
+pub mod outcome;
+pub mod put;
+pub mod read;
+mod record;

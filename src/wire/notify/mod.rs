@@ -1,1 +1,5 @@
-//! Owns wire/notify/mod; to be written.
+//! The scribes of notifications: what a receiver is sent, and what its answer asks for. Refuses to
+//! send.
+
+pub mod retry_after;
+pub mod webhook;

@@ -1,0 +1,109 @@
+//! Owns the processes under comparison: how each is started, and what the kernel says of it.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A child that ends with its owner.
+pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+impl Process {
+    /// User and system time of all threads so far, in microseconds.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("Linux' /proc");
+        // schedstat counts nanoseconds, where stat has ticks of ten milliseconds.
+        let nanos = |task: std::fs::DirEntry| -> Option<f64> {
+            let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse().ok()
+        };
+        tasks.flatten().filter_map(nanos).sum::<f64>() / 1_000.0
+    }
+
+    /// Resident memory.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1_024
+    }
+}
+
+/// A port that nothing listens on.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn spawn(command: &mut Command) -> Process {
+    let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    Process(child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")))
+}
+
+/// This program again, as the bare proxy.
+pub(crate) fn bare(port: u16, origin: u16) -> Process {
+    let own = std::env::current_exe().expect("our own path");
+    spawn(Command::new(own).args([
+        "bare",
+        &format!("127.0.0.1:{port}"),
+        &format!("127.0.0.1:{origin}"),
+    ]))
+}
+
+/// `kinescope run` with an upstream and, if `receivers` is a port, spans and alerts sent there.
+pub(crate) fn kinescope(scratch: &Path, port: u16, origin: u16, receivers: Option<u16>) -> Process {
+    let admin = free_port();
+    let telemetry = receivers.map_or(String::new(), |receivers| {
+        format!("otlp: {{ endpoint: \"http://127.0.0.1:{receivers}\" }}\nalerts:\n  receivers:\n    - {{ name: hook, webhook: {{ url: \"http://127.0.0.1:{receivers}/\" }} }}\n")
+    });
+    let text = format!(
+        "service: {{ name: bench }}\nregion: us-east-1\nproxy:\n  listen: [\"127.0.0.1:{port}\"]\n  upstream: {{ endpoint: \"http://127.0.0.1:{origin}\" }}\nadmin: {{ listen: [\"127.0.0.1:{admin}\"] }}\n{telemetry}"
+    );
+    let path = scratch.join(format!("{port}.yaml"));
+    std::fs::write(&path, text).expect("a configuration file");
+    spawn(
+        Command::new(env!("CARGO_BIN_EXE_kinescope"))
+            .args(["run", "--config"])
+            .arg(path)
+            .env_clear()
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+            ]),
+    )
+}
+
+/// Envoy with one worker for each core, like the others, and its AWS signing filter.
+pub(crate) fn envoy(binary: &Path, scratch: &Path, port: u16, origin: u16) -> Process {
+    let path = scratch.join("envoy.yaml");
+    let text = include_str!("envoy.yaml")
+        .replace("LISTEN_PORT", &port.to_string())
+        .replace("ORIGIN_PORT", &origin.to_string());
+    std::fs::write(&path, text).expect("a configuration file");
+    spawn(
+        Command::new(binary)
+            .args(["--log-level", "off", "--disable-hot-restart", "-c"])
+            .arg(path)
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_EC2_METADATA_DISABLED", "true"),
+            ]),
+    )
+}
+
+/// The machine, for the table's head.
+pub(crate) fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model =
+        info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let model = model.trim_start_matches([' ', '\t', ':']);
+    format!("{cores} cores, {model}; kinescope {}", env!("CARGO_PKG_VERSION"))
+}

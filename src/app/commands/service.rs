@@ -1,0 +1,114 @@
+//! Owns `run`, `demo` and `check`: configuration, log, runtime, then the work itself, which is
+//! `app::wiring`'s and `app::demo`'s.
+
+use super::{Service, USAGE, complain, say};
+use crate::app::config::{Config, load, summary};
+use crate::app::{logging, wiring};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+
+/// Most worker threads: the proxy is bound by the network, and the pod's CPU is the application's.
+const WORKERS_MAX: usize = 4;
+
+/// Most threads for files and name look-ups, which are few; Tokio's default is 512.
+const BLOCKING_MAX: usize = 16;
+
+/// How long a look-up that cannot be interrupted may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// Runs the service.
+pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> ExitCode {
+    let config = match prepare(service, &environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    if let Err(error) = logging::init(&environment, "info") {
+        complain(error);
+        return ExitCode::from(USAGE);
+    }
+    for (name, value) in summary(&config) {
+        tracing::info!(name, value, "configuration in force");
+    }
+    for warning in &config.warnings {
+        tracing::warn!(warning, "configuration may not be what was meant");
+    }
+    let outcome = on_runtime(wiring::run(config, environment));
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Validates the configuration.
+pub(super) fn check(service: &Service, environment: &BTreeMap<String, String>) -> ExitCode {
+    let config = match prepare(service, environment) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    say("OK");
+    for (name, value) in summary(&config) {
+        say(format_args!("  {name:15} {value}"));
+    }
+    for warning in &config.warnings {
+        say(format_args!("warning: {warning}"));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs the demo.
+#[cfg(feature = "demo")]
+pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) -> ExitCode {
+    // The demo's own progress is what a person looks at.
+    if let Err(error) = logging::init(environment, "warn") {
+        complain(error);
+        return ExitCode::from(USAGE);
+    }
+    let super::Demo { run_for, headless, scenario } = demo;
+    let options = crate::app::demo::Options { run_for, headless, scenario };
+    match on_runtime(crate::app::demo::run(options, &mut std::io::stdout())) {
+        Ok(Ok(summary)) if summary.passed() => ExitCode::SUCCESS,
+        Ok(Ok(_)) => ExitCode::FAILURE,
+        Ok(Err(error)) if error.is_usage() => {
+            complain(error);
+            ExitCode::from(USAGE)
+        }
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+fn prepare(service: &Service, environment: &BTreeMap<String, String>) -> Result<Config, ExitCode> {
+    load(service.config.as_deref(), environment, &service.flags()).map_err(|faults| {
+        complain(faults);
+        ExitCode::from(USAGE)
+    })
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    complain(logging::chain(error));
+    ExitCode::FAILURE
+}
+
+/// Runs the work on a runtime of its own, to the end.
+fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
+    let runtime = runtime()?;
+    let output = runtime.block_on(work);
+    runtime.shutdown_timeout(SHUTDOWN);
+    Ok(output)
+}
+
+/// One thread on one core, where more would only take turns.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = match cores {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    if cores > 1 {
+        builder.worker_threads(cores.min(WORKERS_MAX));
+    }
+    builder.max_blocking_threads(BLOCKING_MAX).enable_io().enable_time().build()
+}

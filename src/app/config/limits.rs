@@ -1,0 +1,135 @@
+//! Owns every bound that the rooms keep to: its default, the reason for the number, and what all
+//! of them amount to in memory.
+
+use super::value::Bytes;
+use super::walk::Spot;
+use super::walk::Table;
+use crate::domain::engine::EngineLimits;
+use std::time::Duration;
+
+const MIB: usize = 1 << 20;
+
+/// Every bound. Sizes are in bytes, counts in pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// 1024: an SDK keeps 50 to 150 connections; seven such applications in one pod are many.
+    pub connections_max: usize,
+    /// 1024 requests at once, one a connection; HTTP/2 clients share the same number.
+    pub in_flight_max: usize,
+    /// 16 MiB: PutRecords takes 10 MiB of data, which base64 makes 13.4 MiB, and keys and commas.
+    pub body_bytes_max: usize,
+    /// 128 MiB of bodies held at once: eight of the largest, or thousands of ordinary ones. What
+    /// comes beyond is refused with an error that SDKs retry.
+    pub buffered_bytes_max: usize,
+    /// 4096 observations wait for the engine: four per request in flight. A full queue drops.
+    pub observer_queue: usize,
+    /// 32 MiB of copied answers wait to be read: three of the largest GetRecords answers.
+    pub observer_bytes_max: usize,
+    /// 20000 shard iterators are remembered: they live five minutes, so 4000 reads a minute.
+    pub iterators_max: usize,
+    /// 1000 streams and 20000 windows (an account's default quota is 20000 shards in the largest
+    /// regions); a shard is forgotten 15 minutes after its last read, three times an iterator's life.
+    pub engine: EngineLimits,
+    /// 3 s to connect: Kinesis is in the region, and an SDK's own try lasts longer.
+    pub upstream_connect_timeout: Duration,
+    /// 60 s to the head of an answer: the longest read timeout that SDKs have by default.
+    pub upstream_response_timeout: Duration,
+    /// 10 s to drain: a third of Kubernetes' grace, so that the application's own end fits too.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1024,
+            in_flight_max: 1024,
+            body_bytes_max: 16 * MIB,
+            buffered_bytes_max: 128 * MIB,
+            observer_queue: 4096,
+            observer_bytes_max: 32 * MIB,
+            iterators_max: 20_000,
+            engine: EngineLimits {
+                streams_max: 1000,
+                windows_max: 20_000,
+                forget_after: Duration::from_secs(15 * 60),
+            },
+            upstream_connect_timeout: Duration::from_secs(3),
+            upstream_response_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// The http server's buffers for one connection, read and write.
+    const CONNECTION_BYTES: usize = 64 * 1024;
+    /// An observation in the queue, without the body it may hold: names, a few records' contexts.
+    const OBSERVATION_BYTES: usize = 1024;
+    /// An iterator, its stream and its shard.
+    const ITERATOR_BYTES: usize = 768;
+    /// A window's points, and the alerts and page rows it may cause.
+    const WINDOW_BYTES: usize = 4096;
+    /// What a stream's description and newest points take.
+    const STREAM_BYTES: usize = 2048;
+
+    /// The most memory that all bounds allow together, by what it is for. The process itself
+    /// comes on top.
+    #[must_use]
+    pub fn memory(&self) -> [(&'static str, usize); 4] {
+        let observer = self.observer_queue.saturating_mul(Self::OBSERVATION_BYTES);
+        let engine = self.engine.windows_max.saturating_mul(Self::WINDOW_BYTES);
+        let streams = self.engine.streams_max.saturating_mul(Self::STREAM_BYTES);
+        let iterators = self.iterators_max.saturating_mul(Self::ITERATOR_BYTES);
+        [
+            ("connections", self.connections_max.saturating_mul(Self::CONNECTION_BYTES)),
+            ("bodies", self.buffered_bytes_max),
+            ("observer", self.observer_bytes_max.saturating_add(observer)),
+            ("state", engine.saturating_add(streams).saturating_add(iterators)),
+        ]
+    }
+
+    /// The sum of [`Limits::memory`], in bytes.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> usize {
+        self.memory().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    pub(super) fn read(spot: &Spot<'_>) -> Self {
+        let mut table = spot.table();
+        let default = Self::default();
+        let bytes = |table: &mut Table<'_>, key, bytes| table.key(key).or(Bytes(bytes)).0;
+        let limits = Self {
+            connections_max: table.key("connections_max").or(default.connections_max),
+            in_flight_max: table.key("in_flight_max").or(default.in_flight_max),
+            body_bytes_max: bytes(&mut table, "body_bytes_max", default.body_bytes_max),
+            buffered_bytes_max: bytes(&mut table, "buffered_bytes_max", default.buffered_bytes_max),
+            observer_queue: table.key("observer_queue").or(default.observer_queue),
+            observer_bytes_max: bytes(&mut table, "observer_bytes_max", default.observer_bytes_max),
+            iterators_max: table.key("iterators_max").or(default.iterators_max),
+            engine: EngineLimits {
+                streams_max: table.key("streams_max").or(default.engine.streams_max),
+                windows_max: table.key("windows_max").or(default.engine.windows_max),
+                forget_after: positive(&table.key("forget_after"), default.engine.forget_after),
+            },
+            upstream_connect_timeout: positive(
+                &table.key("upstream_connect_timeout"),
+                default.upstream_connect_timeout,
+            ),
+            upstream_response_timeout: positive(
+                &table.key("upstream_response_timeout"),
+                default.upstream_response_timeout,
+            ),
+            drain: positive(&table.key("drain"), default.drain),
+        };
+        if limits.body_bytes_max > limits.buffered_bytes_max {
+            spot.fault("body_bytes_max should not be above buffered_bytes_max: one body must fit");
+        }
+        table.done();
+        limits
+    }
+}
+
+/// A duration that is not zero.
+pub(super) fn positive(spot: &Spot<'_>, default: Duration) -> Duration {
+    spot.or_if(default, |duration| !duration.is_zero(), "should be longer than nothing")
+}

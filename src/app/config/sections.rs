@@ -1,0 +1,348 @@
+//! Owns what each key of the configuration means: one straight walk over the tree of what was
+//! written. Refuses to touch files except through the opener it is given.
+
+use super::fault::{Fault, Faults, Place};
+use super::limits::{Limits, positive};
+use super::raw::{self, Node};
+use super::sources::{self, Flags};
+use super::value::{Endpoint, Meaning, Pattern, words};
+use super::walk::{Later, Spot, Table, Walk};
+use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Propagate};
+use super::{Propagation, Proxy, Role, StreamPolicy, receivers};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+words!(Role { "sidecar" => Self::Sidecar, "hub" => Self::Hub, "all" => Self::All });
+words!(Propagation { "auto" => Self::Auto, "off" => Self::Off });
+words!(Propagate { "inject" => Self::Inject, "observe" => Self::Observe, "off" => Self::Off });
+words!(OtlpProtocol { "http/protobuf" => Self::HttpProtobuf, "grpc" => Self::Grpc });
+
+/// Gives a file's text.
+pub(super) type Open<'o> = &'o dyn Fn(&Path) -> std::io::Result<String>;
+
+/// [`super::load`], with the files given.
+pub(super) fn read(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    flags: &Flags,
+    open: Open<'_>,
+) -> Result<Config, Faults> {
+    let walk = Walk::default();
+    let written = file.map_or(Ok(Node::empty()), |path| parse_file(path, open));
+    let mut tree = written.unwrap_or_else(|fault| {
+        walk.fault(fault);
+        Node::empty()
+    });
+    sources::overlay(&mut tree, environment, flags);
+    let config = root(&walk.root(&tree), environment, open);
+    let faults = walk.into_faults();
+    if faults.is_empty() { Ok(config) } else { Err(Faults(faults)) }
+}
+
+/// Reads one file into its tree. A file that cannot be read is a fault of nowhere.
+pub(super) fn parse_file(path: &Path, open: Open<'_>) -> Result<Node, Fault> {
+    let name = path.display().to_string();
+    let text = open(path).map_err(|error| Fault {
+        place: Place::Nowhere,
+        path: name.clone(),
+        why: format!("the file cannot be read: {error}"),
+    })?;
+    raw::parse(&text, &name)
+}
+
+fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>) -> Config {
+    let variable = |name: &str| environment.get(name).filter(|value| !value.is_empty()).cloned();
+    let mut warnings = Vec::new();
+    let mut table = spot.table();
+    let role = table.key("role").or(Role::Sidecar);
+    let admin_spot = table.key("admin");
+    let service_name = service(&table.key("service"))
+        .or_else(|| variable("OTEL_SERVICE_NAME"))
+        .unwrap_or_else(|| {
+            warnings.push(
+                "nothing names the service, so its consumer label is `unknown`: \
+                 set service.name or OTEL_SERVICE_NAME"
+                    .to_owned(),
+            );
+            "unknown".to_owned()
+        });
+    if variable("HTTPS_PROXY").or_else(|| variable("https_proxy")).is_some() {
+        warnings.push("HTTPS_PROXY is not in this version: calls go out directly".to_owned());
+    }
+    let config = Config {
+        role,
+        service_name,
+        region: region(&table.key("region"))
+            .or_else(|| variable("AWS_REGION"))
+            .or_else(|| variable("AWS_DEFAULT_REGION")),
+        external_labels: external_labels(&table.key("external_labels")),
+        proxy: proxy(&table.key("proxy"), &mut warnings),
+        cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
+        otlp: otlp(&table.key("otlp")),
+        metrics: metrics(&table.key("metrics")),
+        alerts: receivers::alerts(&table.key("alerts"), open),
+        admin: admin(&admin_spot),
+        limits: Limits::read(&table.key("limits")),
+        warnings,
+    };
+    ports_differ(&config, &admin_spot);
+    later(&mut table, LATER);
+    table.done();
+    config
+}
+
+/// Keys of the whole that this version does not carry out.
+const LATER: &[(&str, Later)] = &[
+    ("hub", Later::Map(&[("endpoint", Later::Absent)])),
+    ("leases", Later::Empty),
+    (
+        "traces",
+        Later::Map(&[
+            ("create_spans", Later::Word("false")),
+            ("inferred_process", Later::Word("false")),
+            ("max_spans_per_second", Later::Word("200")),
+        ]),
+    ),
+    ("privacy", Later::Map(&[("fields", Later::One("eventType"))])),
+    ("state", Later::Word("/var/lib/kinescope")),
+];
+
+/// Reads the keys of one table that this version does not carry out.
+fn later(table: &mut Table<'_>, keys: &[(&'static str, Later)]) {
+    for (key, default) in keys {
+        table.key(key).later(default);
+    }
+}
+
+fn service(spot: &Spot<'_>) -> Option<String> {
+    let mut table = spot.table();
+    let name = table.key("name");
+    let text: Option<String> = name.maybe();
+    if text.as_ref().is_some_and(|text| text.is_empty() || text.len() > 255) {
+        name.fault("should have 1 to 255 bytes");
+    }
+    table.done();
+    text
+}
+
+fn region(spot: &Spot<'_>) -> Option<String> {
+    let letters = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let text: String = spot.maybe()?;
+    if text.is_empty() || !text.bytes().all(letters) {
+        spot.fault("should be a region's name, such as us-east-1");
+    }
+    Some(text)
+}
+
+/// Labels that every alert has of its own.
+const OWN_LABELS: [&str; 6] = ["alertname", "region", "stream", "consumer", "shard", "severity"];
+
+fn external_labels(spot: &Spot<'_>) -> BTreeMap<String, String> {
+    let mut table = spot.table();
+    let account = table.key("account");
+    let mut labels = BTreeMap::new();
+    // `auto` would ask AWS for the account; until then the label is left out.
+    let asked = |account: &String| account != "auto" && !account.is_empty();
+    labels.extend(account.maybe().filter(asked).map(|account| ("account".to_owned(), account)));
+    for (name, value) in table.open() {
+        if OWN_LABELS.contains(&name) {
+            value.fault("is a label that every alert has of its own; take another name");
+        }
+        let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !first || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            value.fault("a label's name should have letters, digits and underscores only");
+            continue;
+        }
+        let text: Option<String> = value.maybe().filter(|text: &String| !text.is_empty());
+        labels.extend(text.map(|text| (name.to_owned(), text)));
+    }
+    labels
+}
+
+fn proxy(spot: &Spot<'_>, warnings: &mut Vec<String>) -> Proxy {
+    let mut table = spot.table();
+    let mut upstream = table.key("upstream").table();
+    let endpoint = upstream.key("endpoint");
+    let proxy = Proxy {
+        listen: listen(&table.key("listen"), &["127.0.0.1:4590", "[::1]:4590"]),
+        propagation: table.key("propagation").or(Propagation::Auto),
+        upstream_endpoint: endpoint.maybe().map(|Endpoint { uri, .. }| uri),
+        streams: stream_policies(&table.key("streams")),
+    };
+    if proxy
+        .upstream_endpoint
+        .as_ref()
+        .is_some_and(|uri| uri.path_and_query().is_some_and(|p| p != "/"))
+    {
+        endpoint.fault("should have no path");
+    }
+    for address in proxy.listen.iter().filter(|address| !address.ip().is_loopback()) {
+        warnings.push(format!(
+            "the data plane listens on {address}, which is not loopback: \
+             whoever reaches it sends with this pod's AWS credentials"
+        ));
+    }
+    later(
+        &mut upstream,
+        &[
+            ("fips", Later::Word("false")),
+            ("dual_stack", Later::Word("false")),
+            ("proxy", Later::Absent),
+        ],
+    );
+    upstream.done();
+    let tls = Later::Map(&[
+        ("enabled", Later::Word("false")),
+        ("listen", Later::One("127.0.0.1:4591")),
+        ("certificate", Later::Absent),
+        ("key", Later::Absent),
+    ]);
+    let allow = Later::Map(&[
+        ("access_keys", Later::Empty),
+        ("streams", Later::Empty),
+        ("operations", Later::Empty),
+    ]);
+    later(&mut table, &[("tls", tls), ("apps", Later::Empty), ("allow", allow)]);
+    table.done();
+    proxy
+}
+
+fn listen(spot: &Spot<'_>, default: &[&str]) -> Vec<SocketAddr> {
+    let default = default.iter().filter_map(|text| SocketAddr::of_text(text)).collect();
+    if spot.is_empty_list() {
+        spot.fault("should have at least one address");
+    }
+    spot.list(default)
+}
+
+fn stream_policies(spot: &Spot<'_>) -> Vec<StreamPolicy> {
+    let policy = |spot: Spot<'_>| {
+        let mut table = spot.table();
+        let pattern = table.key("match");
+        if spot.is_map() && !pattern.given() {
+            spot.fault("should have a `match`");
+        }
+        let policy = StreamPolicy {
+            pattern: pattern.maybe().map_or_else(String::new, |Pattern(pattern)| pattern),
+            propagate: table.key("propagate").or(Propagate::Inject),
+        };
+        later(
+            &mut table,
+            &[
+                ("deliver", Later::Word("keep")),
+                ("propagate_percent", Later::Word("100")),
+                ("aggregated", Later::Word("off")),
+                ("max_record_bytes", Later::Absent),
+            ],
+        );
+        table.done();
+        policy
+    };
+    spot.items().unwrap_or_default().into_iter().map(policy).collect()
+}
+
+/// `auto`, or a plain yes or no.
+#[derive(Clone, Copy)]
+enum Switch {
+    Auto,
+    On,
+    Off,
+}
+
+impl Meaning for Switch {
+    fn wanted() -> String {
+        "one of: auto, on, off".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "on" | "true" => Some(Self::On),
+            "off" | "false" => Some(Self::Off),
+            _ => None,
+        }
+    }
+
+    fn of_bool(truth: bool) -> Option<Self> {
+        Some(if truth { Self::On } else { Self::Off })
+    }
+}
+
+fn cloudwatch(spot: &Spot<'_>, role: Role) -> CloudWatch {
+    let mut table = spot.table();
+    let mut streams = table.key("streams").table();
+    let patterns = |spot: Spot<'_>, default: &[&str]| -> Vec<String> {
+        let default = default.iter().map(|text| Pattern((*text).to_owned())).collect();
+        spot.list(default).into_iter().map(|Pattern(pattern)| pattern).collect()
+    };
+    let enabled = match (table.key("enabled").or(Switch::Auto), role) {
+        (Switch::On, _) | (Switch::Auto, Role::Hub | Role::All) => true,
+        (Switch::Off, _) | (Switch::Auto, Role::Sidecar) => false,
+    };
+    let cloudwatch = CloudWatch {
+        enabled,
+        endpoint: table.key("endpoint").maybe().map(|Endpoint { text, .. }| text),
+        interval: positive(&table.key("interval"), Duration::from_secs(60)),
+        delay: table.key("delay").or(Duration::from_secs(120)),
+        include: patterns(streams.key("include"), &["*"]),
+        exclude: patterns(streams.key("exclude"), &[]),
+    };
+    streams.key("tags").later(&Later::Map(&[]));
+    streams.done();
+    later(
+        &mut table,
+        &[
+            ("shard_level", Later::Word("auto")),
+            ("consumers", Later::Word("true")),
+            ("lambda_functions", Later::Empty),
+            ("firehose", Later::Empty),
+            ("flink", Later::Empty),
+            ("budget_dollars_per_month", Later::Word("25")),
+        ],
+    );
+    table.done();
+    cloudwatch
+}
+
+fn otlp(spot: &Spot<'_>) -> Otlp {
+    let mut table = spot.table();
+    let otlp = Otlp {
+        endpoint: table.key("endpoint").maybe().map(|Endpoint { text, .. }| text),
+        protocol: table.key("protocol").maybe(),
+    };
+    let receive = Later::Map(&[("listen", Later::Absent)]);
+    later(&mut table, &[("xray", Later::Word("false")), ("receive", receive)]);
+    table.done();
+    otlp
+}
+
+fn metrics(spot: &Spot<'_>) -> Metrics {
+    let mut table = spot.table();
+    // 20000: a scrape of about 4 MB, which Prometheus takes in a second.
+    let metrics = Metrics { max_series: table.key("max_series").or(20_000) };
+    table.key("per_shard").later(&Later::Word("top"));
+    table.done();
+    metrics
+}
+
+fn admin(spot: &Spot<'_>) -> Admin {
+    let mut table = spot.table();
+    let admin = Admin { listen: listen(&table.key("listen"), &["[::]:9590"]) };
+    table.key("token_file").later(&Later::Absent);
+    table.done();
+    admin
+}
+
+/// Two listeners of one port would be found out only at start, by whichever comes second.
+fn ports_differ(config: &Config, admin: &Spot<'_>) {
+    let meets = |a: &SocketAddr, b: &SocketAddr| {
+        let any = |ip: IpAddr| ip.is_unspecified();
+        a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
+    };
+    let ours = &config.admin.listen;
+    if ours.iter().any(|a| config.proxy.listen.iter().any(|b| meets(a, b))) {
+        admin.fault("`listen` should not have an address of proxy.listen");
+    }
+}

@@ -1,0 +1,275 @@
+//! Owns when one rule fires and clears for one consumer. Refuses clocks, and to count time in
+//! which nobody looked: only what passed between two evaluations close to each other, the first of
+//! which had a value, counts towards `for` and `keep_firing_for`.
+
+use crate::domain::alert::{Missing, Rule};
+use crate::domain::time::Moment;
+use std::time::Duration;
+
+/// Two evaluations further apart than this were not one observation: the process was suspended or
+/// starved, and what happened in between is unknown.
+pub const GAP_MAX: Duration = Duration::from_secs(30);
+
+/// How often a machine that counts time wants to be stepped: often enough that a timer which comes
+/// late makes no gap.
+const STEP_MAX: Duration = Duration::from_secs(15);
+
+/// Where one rule stands for one consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// Nothing to tell.
+    #[default]
+    Inactive,
+    /// Above the threshold, not long enough yet.
+    Pending {
+        /// When it was first seen above.
+        since: Moment,
+        /// Time observed above since then.
+        held: Duration,
+    },
+    /// On.
+    Firing {
+        /// When it fired.
+        since: Moment,
+        /// Time observed clear without a break.
+        clear: Duration,
+    },
+}
+
+/// What a step changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transition {
+    /// Nothing that anybody is told of.
+    None,
+    /// Began to fire.
+    Fired,
+    /// Ceased to fire.
+    Resolved {
+        /// When it had fired.
+        since: Moment,
+    },
+}
+
+/// What one value says about a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Verdict {
+    Above,
+    /// Too low to fire, too high to clear.
+    Between,
+    Clear,
+    #[default]
+    Unknown,
+}
+
+/// The state machine of one rule and one consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Machine {
+    state: State,
+    /// Of the last step: when, in monotonic time, and what it saw.
+    last: Option<(Duration, Verdict)>,
+}
+
+impl Machine {
+    /// Where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes in the signal's value as of `now`; `None` when it has none.
+    pub fn step(&mut self, value: Option<f64>, rule: &Rule, now: Moment) -> Transition {
+        let verdict = judge(value, rule);
+        let (elapsed, before) = match self.last.replace((now.mono, verdict)) {
+            Some((at, before)) => (now.mono.saturating_sub(at), before),
+            None => (Duration::ZERO, Verdict::Unknown),
+        };
+        // The last value held until now.
+        let spent = |as_verdict| {
+            if before == as_verdict && elapsed <= GAP_MAX { elapsed } else { Duration::ZERO }
+        };
+        match self.state {
+            State::Inactive => match verdict {
+                Verdict::Above => self.rise(now, now, Duration::ZERO, rule),
+                Verdict::Between | Verdict::Clear | Verdict::Unknown => Transition::None,
+            },
+            State::Pending { since, held } => {
+                let held = held.saturating_add(spent(Verdict::Above));
+                match verdict {
+                    Verdict::Above => self.rise(since, now, held, rule),
+                    Verdict::Unknown => self.stay(State::Pending { since, held }),
+                    Verdict::Between | Verdict::Clear => self.stay(State::Inactive),
+                }
+            }
+            State::Firing { since, clear } => {
+                let clear = clear.saturating_add(spent(Verdict::Clear));
+                match verdict {
+                    Verdict::Clear if clear >= rule.keep_firing => {
+                        self.state = State::Inactive;
+                        Transition::Resolved { since }
+                    }
+                    Verdict::Clear | Verdict::Unknown => self.stay(State::Firing { since, clear }),
+                    Verdict::Above | Verdict::Between => {
+                        self.stay(State::Firing { since, clear: Duration::ZERO })
+                    }
+                }
+            }
+        }
+    }
+
+    /// When a step is due although no value changed, in monotonic time.
+    #[must_use]
+    pub fn wake_at(&self, rule: &Rule) -> Option<Duration> {
+        let (at, verdict) = self.last?;
+        let left = match (self.state, verdict) {
+            (State::Pending { held, .. }, Verdict::Above) => rule.hold.saturating_sub(held),
+            (State::Firing { clear, .. }, Verdict::Clear) => rule.keep_firing.saturating_sub(clear),
+            (State::Inactive | State::Pending { .. } | State::Firing { .. }, _) => return None,
+        };
+        Some(at.saturating_add(left.min(STEP_MAX)))
+    }
+
+    fn rise(&mut self, since: Moment, now: Moment, held: Duration, rule: &Rule) -> Transition {
+        if held < rule.hold {
+            return self.stay(State::Pending { since, held });
+        }
+        self.state = State::Firing { since: now, clear: Duration::ZERO };
+        Transition::Fired
+    }
+
+    fn stay(&mut self, state: State) -> Transition {
+        self.state = state;
+        Transition::None
+    }
+}
+
+/// Whether `value` alone would make an inactive rule pending.
+#[must_use]
+pub fn raises(value: Option<f64>, rule: &Rule) -> bool {
+    judge(value, rule) == Verdict::Above
+}
+
+/// Whether `value` alone would let a firing rule clear.
+#[must_use]
+pub fn clears(value: Option<f64>, rule: &Rule) -> bool {
+    judge(value, rule) == Verdict::Clear
+}
+
+fn judge(value: Option<f64>, rule: &Rule) -> Verdict {
+    match (value, rule.missing) {
+        (Some(value), _) if value > rule.above => Verdict::Above,
+        (Some(value), _) if value <= rule.clear_below => Verdict::Clear,
+        (Some(value), _) if !value.is_nan() => Verdict::Between,
+        (Some(_) | None, Missing::Keep) => Verdict::Unknown,
+        (Some(_) | None, Missing::Fire) => Verdict::Above,
+        (Some(_) | None, Missing::Clear) => Verdict::Clear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::alert::rule;
+
+    const HIGH: Option<f64> = Some(90.0);
+    const BETWEEN: Option<f64> = Some(45.0);
+    const LOW: Option<f64> = Some(5.0);
+
+    /// Runs (second, value) pairs through the built-in lag rule (60 s above 60, then 120 s at or
+    /// below 30) with `missing`; expects exactly these (second, fired) transitions.
+    fn check(missing: Missing, steps: &[(u64, Option<f64>)], expected: &[(u64, bool)]) {
+        let rule = Rule { missing, ..rule::builtin().remove(0) };
+        let mut machine = Machine::default();
+        let mut told = Vec::new();
+        for &(second, value) in steps {
+            let now = Moment::default().plus(Duration::from_secs(second));
+            match machine.step(value, &rule, now) {
+                Transition::None => {}
+                Transition::Fired => told.push((second, true)),
+                Transition::Resolved { .. } => told.push((second, false)),
+            }
+        }
+        assert_eq!(told, expected, "{steps:?}");
+    }
+
+    fn every_20_s(values: &[Option<f64>]) -> Vec<(u64, Option<f64>)> {
+        (0..).step_by(20).zip(values.iter().copied()).collect()
+    }
+
+    fn keep(values: &[Option<f64>], expected: &[(u64, bool)]) {
+        check(Missing::Keep, &every_20_s(values), expected);
+    }
+
+    #[test]
+    fn fires_after_its_hold_and_not_before() {
+        keep(&[HIGH, HIGH, HIGH], &[]);
+        keep(&[HIGH, HIGH, HIGH, HIGH], &[(60, true)]);
+        keep(&[HIGH, HIGH, HIGH, LOW, HIGH, HIGH, HIGH], &[]);
+        keep(&[HIGH, HIGH, HIGH, BETWEEN, HIGH, HIGH, HIGH], &[]);
+    }
+
+    #[test]
+    fn threshold_itself_does_not_fire_and_clears() {
+        keep(&[Some(60.0); 6], &[]);
+        let mut values = vec![HIGH; 4];
+        values.extend([Some(30.0); 7]);
+        keep(&values, &[(60, true), (200, false)]);
+    }
+
+    #[test]
+    fn resolves_after_staying_clear_without_a_break() {
+        let mut values = vec![HIGH; 4];
+        values.extend([LOW; 6]);
+        values.extend([BETWEEN]);
+        values.extend([LOW; 7]);
+        keep(&values, &[(60, true), (340, false)]);
+    }
+
+    #[test]
+    fn missing_time_neither_counts_nor_resets() {
+        keep(&[HIGH, HIGH, None, None, None, HIGH, HIGH], &[(120, true)]);
+        keep(&[HIGH, HIGH, HIGH, None, None, None], &[]);
+        let mut values = vec![HIGH; 4];
+        values.extend([None; 50]);
+        keep(&values, &[(60, true)]);
+        keep(&[Some(f64::NAN); 8], &[]);
+    }
+
+    #[test]
+    fn missing_may_count_as_high_or_low() {
+        let gone = every_20_s(&[None; 5]);
+        check(Missing::Fire, &gone, &[(60, true)]);
+        check(Missing::Clear, &gone, &[]);
+        let mut values = vec![HIGH; 4];
+        values.extend([None; 7]);
+        check(Missing::Clear, &every_20_s(&values), &[(60, true), (200, false)]);
+    }
+
+    #[test]
+    fn suspended_time_neither_counts_nor_resets() {
+        check(Missing::Keep, &[(0, HIGH), (3_600, HIGH)], &[]);
+        let around = [(0, HIGH), (20, HIGH), (3_600, HIGH), (3_620, HIGH), (3_640, HIGH)];
+        check(Missing::Keep, &around, &[(3_640, true)]);
+        let mut firing = every_20_s(&[HIGH; 4]);
+        firing.extend([(70, LOW), (3_600, LOW)]);
+        check(Missing::Keep, &firing, &[(60, true)]);
+    }
+
+    #[test]
+    fn wakes_only_while_time_counts() {
+        let rule = rule::builtin().remove(0);
+        let mut machine = Machine::default();
+        let mut check = |second: u64, value, expected: Option<u64>| {
+            machine.step(value, &rule, Moment::default().plus(Duration::from_secs(second)));
+            assert_eq!(machine.wake_at(&rule), expected.map(Duration::from_secs), "{second}");
+        };
+        check(0, LOW, None);
+        check(10, HIGH, Some(25));
+        check(25, HIGH, Some(40));
+        check(30, None, None);
+        check(40, HIGH, Some(55));
+        check(65, HIGH, Some(80));
+        check(80, HIGH, None);
+        check(90, LOW, Some(105));
+        check(95, BETWEEN, None);
+    }
+}

@@ -1,0 +1,207 @@
+//! Owns the bytes that we add to an envelope, and their removal. Refuses any envelope that carries
+//! context already.
+//!
+//! The insertion stands directly behind the opening brace and has a form of its own: one to three
+//! spaces between the key and its colon, where no serialiser puts any, so many that the insertion's
+//! length is a multiple of three. That multiple keeps the base64 of all later bytes as it was
+//! (reference/wire-and-proxy.md 5.3); the form tells our context from one that the producer wrote.
+
+use super::inspect::{Existing, Leave, inspect};
+use crate::domain::json::Scanner;
+use crate::domain::trace::{TraceContext, TraceState};
+use std::borrow::Cow;
+
+const KEY: &[u8] = b"\"traceparent\"";
+const STATE_KEY: &[u8] = b",\"tracestate\":\"";
+
+/// The bytes to add for one context: made once a call, the same for all records of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Insertion {
+    with_comma: Vec<u8>,
+    alone: Vec<u8>,
+}
+
+impl Insertion {
+    /// The insertion for a context.
+    #[must_use]
+    pub fn new(context: &TraceContext, state: &TraceState) -> Self {
+        Self { with_comma: member(context, state, true), alone: member(context, state, false) }
+    }
+
+    /// The bytes for an object that is empty (no comma) or not. Their number is a multiple of
+    /// three.
+    #[must_use]
+    pub fn bytes(&self, empty: bool) -> &[u8] {
+        if empty { &self.alone } else { &self.with_comma }
+    }
+}
+
+fn member(context: &TraceContext, state: &TraceState, comma: bool) -> Vec<u8> {
+    let mut tail = b":\"".to_vec();
+    tail.extend_from_slice(&context.text());
+    tail.push(b'"');
+    if let Some(state) = state.as_str() {
+        tail.extend_from_slice(STATE_KEY);
+        for byte in state.bytes() {
+            // The grammar leaves no other character that JSON must escape.
+            if matches!(byte, b'"' | b'\\') {
+                tail.push(b'\\');
+            }
+            tail.push(byte);
+        }
+        tail.push(b'"');
+    }
+    if comma {
+        tail.push(b',');
+    }
+    let spaces = 3 - (KEY.len() + tail.len()) % 3;
+    [KEY, &b"   "[..spaces], &tail].concat()
+}
+
+/// The payload with context added to its root.
+///
+/// # Errors
+/// Why the payload must stay as it is.
+pub fn splice(payload: &[u8], insertion: &Insertion) -> Result<Vec<u8>, Leave> {
+    let envelope = inspect(payload)?;
+    match envelope.existing {
+        Existing::None => {}
+        Existing::Context(..) => return Err(Leave::ContextPresent),
+        Existing::Invalid => return Err(Leave::ContextInvalid),
+    }
+    let (head, rest) = payload.split_at_checked(envelope.insert_at).ok_or(Leave::NotJson)?;
+    Ok([head, insertion.bytes(envelope.empty), rest].concat())
+}
+
+/// The payload as the producer wrote it: without our insertion if, and only if, splicing the rest
+/// again would give exactly these bytes. Whatever else it is comes back untouched.
+#[must_use]
+pub fn unsplice(payload: &[u8]) -> Cow<'_, [u8]> {
+    original(payload).map_or(Cow::Borrowed(payload), Cow::Owned)
+}
+
+fn original(payload: &[u8]) -> Option<Vec<u8>> {
+    let brace = Scanner::new(payload).at();
+    let (head, rest) = payload.split_at_checked(brace + 1)?;
+    let after_key = rest.strip_prefix(KEY)?;
+    if !after_key.starts_with(b" ") {
+        return None;
+    }
+    let mut scanner = Scanner::new(after_key);
+    scanner.expect(b':').ok()?;
+    let context = scanner.text().ok()?;
+    let context = TraceContext::parse(after_key.get(context.inner)?)?;
+    let mut state = TraceState::default();
+    if after_key.get(scanner.at()..)?.starts_with(STATE_KEY) {
+        scanner.expect(b',').ok()?;
+        scanner.text().ok()?;
+        scanner.expect(b':').ok()?;
+        state = TraceState::parse(&scanner.text().ok()?.unescaped(after_key)?);
+    }
+    let insertion = Insertion::new(&context, &state);
+    let candidates = [insertion.bytes(false), insertion.bytes(true)];
+    candidates.into_iter().find_map(|inserted| {
+        let without = [head, rest.strip_prefix(inserted)?].concat();
+        (splice(&without, &insertion).ok()? == payload).then_some(without)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inspect::extract;
+    use super::*;
+    use proptest::prelude::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn insertion(state: &str) -> Insertion {
+        let context = TraceContext::parse(PARENT.as_bytes()).unwrap();
+        Insertion::new(&context, &TraceState::parse(state))
+    }
+
+    #[test]
+    fn spliced_forms() {
+        let check = |payload: &str, state: &str, expected: String| {
+            let spliced = splice(payload.as_bytes(), &insertion(state)).unwrap();
+            assert_eq!(String::from_utf8_lossy(&spliced), expected);
+            assert_eq!((spliced.len() - payload.len()) % 3, 0, "the base64 behind it moved");
+            assert!(serde_json::from_slice::<serde_json::Value>(&spliced).is_ok());
+            assert_eq!(unsplice(&spliced), payload.as_bytes());
+            assert_eq!(splice(&spliced, &insertion(state)), Err(Leave::ContextPresent));
+        };
+        check("{\"a\":1}", "", format!("{{\"traceparent\"   :\"{PARENT}\",\"a\":1}}"));
+        check(" {}\n", "", format!(" {{\"traceparent\" :\"{PARENT}\"}}\n"));
+        check(
+            "{ \"a\":1.10}",
+            "x=\"\\",
+            format!("{{\"traceparent\"  :\"{PARENT}\",\"tracestate\":\"x=\\\"\\\\\", \"a\":1.10}}"),
+        );
+    }
+
+    #[test]
+    fn a_producers_own_context_is_not_ours() {
+        for own in [
+            format!("{{\"traceparent\":\"{PARENT}\",\"a\":1}}"),
+            format!("{{\"traceparent\" :\"{PARENT}\",\"a\":1}}"),
+            format!("{{\"traceparent\" : \"{PARENT}\"}}"),
+            format!("{{\"traceparent\"   :\"{PARENT}\",\"traceparent\":\"{PARENT}\"}}"),
+        ] {
+            assert_eq!(unsplice(own.as_bytes()), own.as_bytes(), "{own}");
+        }
+    }
+
+    /// JSON objects with the odd white space, numbers and escapes that re-encoding would lose.
+    fn object() -> impl Strategy<Value = String> {
+        let scalar = prop_oneof![
+            Just("1e400".to_owned()),
+            Just("0.10".to_owned()),
+            Just("-0".to_owned()),
+            Just("null".to_owned()),
+            "\"[a-zA-Zé\\u{0} ]{0,12}\"".prop_map(|s| s.replace('\u{0}', "\\u0000")),
+        ];
+        let space = "[ \\t\\r\\n]{0,3}";
+        let members = proptest::collection::vec(("[a-z]{1,6}", space, scalar, space), 0..6);
+        (members, space, space).prop_map(|(members, before, after)| {
+            let inner: Vec<String> = members
+                .into_iter()
+                .enumerate()
+                .map(|(i, (key, one, value, two))| {
+                    format!("{one}\"{key}{i}\"{two}:{one}{value}{two}")
+                })
+                .collect();
+            format!("{before}{{{before}{}}}{after}", inner.join(","))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn unsplice_undoes_splice(payload in object(), state in "(k=[!-+./0-9:;<>-~]{1,9})?") {
+            let spliced = splice(payload.as_bytes(), &insertion(&state)).unwrap();
+            prop_assert_eq!(unsplice(&spliced), payload.as_bytes());
+            prop_assert_eq!(extract(&spliced).unwrap().0.to_string(), PARENT);
+        }
+
+        #[test]
+        fn any_bytes_come_back(payload in proptest::collection::vec(any::<u8>(), 0..80)) {
+            match splice(&payload, &insertion("")) {
+                Ok(spliced) => prop_assert_eq!(unsplice(&spliced), &payload[..]),
+                Err(_) => prop_assert_eq!(unsplice(&payload), &payload[..]),
+            }
+        }
+
+        /// Near misses of our own form: what `unsplice` takes must be what `splice` makes.
+        #[test]
+        fn only_our_own_form_is_taken(
+            spaces in 0_usize..5,
+            gap in "[ ]{0,2}",
+            tail in prop_oneof![Just("}"), Just(",\"a\":1}"), Just(", \"traceparent\":1}"), Just(",\"tracestate\":\"a=1\"}"), Just(",\"tracestate\":\"\"}"), Just("]"), Just(" }"), Just("")],
+        ) {
+            let payload = format!("{{\"traceparent\"{}:{gap}\"{PARENT}\"{tail}", " ".repeat(spaces));
+            let back = unsplice(payload.as_bytes());
+            if back != payload.as_bytes() {
+                let (context, state) = extract(payload.as_bytes()).unwrap();
+                prop_assert_eq!(splice(&back, &Insertion::new(&context, &state)).unwrap(), payload.as_bytes());
+            }
+        }
+    }
+}

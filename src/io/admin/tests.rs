@@ -1,0 +1,200 @@
+//! Owns the tests of the admin listener, over real sockets on ports of the system's choice.
+
+use super::*;
+use crate::domain::snapshot::Snapshot;
+use crate::wire::status::sample;
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+
+struct Served {
+    address: SocketAddr,
+    ready: Arc<AtomicBool>,
+    quit: CancellationToken,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+fn admin(snapshots: SnapshotSource) -> Admin {
+    Admin {
+        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        registry: prometheus::Registry::new(),
+        snapshots,
+        scope: Scope { series_max: 3, ..sample::scope() },
+        identity: sample::identity(),
+        ready: Arc::default(),
+        quit: CancellationToken::new(),
+    }
+}
+
+async fn serve_with(engine_lives: bool) -> Served {
+    let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(4);
+    let mut tasks = JoinSet::new();
+    if engine_lives {
+        tasks.spawn(async move {
+            while let Some(ask) = asked.recv().await {
+                let _gone = ask.send(sample::snapshot());
+            }
+        });
+    }
+    let admin = admin(SnapshotSource(questions));
+    let requests = prometheus::IntCounter::new("kinescope_test_total", "A test.").unwrap();
+    requests.inc();
+    admin.registry.register(Box::new(requests)).unwrap();
+    let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
+    let bound = admin.bind().await.unwrap();
+    let address = bound.local_addresses()[0];
+    let stop = CancellationToken::new();
+    tasks.spawn(bound.serve(stop.clone()));
+    Served { address, ready, quit, stop, tasks }
+}
+
+/// Status, head (lower case) and body of one request on a connection of its own.
+async fn ask(served: &Served, request: &str, more: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let head = format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{more}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
+    (head[9..12].parse().unwrap(), head, bytes.split_off(end + 4))
+}
+
+#[tokio::test]
+async fn every_path_answers_in_its_own_form() {
+    let served = serve_with(true).await;
+    let served = &served;
+    let check = async |path: &str, code, content_type: &str, part: &str| {
+        let (status, head, body) = ask(served, &format!("GET {path}"), "").await;
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(status, code, "{path}: {body}");
+        assert!(head.contains(&format!("content-type: {content_type}")), "{path}: {head}");
+        assert!(body.contains(part), "{path}: {body}");
+        let (status, _, body) = ask(served, &format!("HEAD {path}"), "").await;
+        assert_eq!((status, body.len()), (code, 0), "HEAD {path}");
+    };
+    check("/", 200, "text/html", "what this sidecar saw of this pod").await;
+    check("/metrics", 200, "text/plain; version=0.0.4", "kinescope_test_total 1").await;
+    check("/metrics", 200, "text/plain", "kinesis_consumer_status{stream=\"orders\"").await;
+    check("/api/v1/status", 200, "application/json", "\"delivery_lag_seconds\":84.25").await;
+    check("/api/v1/alerts", 200, "application/json", "KinesisConsumerStopped").await;
+    check("/healthz", 200, "text/plain", "ok").await;
+    check("/nothing", 404, "text/plain", "there is nothing at /nothing; try").await;
+}
+
+#[tokio::test]
+async fn the_page_carries_its_policy() {
+    let served = serve_with(true).await;
+    let (_, head, _) = ask(&served, "GET /", "").await;
+    assert!(head.contains("content-security-policy: default-src 'none'"), "{head}");
+    assert!(head.contains("cache-control: no-store") && head.contains("nosniff"), "{head}");
+}
+
+#[tokio::test]
+async fn scrapes_are_compressed_for_who_takes_it() {
+    let served = serve_with(true).await;
+    let (_, head, plain) = ask(&served, "GET /metrics", "").await;
+    assert!(!head.contains("content-encoding") && head.contains("vary: accept-encoding"));
+    let (_, head, body) = ask(&served, "GET /metrics", "accept-encoding: gzip\r\n").await;
+    assert!(head.contains("content-encoding: gzip"), "{head}");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut text).unwrap();
+    assert!(text.len() >= plain.len() && text.starts_with("# HELP kinescope_alerts"));
+}
+
+#[tokio::test]
+async fn series_left_out_are_added_up_over_scrapes() {
+    let served = serve_with(true).await;
+    for scrape in 1..=2 {
+        let (_, _, body) = ask(&served, "GET /metrics", "").await;
+        let series = "left_out_total{family=\"kinesis_consumer_delivery_lag_seconds\"}";
+        assert!(String::from_utf8(body).unwrap().contains(&format!("{series} {scrape}\n")));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_engine_is_said_and_health_goes_on() {
+    let served = serve_with(false).await;
+    for path in ["/", "/metrics", "/api/v1/status", "/api/v1/alerts"] {
+        let (status, _, body) = ask(&served, &format!("GET {path}"), "").await;
+        assert_eq!(status, 503, "{path}");
+        assert!(body.starts_with(b"the engine did not answer"), "{path}");
+    }
+    assert_eq!(ask(&served, "GET /healthz", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn readiness_follows_its_flag() {
+    let served = serve_with(true).await;
+    assert_eq!(ask(&served, "GET /readyz", "").await.0, 503);
+    served.ready.store(true, Ordering::Release);
+    assert_eq!(ask(&served, "GET /readyz", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn quitting_is_for_loopback_programs() {
+    let served = serve_with(true).await;
+    assert_eq!(ask(&served, "GET /-/quit", "").await.0, 405);
+    assert_eq!(ask(&served, "POST /-/quit", "origin: http://x\r\n").await.0, 403);
+    assert!(!served.quit.is_cancelled());
+    assert_eq!(ask(&served, "POST /-/quit", "content-length: 0\r\n").await.0, 200);
+    assert!(served.quit.is_cancelled());
+}
+
+#[tokio::test]
+async fn reloading_says_that_it_cannot() {
+    let served = serve_with(true).await;
+    let (status, _, body) = ask(&served, "POST /-/reload", "").await;
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(status, 501);
+    assert!(body["error"].as_str().unwrap().contains("not in this version"));
+}
+
+#[tokio::test]
+async fn an_idle_client_does_not_hold_up_the_end() {
+    let mut served = serve_with(true).await;
+    let mut idle = TcpStream::connect(served.address).await.unwrap();
+    assert_eq!(ask(&served, "GET /healthz", "").await.0, 200);
+    served.stop.cancel();
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0, "closed by us");
+    while served.tasks.join_next().await.is_some() {}
+    assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused() {
+    let served = serve_with(true).await;
+    let large = format!("x: {}\r\n", "y".repeat(HEAD_BYTES_MAX));
+    assert_eq!(ask(&served, "GET /healthz", &large).await.0, 431);
+}
+
+async fn bind(listen: &[&str]) -> Result<usize, Error> {
+    let source = SnapshotSource(mpsc::channel(1).0);
+    let listen = listen.iter().map(|address| address.parse().unwrap()).collect();
+    let bound = Admin { listen, ..admin(source) }.bind().await?;
+    Ok(bound.local_addresses().len())
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_had() {
+    // 192.0.2.1 is for documentation: no machine has it.
+    assert_eq!(bind(&["192.0.2.1:0", "127.0.0.1:0"]).await.unwrap(), 1);
+    assert!(matches!(bind(&["192.0.2.1:0"]).await, Err(Error::Listen { .. })));
+    assert!(matches!(bind(&[]).await, Err(Error::NoAddress)));
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_and_a_covered_wildcard_is_not() {
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = other.local_addr().unwrap().to_string();
+    assert!(matches!(bind(&["127.0.0.1:0", &taken]).await, Err(Error::Listen { .. })));
+
+    let Ok(wildcard) = TcpListener::bind("[::]:0").await else { return };
+    let port = wildcard.local_addr().unwrap().port();
+    let address = SocketAddr::from(([0, 0, 0, 0], port));
+    let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+    assert!(is_covered(address, &in_use, &[wildcard]));
+    assert!(!is_covered(address, &in_use, &[]));
+}

@@ -1,1 +1,0 @@
-//! Owns io/credentials; to be written.

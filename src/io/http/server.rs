@@ -1,0 +1,131 @@
+//! Owns listening: HTTP/1.1 and HTTP/2 with prior knowledge on one port, a bound on connections,
+//! and a drain. Refuses to look into requests.
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A client that has not sent its headers by then is not a Kinesis client.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// After an accept that failed (no file descriptors left), wait a little instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Binds each address. A missing address family (a machine without IPv6) is a warning if another
+/// address could be bound; anything else, such as a port in use, is an error.
+///
+/// # Errors
+/// Which address could not be bound, and why.
+pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut bound = Vec::with_capacity(addresses.len());
+    let mut missing = None;
+    for address in addresses {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        };
+        match TcpListener::bind(address).await {
+            Ok(listener) => bound.push(listener),
+            Err(error) if is_family_missing(&error) => missing = Some(named(error)),
+            Err(error) => return Err(named(error)),
+        }
+    }
+    match missing {
+        Some(error) if bound.is_empty() => Err(error),
+        Some(error) => {
+            tracing::warn!(%error, "the machine lacks this address");
+            Ok(bound)
+        }
+        None => Ok(bound),
+    }
+}
+
+/// Whether the machine has no such address, rather than not giving it to us.
+#[must_use]
+pub fn is_family_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{AddrNotAvailable, InvalidInput, Unsupported};
+    // EAFNOSUPPORT has no kind of its own.
+    matches!(error.kind(), AddrNotAvailable | Unsupported | InvalidInput)
+        || error.raw_os_error() == Some(97)
+}
+
+/// Serves until `stop`, then lets the requests in flight end; the caller's deadline cuts what is
+/// late by dropping this future. `connections` bounds all listeners that share it; at the bound
+/// new ones wait in the kernel's backlog.
+pub async fn serve<B, S, F>(
+    listener: TcpListener,
+    connections: Arc<Semaphore>,
+    answer: S,
+    stop: CancellationToken,
+) where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+{
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).half_close(false);
+    http.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = open.join_next() => continue,
+            accepted = accept(&listener, &connections) => accepted,
+        };
+        let Some((stream, permit)) = accepted else { continue };
+        let answer = answer.clone();
+        let service = service_fn(move |request| {
+            let answering = answer(request);
+            async move { Ok::<_, Infallible>(answering.await) }
+        });
+        let (http, stop) = (http.clone(), stop.clone());
+        open.spawn(async move {
+            let _permit = permit;
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            let mut connection = std::pin::pin!(connection);
+            let ended = tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a client's connection ended early");
+            }
+        });
+    }
+    while open.join_next().await.is_some() {}
+}
+
+type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+
+async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<Accepted> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // A failure here only costs latency.
+            let _ = stream.set_nodelay(true);
+            Some((stream, permit))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Owns the door: which requests are forwarded at all. Refuses pages, foreign hosts, the unsigned
+//! and other services, because whoever is let in is signed for with our credentials. It cannot
+//! check the client's signature: the secret is not ours.
+
+use crate::domain::stream::ConsumerName;
+use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::operation::Operation;
+use crate::wire::sigv4::{ClientScope, client_scope};
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+
+/// A request that may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Admitted {
+    /// What it asks for.
+    pub operation: Operation,
+    /// The region of the client's credential scope.
+    pub region: String,
+    /// The application's name out of `/app/NAME`.
+    pub app: Option<ConsumerName>,
+}
+
+/// Checks a request's head. `any_host` is set where the configuration opened a listener beyond
+/// loopback.
+pub(super) fn admit(parts: &Parts, any_host: bool) -> Result<Admitted, Fault> {
+    let app = application(parts.uri.path()).ok_or(Fault::NotFound)?;
+    if parts.headers.contains_key(header::ORIGIN) {
+        return Err(Fault::BrowserRefused);
+    }
+    if parts.method != Method::POST {
+        return Err(Fault::NotFound);
+    }
+    if !any_host && !is_loopback(host(parts).ok_or(Fault::ForeignHost)?) {
+        return Err(Fault::ForeignHost);
+    }
+    let scope = scope(&parts.headers).ok_or(Fault::Unsigned)?;
+    let target = text(&parts.headers, "x-amz-target");
+    let operation = target.map_or(Some(Operation::Other), Operation::from_target);
+    let (Some(operation), "kinesis") = (operation, scope.service) else {
+        return Err(Fault::WrongService);
+    };
+    if text(&parts.headers, "x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")) {
+        return Err(Fault::StreamingSignature);
+    }
+    Ok(Admitted { operation, region: scope.region.to_owned(), app })
+}
+
+/// A header as text.
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn scope(headers: &HeaderMap) -> Option<ClientScope<'_>> {
+    client_scope(text(headers, "authorization")?)
+}
+
+/// `/` has no application name; `/app/NAME`, with or without a slash behind it, has one.
+fn application(path: &str) -> Option<Option<ConsumerName>> {
+    if matches!(path, "/" | "") {
+        return Some(None);
+    }
+    let name = path.strip_prefix("/app/")?;
+    let name = name.strip_suffix('/').unwrap_or(name);
+    let sane = (1..=128).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    sane.then(|| Some(ConsumerName::from(name)))
+}
+
+/// The host that the client meant: HTTP/2 has it in `:authority`, HTTP/1.1 in `Host`.
+fn host(parts: &Parts) -> Option<&str> {
+    parts.uri.host().or_else(|| {
+        let host = text(&parts.headers, "host")?;
+        if let Some(v6) = host.strip_prefix('[') {
+            return v6.split_once(']').map(|(address, _)| address);
+        }
+        host.split(':').next()
+    })
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::post(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn who_is_let_in() {
+        let signature = "a".repeat(64);
+        let signed = |service: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=AK/20261122/eu-west-1/{service}/aws4_request, SignedHeaders=host, Signature={signature}"
+            )
+        };
+        let kinesis = signed("kinesis");
+        let good = [
+            ("host", "127.0.0.1:4590"),
+            ("authorization", &kinesis),
+            ("x-amz-target", "Kinesis_20131202.PutRecord"),
+        ];
+        let check = |uri: &str, headers: &[(&str, &str)], expected: Result<Option<&str>, Fault>| {
+            let seen = admit(&parts(uri, headers), false);
+            assert_eq!(
+                seen.as_ref().map(|a| a.app.as_ref().map(ConsumerName::as_str)),
+                expected.as_ref().copied(),
+                "{uri} {headers:?}"
+            );
+        };
+        let with = |extra: &[(&'static str, &'static str)]| [extra, &good[1..]].concat();
+        check("/", &good, Ok(None));
+        check("/app/orders", &good, Ok(Some("orders")));
+        check("/app/orders/", &good, Ok(Some("orders")));
+        check("http://localhost:4590/", &good[1..], Ok(None));
+        check("/", &with(&[("host", "[::1]:4590")]), Ok(None));
+        check("/app/../etc", &good, Err(Fault::NotFound));
+        check("/metrics", &good, Err(Fault::NotFound));
+        check("/", &with(&[("host", "evil.example:4590")]), Err(Fault::ForeignHost));
+        check("/", &good[1..], Err(Fault::ForeignHost));
+        check("/", &with(&[("host", "localhost"), ("origin", "null")]), Err(Fault::BrowserRefused));
+        check("/", &good[..1], Err(Fault::Unsigned));
+        check("/", &[good[0], ("authorization", "Bearer x")], Err(Fault::Unsigned));
+        check(
+            "/",
+            &[
+                good[0],
+                ("authorization", &signed("dynamodb")),
+                ("x-amz-target", "DynamoDB_20120810.PutItem"),
+            ],
+            Err(Fault::WrongService),
+        );
+        check(
+            "/",
+            &[&good[..], &[("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")]]
+                .concat(),
+            Err(Fault::StreamingSignature),
+        );
+    }
+}

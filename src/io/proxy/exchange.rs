@@ -1,0 +1,212 @@
+//! Owns one request and its answer as the observer gets them: a copy, handed over without waiting.
+//! Refuses to hold more bytes than its bound: then the copy is dropped and counted, never the
+//! stream.
+
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::time::Moment;
+use crate::domain::trace::{SpanId, TraceContext, TraceState};
+use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::operation::Operation;
+use bytes::{Bytes, BytesMut};
+use prometheus::IntCounterVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::mpsc;
+
+/// One request and what came of it.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What was asked.
+    pub operation: Operation,
+    /// Who asked.
+    pub consumer: ConsumerName,
+    /// The host that it was sent to.
+    pub server: Arc<str>,
+    /// When it arrived.
+    pub started: Moment,
+    /// When its answer had left.
+    pub ended: Moment,
+    /// What we understood of the request.
+    pub facts: Facts,
+    /// What came back.
+    pub answer: Answer,
+}
+
+/// What we understood of a request.
+#[derive(Debug)]
+pub enum Facts {
+    /// PutRecord or PutRecords.
+    Put(PutFacts),
+    /// GetRecords.
+    Read {
+        /// The iterator.
+        iterator: String,
+        /// The stream, if the request named it.
+        stream: Option<StreamName>,
+        /// The application's own span, if it sent one.
+        parent: Option<(TraceContext, TraceState)>,
+    },
+    /// GetShardIterator.
+    Iterator {
+        /// The stream.
+        stream: StreamName,
+        /// The shard.
+        shard: ShardId,
+    },
+}
+
+/// What became of a put's records on their way through us.
+#[derive(Debug)]
+pub struct PutFacts {
+    /// The stream, if the body could be read that far.
+    pub stream: Option<StreamName>,
+    /// Our span's context, which the records carry that were injected.
+    pub context: TraceContext,
+    /// Its tracestate.
+    pub state: TraceState,
+    /// Our span's parent.
+    pub parent: Option<SpanId>,
+    /// Contexts that the producer wrote into records.
+    pub links: Vec<(TraceContext, TraceState)>,
+    /// Each record's verdict, or one verdict of a body that was not understood.
+    pub verdicts: Vec<&'static str>,
+    /// How many records were injected.
+    pub injected: usize,
+    /// Payload bytes that were added.
+    pub injected_bytes: usize,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub enum Answer {
+    /// Kinesis' answer.
+    Whole {
+        /// HTTP status.
+        status: u16,
+        /// `x-amzn-RequestId`.
+        request_id: Option<String>,
+        /// The body.
+        body: Bytes,
+        /// The bound's share, given back when the exchange is done with.
+        held: Held,
+    },
+    /// Kinesis answered, but the copy was cut: by the client, by the connection, or by our bound.
+    Cut {
+        /// HTTP status.
+        status: u16,
+    },
+    /// We answered.
+    Fault(Fault),
+}
+
+/// Where exchanges go. Bounded in number and in bytes; full, it drops the newest and counts.
+#[derive(Debug, Clone)]
+pub struct ObserverSink {
+    sender: mpsc::Sender<Exchange>,
+    bytes: Arc<Budget>,
+    dropped: IntCounterVec,
+}
+
+#[derive(Debug)]
+struct Budget {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl ObserverSink {
+    /// A sink and its other end. `queue_max` exchanges, and `bytes_max` bytes of copied answers.
+    #[must_use]
+    pub fn new(
+        queue_max: usize,
+        bytes_max: usize,
+        dropped: IntCounterVec,
+    ) -> (Self, mpsc::Receiver<Exchange>) {
+        let (sender, receiver) = mpsc::channel(queue_max);
+        let bytes = Arc::new(Budget { used: AtomicUsize::new(0), max: bytes_max });
+        (Self { sender, bytes, dropped }, receiver)
+    }
+
+    /// Hands an exchange over, or drops it and counts. Never waits.
+    pub fn offer(&self, exchange: Exchange) {
+        if let Err(error) = self.sender.try_send(exchange) {
+            let reason = match error {
+                mpsc::error::TrySendError::Full(_) => "full",
+                mpsc::error::TrySendError::Closed(_) => "stopping",
+            };
+            self.dropped.with_label_values(&["observer", reason]).inc();
+        }
+    }
+
+    /// An empty copy.
+    #[must_use]
+    pub fn copy(&self) -> Copy {
+        let held = Held { budget: Arc::clone(&self.bytes), bytes: 0 };
+        Copy { frames: Vec::new(), held, cut: false }
+    }
+
+    fn count_cut(&self) {
+        self.dropped.with_label_values(&["observer", "bytes"]).inc();
+    }
+}
+
+/// A share of the byte bound.
+#[derive(Debug)]
+pub struct Held {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Held {
+    fn grow(&mut self, by: usize) -> bool {
+        let before = self.budget.used.fetch_add(by, Ordering::Relaxed);
+        self.bytes += by;
+        before + by <= self.budget.max
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// An answer's frames as they pass: references to the same bytes.
+#[derive(Debug)]
+pub struct Copy {
+    frames: Vec<Bytes>,
+    held: Held,
+    cut: bool,
+}
+
+impl Copy {
+    /// Keeps a frame, if the bound allows.
+    pub fn keep(&mut self, frame: &Bytes, sink: &ObserverSink) {
+        if self.cut {
+            return;
+        }
+        if self.held.grow(frame.len()) {
+            self.frames.push(frame.clone());
+        } else {
+            self.cut = true;
+            self.frames = Vec::new();
+            sink.count_cut();
+        }
+    }
+
+    /// The answer, `complete` if its end was seen.
+    #[must_use]
+    pub fn answer(self, status: u16, request_id: Option<String>, complete: bool) -> Answer {
+        if self.cut || !complete {
+            return Answer::Cut { status };
+        }
+        let mut frames = self.frames;
+        let body = if frames.len() == 1 {
+            frames.pop().unwrap_or_default()
+        } else {
+            let mut joined = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
+            frames.iter().for_each(|frame| joined.extend_from_slice(frame));
+            joined.freeze()
+        };
+        Answer::Whole { status, request_id, body, held: self.held }
+    }
+}

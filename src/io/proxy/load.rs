@@ -1,0 +1,87 @@
+//! Owns how much may be in flight: requests, and bytes of their bodies. Refuses to buffer without
+//! a bound: over it a request waits a moment and is then answered with a retryable 503.
+
+use crate::wire::kinesis::fault::Fault;
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Incoming};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a request waits for room. Longer than a burst, shorter than any client's patience.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// A refused body is read and thrown away up to this, so that the client can send it all and then
+/// read why; beyond it the connection is closed.
+const DISCARD_BYTES_MAX: usize = 64 << 20;
+/// And no longer than this.
+const DISCARD_TIME_MAX: Duration = Duration::from_secs(5);
+/// Bytes are counted in units, since a semaphore counts in u32.
+const UNIT_BYTES: usize = 1_024;
+
+/// The bounds.
+#[derive(Debug, Clone)]
+pub(super) struct Load {
+    requests: Arc<Semaphore>,
+    units: Arc<Semaphore>,
+    body_bytes_max: usize,
+}
+
+/// Room held while a request is on its way.
+#[derive(Debug)]
+pub(super) struct Room {
+    _request: OwnedSemaphorePermit,
+    _units: OwnedSemaphorePermit,
+}
+
+impl Load {
+    pub(super) fn new(
+        in_flight_max: usize,
+        buffered_bytes_max: usize,
+        body_bytes_max: usize,
+    ) -> Self {
+        // A bound below one body would refuse every large request for ever.
+        let units = buffered_bytes_max.max(body_bytes_max).div_ceil(UNIT_BYTES);
+        Self {
+            requests: Arc::new(Semaphore::new(in_flight_max)),
+            units: Arc::new(Semaphore::new(units)),
+            body_bytes_max,
+        }
+    }
+
+    /// Reads a body whole: the signature needs its hash before its first byte can be sent.
+    pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, Room), Fault> {
+        let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes));
+        let bytes = match announced {
+            Some(Ok(bytes)) if bytes <= self.body_bytes_max => bytes,
+            Some(_) => {
+                discard(body).await;
+                return Err(Fault::BodyTooLarge);
+            }
+            // Chunked: as much as it may become.
+            None => self.body_bytes_max,
+        };
+        let room = tokio::time::timeout(PATIENCE, self.room(bytes)).await;
+        let Ok(Some(room)) = room else { return Err(Fault::Overloaded) };
+        match Limited::new(body, self.body_bytes_max).collect().await {
+            Ok(collected) => Ok((collected.to_bytes(), room)),
+            Err(error) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge),
+            Err(_) => Err(Fault::BodyIncomplete),
+        }
+    }
+
+    async fn room(&self, bytes: usize) -> Option<Room> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        Some(Room {
+            _request: Arc::clone(&self.requests).acquire_owned().await.ok()?,
+            _units: Arc::clone(&self.units).acquire_many_owned(units).await.ok()?,
+        })
+    }
+}
+
+async fn discard(body: Incoming) {
+    let mut body = Limited::new(body, DISCARD_BYTES_MAX);
+    let rest = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Late or not, the answer is the same.
+    let _ = tokio::time::timeout(DISCARD_TIME_MAX, rest).await;
+}

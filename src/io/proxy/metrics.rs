@@ -1,0 +1,142 @@
+//! Owns the data plane's counters and histograms. Refuses label values from outside except names
+//! under a cap.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, core::Collector};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Inside the sidecar: microseconds. One bucket a doubling, from what a splice costs to what
+/// nobody should see.
+const OVERHEAD_BUCKETS: &[f64] =
+    &[25e-6, 50e-6, 1e-4, 2e-4, 4e-4, 8e-4, 16e-4, 32e-4, 64e-4, 0.0128, 0.05, 0.25, 1.0];
+/// Waiting for Kinesis: the messaging conventions' buckets for an operation's duration.
+const UPSTREAM_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// A record's age at delivery and a reader's pace: from a second to a day.
+const AGE_BUCKETS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0,
+    86_400.0,
+];
+/// Names of streams and error codes that become label values; the rest are `other`.
+const NAMES_MAX: usize = 1_000;
+
+/// Everything that the data plane counts.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// `kinescope_proxy_requests_total`
+    pub requests: IntCounterVec,
+    /// `kinescope_proxy_overhead_seconds`
+    pub overhead: HistogramVec,
+    /// `kinescope_proxy_upstream_seconds`
+    pub upstream: HistogramVec,
+    /// `kinesis_records_total`
+    pub records: IntCounterVec,
+    /// `kinesis_injected_bytes_total`
+    pub injected_bytes: IntCounterVec,
+    /// `kinesis_put_failures_total`
+    pub put_failures: IntCounterVec,
+    /// `kinesis_record_age_seconds`
+    pub record_age: HistogramVec,
+    /// `kinesis_consumer_poll_interval_seconds`
+    pub poll_interval: HistogramVec,
+    /// `kinescope_dropped_total`, shared by all rooms with a queue.
+    pub dropped: IntCounterVec,
+    names: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Metrics {
+    /// Makes and registers the families; those about Kinesis carry `region`.
+    ///
+    /// # Errors
+    /// A family is registered already.
+    pub fn register(
+        registry: &Registry,
+        region: &str,
+        dropped: IntCounterVec,
+    ) -> prometheus::Result<Self> {
+        fn add<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            made: prometheus::Result<C>,
+        ) -> prometheus::Result<C> {
+            let made = made?;
+            registry.register(Box::new(made.clone()))?;
+            Ok(made)
+        }
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            let mut opts = Opts::new(name, help);
+            if name.starts_with("kinesis_") {
+                opts = opts.const_label("region", region);
+            }
+            add(registry, IntCounterVec::new(opts, labels))
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str], buckets: &[f64]| {
+            let mut opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            if name.starts_with("kinesis_") {
+                opts = opts.const_label("region", region);
+            }
+            add(registry, HistogramVec::new(opts, labels))
+        };
+        Ok(Self {
+            requests: counter(
+                "kinescope_proxy_requests_total",
+                "Requests by operation and by what became of them.",
+                &["operation", "outcome"],
+            )?,
+            overhead: histogram(
+                "kinescope_proxy_overhead_seconds",
+                "Time that a request spent inside this sidecar before it was sent on.",
+                &["operation"],
+                OVERHEAD_BUCKETS,
+            )?,
+            upstream: histogram(
+                "kinescope_proxy_upstream_seconds",
+                "Time from sending a request to the beginning of Kinesis' answer.",
+                &["operation"],
+                UPSTREAM_BUCKETS,
+            )?,
+            records: counter(
+                "kinesis_records_total",
+                "Records seen on the wire by this sidecar, and what became of each.",
+                &["stream", "direction", "verdict"],
+            )?,
+            injected_bytes: counter(
+                "kinesis_injected_bytes_total",
+                "Payload bytes that trace context added to records.",
+                &["stream"],
+            )?,
+            put_failures: counter(
+                "kinesis_put_failures_total",
+                "Records that Kinesis did not store, also those inside a 200, by its error code.",
+                &["stream", "error"],
+            )?,
+            record_age: histogram(
+                "kinesis_record_age_seconds",
+                "Age of each record at its delivery, from its approximate arrival.",
+                &["stream", "consumer"],
+                AGE_BUCKETS,
+            )?,
+            poll_interval: histogram(
+                "kinesis_consumer_poll_interval_seconds",
+                "Time from the delivery of a batch to the reader's next call on that iterator.",
+                &["stream", "consumer"],
+                AGE_BUCKETS,
+            )?,
+            dropped,
+            names: Arc::default(),
+        })
+    }
+
+    /// `name` while the cap allows another, then `other`.
+    #[must_use]
+    pub fn capped<'a>(&self, name: &'a str) -> &'a str {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.contains(name) {
+            return name;
+        }
+        if names.len() >= NAMES_MAX {
+            return "other";
+        }
+        names.insert(name.to_owned());
+        name
+    }
+}

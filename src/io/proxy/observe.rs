@@ -1,0 +1,237 @@
+//! Owns the observer: reads the copies that the data plane handed over, counts, and tells the
+//! engine and the span exporter. Refuses to wait for either: their queues are bounded and a full
+//! one drops and counts.
+
+use super::exchange::{Answer, Exchange, Facts, PutFacts};
+use super::iterators::Iterators;
+use super::metrics::Metrics;
+use super::spans::{self, Ending};
+use crate::domain::engine::Event;
+use crate::domain::lag::ReadObservation;
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::trace::{TraceContext, TraceState};
+use crate::io::entropy;
+use crate::io::otlp::SpanSink;
+use crate::wire::kinesis::outcome::{self, PutOutcome};
+use crate::wire::kinesis::read::{self, RecordsAnswer};
+use std::collections::HashSet;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Exchanges taken from the queue at once.
+const BATCH_MAX: usize = 64;
+/// Streams that were announced to the engine; more are announced at each put, and its own bound
+/// then counts them.
+const ANNOUNCED_MAX: usize = 1_000;
+/// The label of what could not be placed.
+const UNKNOWN: &str = "unknown";
+
+/// The observer.
+#[derive(Debug)]
+pub struct Observer {
+    iterators: Iterators,
+    announced: HashSet<StreamName>,
+    engine: mpsc::Sender<Event>,
+    spans: SpanSink,
+    metrics: Metrics,
+}
+
+impl Observer {
+    /// An observer that follows at most `iterators_max` iterators.
+    #[must_use]
+    pub fn new(
+        iterators_max: usize,
+        engine: mpsc::Sender<Event>,
+        spans: SpanSink,
+        metrics: Metrics,
+    ) -> Self {
+        let announced = HashSet::new();
+        Self { iterators: Iterators::new(iterators_max), announced, engine, spans, metrics }
+    }
+
+    /// Observes until `stop`, then what is still queued.
+    pub async fn run(mut self, mut queue: mpsc::Receiver<Exchange>, stop: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            tokio::select! {
+                biased;
+                taken = queue.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { return },
+                () = stop.cancelled() => queue.close(),
+            }
+            for exchange in batch.drain(..) {
+                self.observe(exchange);
+            }
+            // A long queue must not keep this thread from the data plane.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Takes one exchange in.
+    fn observe(&mut self, mut exchange: Exchange) {
+        let facts = std::mem::replace(
+            &mut exchange.facts,
+            Facts::Iterator { stream: UNKNOWN.into(), shard: UNKNOWN.into() },
+        );
+        match facts {
+            Facts::Put(put) => self.put(&exchange, &put),
+            Facts::Iterator { stream, shard } => self.iterator(&exchange, stream, shard),
+            Facts::Read { iterator, stream, parent } => {
+                self.read(&exchange, &iterator, stream, parent.as_ref());
+            }
+        }
+    }
+
+    fn put(&mut self, exchange: &Exchange, put: &PutFacts) {
+        let stream = put.stream.as_ref().map_or(UNKNOWN, StreamName::as_str);
+        let label = self.metrics.capped(stream).to_owned();
+        for verdict in &put.verdicts {
+            self.metrics.records.with_label_values(&[label.as_str(), "put", verdict]).inc();
+        }
+        let injected_bytes = u64::try_from(put.injected_bytes).unwrap_or(u64::MAX);
+        self.metrics.injected_bytes.with_label_values(&[&label]).inc_by(injected_bytes);
+        let (ending, body) = ending(&exchange.answer);
+        let stored = if ending.error.is_none() { body.and_then(outcome::put_answer) } else { None };
+        let failed = self.metrics.put_failures.clone();
+        let fail = |code: &str, records: usize| {
+            let code = self.metrics.capped(code).to_owned();
+            failed.with_label_values(&[label.as_str(), &code]).inc_by(records as u64);
+        };
+        if let Some(error) = &ending.error {
+            fail(error, put.verdicts.len());
+        }
+        let outcome = stored.unwrap_or_default();
+        outcome.failed.iter().for_each(|code| fail(code, 1));
+        if let Some(stream) = &put.stream {
+            self.announce(stream);
+        }
+        self.export_send(exchange, put, &ending, &outcome);
+    }
+
+    fn export_send(
+        &self,
+        exchange: &Exchange,
+        put: &PutFacts,
+        ending: &Ending,
+        outcome: &PutOutcome,
+    ) {
+        if let Some(slot) = self.spans.slot(put.context.flags) {
+            slot.put(spans::send(exchange, put, ending, outcome));
+        }
+    }
+
+    fn iterator(&mut self, exchange: &Exchange, stream: StreamName, shard: ShardId) {
+        self.announce(&stream);
+        let (ending, body) = ending(&exchange.answer);
+        if let (None, Some(iterator)) = (ending.error, body.and_then(read::iterator_answer)) {
+            self.iterators.begin(&iterator, stream, shard, exchange.ended);
+        }
+    }
+
+    fn read(
+        &mut self,
+        exchange: &Exchange,
+        iterator: &str,
+        named: Option<StreamName>,
+        parent: Option<&(TraceContext, TraceState)>,
+    ) {
+        let place = self.iterators.place(iterator).cloned();
+        let delivered = place.as_ref().and_then(|place| place.delivered);
+        let (stream, shard) = match place {
+            Some(place) => (Some(place.stream), place.shard),
+            None => (named, UNKNOWN.into()),
+        };
+        let label =
+            self.metrics.capped(stream.as_ref().map_or(UNKNOWN, StreamName::as_str)).to_owned();
+        let labels = [label.as_str(), exchange.consumer.as_str()];
+        if let Some(delivered) = delivered {
+            let pause = exchange.started.since(delivered).as_secs_f64();
+            self.metrics.poll_interval.with_label_values(&labels).observe(pause);
+        }
+        let (ending, body) = ending(&exchange.answer);
+        let Some(answer) = body.filter(|_| ending.error.is_none()).and_then(read::records_answer)
+        else {
+            return;
+        };
+        if let Some(next) = &answer.next {
+            self.iterators.follow(iterator, next, exchange.ended);
+        }
+        self.count_delivered(exchange, &answer, &label);
+        if !answer.records.is_empty() && self.spans.is_on() {
+            let fresh = || spans::root(entropy::trace_id(), entropy::span_id());
+            let place = (stream.as_ref(), &shard);
+            let made = spans::receive(exchange, place, parent, &answer.records, &ending, fresh);
+            made.into_iter().for_each(|span| self.spans.offer(span));
+        }
+        if let Some(stream) = stream {
+            self.announce(&stream);
+            let event = read_event(exchange, stream, exchange.consumer.clone(), shard, &answer);
+            self.tell(event);
+        }
+    }
+
+    fn count_delivered(&self, exchange: &Exchange, answer: &RecordsAnswer, stream: &str) {
+        let ages = self.metrics.record_age.with_label_values(&[stream, exchange.consumer.as_str()]);
+        for record in &answer.records {
+            self.metrics.records.with_label_values(&[stream, "get", record.verdict]).inc();
+            if let Some(arrival) = record.arrival {
+                ages.observe(exchange.ended.wall.since(arrival).as_secs_f64());
+            }
+        }
+    }
+
+    fn announce(&mut self, stream: &StreamName) {
+        if self.announced.contains(stream) {
+            return;
+        }
+        if self.announced.len() < ANNOUNCED_MAX {
+            self.announced.insert(stream.clone());
+        }
+        self.tell(Event::StreamSeen { stream: stream.clone() });
+    }
+
+    fn tell(&self, event: Event) {
+        if self.engine.try_send(event).is_err() {
+            self.metrics.dropped.with_label_values(&["engine", "full"]).inc();
+        }
+    }
+}
+
+fn read_event(
+    exchange: &Exchange,
+    stream: StreamName,
+    consumer: ConsumerName,
+    shard: ShardId,
+    answer: &RecordsAnswer,
+) -> Event {
+    let newest = answer.records.last();
+    let observation = ReadObservation {
+        called_at: exchange.started,
+        at: exchange.ended,
+        behind: answer.behind,
+        records: u32::try_from(answer.records.len()).unwrap_or(u32::MAX),
+        newest_sequence: newest.and_then(|record| record.sequence.clone()),
+        newest_arrival: newest.and_then(|record| record.arrival),
+        shard_ended: answer.next.is_none(),
+    };
+    Event::Read { stream, consumer, shard, observation }
+}
+
+/// How the call ended, and the body if it is all there.
+fn ending(answer: &Answer) -> (Ending, Option<&[u8]>) {
+    match answer {
+        Answer::Whole { status, request_id, body, held: _ } => {
+            let error = (*status >= 300)
+                .then(|| outcome::error_type(body).unwrap_or_else(|| status.to_string()));
+            let ending = Ending { error, request_id: request_id.clone(), status: Some(*status) };
+            (ending, Some(body))
+        }
+        Answer::Cut { status } => {
+            let error = (*status >= 300).then(|| status.to_string());
+            (Ending { error, request_id: None, status: Some(*status) }, None)
+        }
+        Answer::Fault(fault) => {
+            let error = Some(fault.reason().to_owned());
+            (Ending { error, request_id: None, status: None }, None)
+        }
+    }
+}

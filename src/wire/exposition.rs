@@ -1,1 +1,0 @@
-//! Owns wire/exposition; to be written.

@@ -1,0 +1,254 @@
+//! Owns the Prometheus form of a snapshot: gauges in, text 0.0.4 out, in a stable order. Refuses
+//! to gather the registry (`io::admin` does) and to show what is not known: an unknown value has
+//! no series. A sidecar's consumer families speak for its pod. Source: reference/metrics.md 5.2.
+
+mod catalog;
+
+pub use catalog::FAMILIES;
+
+use crate::domain::alert::AlertState;
+use crate::domain::lag::Status;
+use crate::domain::snapshot::{
+    CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamView,
+};
+use crate::domain::time::Wall;
+use catalog::Family;
+use prometheus::TextEncoder;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A CloudWatch point this old is history: its family goes absent rather than showing it as now.
+/// Ten minutes are five times the poller's usual delay.
+const CLOUDWATCH_STALE_AFTER: Duration = Duration::from_secs(600);
+
+/// What does not change from one exposition to the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Label `region` of every `kinesis_` family.
+    pub region: String,
+    /// Whether to write the families that only a hub (or `all`) exports.
+    pub hub: bool,
+    /// Label `version` of the build.
+    pub version: String,
+    /// Label `revision` of the build.
+    pub revision: String,
+    /// Most series of the per-shard families together (`metrics.max_series`).
+    pub series_max: usize,
+}
+
+/// A snapshot's families, and what did not fit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Exposed {
+    /// Every family that has a series, by name.
+    pub families: Vec<MetricFamily>,
+    /// Series over the cap, by family; empty when all fitted.
+    pub left_out: BTreeMap<&'static str, u64>,
+}
+
+/// Everything a snapshot has to tell a scraper. What exceeds `scope.series_max` is the shards in
+/// the least trouble, so that a worst shard never loses its series.
+#[must_use]
+pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
+    let mut sheet =
+        Sheet { region: &scope.region, families: BTreeMap::new(), left_out: BTreeMap::new() };
+    for view in &snapshot.consumers {
+        consumer(&mut sheet, view);
+    }
+    shards(&mut sheet, snapshot, scope.series_max);
+    if scope.hub {
+        for view in &snapshot.streams {
+            stream(&mut sheet, view);
+            cloudwatch(&mut sheet, view, snapshot.now.wall);
+        }
+    }
+    alerts(&mut sheet, snapshot);
+    let build = [("version", scope.version.as_str()), ("revision", scope.revision.as_str())];
+    sheet.gauge(catalog::BUILD_INFO, &build, Some(1.0));
+    Exposed { families: sheet.families.into_values().collect(), left_out: sheet.left_out }
+}
+
+/// `kinescope_series_left_out_total` from its totals so far; no series while nothing was left out.
+#[must_use]
+pub fn left_out(totals: &BTreeMap<&'static str, u64>) -> MetricFamily {
+    let metrics = totals.iter().map(|(family, total)| {
+        let mut metric = Metric::from_label(vec![label("family", family)]);
+        let mut counter = Counter::default();
+        counter.set_value(*total as f64);
+        metric.set_counter(counter);
+        metric
+    });
+    let mut family = family_of(catalog::SERIES_LEFT_OUT, MetricType::COUNTER);
+    family.set_metric(metrics.collect());
+    family
+}
+
+/// Text 0.0.4, sorted by family name. Families without a series are removed: the format has no
+/// way to write them.
+#[must_use]
+pub fn text(families: &mut Vec<MetricFamily>) -> String {
+    families.retain(|family| !family.name().is_empty() && !family.get_metric().is_empty());
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    // It refuses only nameless and empty families, and both are gone.
+    TextEncoder::new().encode_to_string(families).unwrap_or_default()
+}
+
+/// Families as they fill.
+struct Sheet<'a> {
+    region: &'a str,
+    families: BTreeMap<&'static str, MetricFamily>,
+    left_out: BTreeMap<&'static str, u64>,
+}
+
+impl Sheet<'_> {
+    /// Adds a series; an unknown or non-finite value adds none.
+    fn gauge(&mut self, family: Family, labels: &[(&str, &str)], value: Option<f64>) {
+        let Some(value) = value.filter(|value| value.is_finite()) else { return };
+        let mut pairs: Vec<_> = labels.iter().map(|(name, value)| label(name, value)).collect();
+        if family.name.starts_with("kinesis_") {
+            pairs.push(label("region", self.region));
+        }
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::from_label(pairs);
+        metric.set_gauge(gauge);
+        self.families
+            .entry(family.name)
+            .or_insert_with(|| family_of(family, MetricType::GAUGE))
+            .mut_metric()
+            .push(metric);
+    }
+}
+
+fn family_of(family: Family, kind: MetricType) -> MetricFamily {
+    let mut made = MetricFamily::default();
+    made.set_name(family.name.to_owned());
+    made.set_help(family.help.to_owned());
+    made.set_field_type(kind);
+    made
+}
+
+fn label(name: &str, value: &str) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value.to_owned());
+    pair
+}
+
+fn consumer(sheet: &mut Sheet<'_>, view: &ConsumerView) {
+    let ids = [("stream", view.stream.as_str()), ("consumer", view.consumer.as_str())];
+    let worst = &view.worst;
+    sheet.gauge(catalog::LAG_VELOCITY, &ids, worst.velocity);
+    sheet.gauge(catalog::TIME_TO_CATCH_UP, &ids, worst.catch_up.map(|t| t.as_secs_f64()));
+    sheet.gauge(catalog::TIME_TO_DATA_LOSS, &ids, worst.data_loss.map(|t| t.as_secs_f64()));
+    sheet.gauge(catalog::RETENTION_USED, &ids, worst.retention_used);
+    let [stream, consumer] = ids;
+    for status in Status::ALL {
+        let labels = [stream, consumer, ("status", status.as_str())];
+        let in_force = f64::from(u8::from(worst.status == status));
+        let shards = view.shards.iter().filter(|shard| shard.assessment.status == status).count();
+        sheet.gauge(catalog::CONSUMER_STATUS, &labels, Some(in_force));
+        sheet.gauge(catalog::CONSUMER_SHARDS, &labels, Some(shards as f64));
+    }
+}
+
+/// The per-shard families: as many as the cap allows, in the snapshot's order while all fit.
+fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) {
+    let mut all: Vec<(&ConsumerView, &ShardView)> = snapshot
+        .consumers
+        .iter()
+        .flat_map(|consumer| consumer.shards.iter().map(move |shard| (consumer, shard)))
+        .collect();
+    if all.len().saturating_mul(2) > series_max {
+        // Stable: shards in equal trouble stay in the order of their names.
+        all.sort_by_key(|(_, shard)| {
+            Reverse((shard.assessment.status, shard.assessment.lag.map(|lag| lag.value)))
+        });
+    }
+    let mut room = series_max;
+    for (consumer, shard) in all {
+        let labels = [
+            ("stream", consumer.stream.as_str()),
+            ("consumer", consumer.consumer.as_str()),
+            ("shard", shard.shard.as_str()),
+        ];
+        let lag = shard.assessment.lag.map(|lag| lag.value.as_secs_f64());
+        let observed = shard.last_observed.as_ms() as f64 / 1_000.0;
+        for (family, value) in
+            [(catalog::DELIVERY_LAG, lag), (catalog::LAST_OBSERVED, Some(observed))]
+        {
+            match (value, room.checked_sub(1)) {
+                (None, _) => {}
+                (Some(_), None) => *sheet.left_out.entry(family.name).or_default() += 1,
+                (Some(_), Some(rest)) => {
+                    room = rest;
+                    sheet.gauge(family, &labels, value);
+                }
+            }
+        }
+    }
+}
+
+fn stream(sheet: &mut Sheet<'_>, view: &StreamView) {
+    let Some(description) = &view.description else { return };
+    let stream = ("stream", view.stream.as_str());
+    let info =
+        [stream, ("mode", description.mode.as_str()), ("status", description.status.as_str())];
+    sheet.gauge(catalog::STREAM_INFO, &info, Some(1.0));
+    sheet.gauge(catalog::STREAM_OPEN_SHARDS, &[stream], Some(description.open_shards.into()));
+    let retention = description.retention.as_secs_f64();
+    sheet.gauge(catalog::STREAM_RETENTION, &[stream], Some(retention));
+}
+
+fn cloudwatch(sheet: &mut Sheet<'_>, view: &StreamView, now: Wall) {
+    let labels = [("stream", view.stream.as_str())];
+    let fresh = |point: Option<CloudWatchPoint>| {
+        point.filter(|point| now.since(point.at.plus(point.period)) <= CLOUDWATCH_STALE_AFTER)
+    };
+    // A period of zero would make the rate infinite, which `gauge` leaves out.
+    let rate = |point| fresh(point).map(|point| point.value / point.period.as_secs_f64());
+    let CloudWatchView {
+        incoming_records,
+        incoming_bytes,
+        iterator_age,
+        write_throttles,
+        read_throttles,
+    } = view.cloudwatch;
+    let age = fresh(iterator_age).map(|point| point.value / 1_000.0);
+    sheet.gauge(catalog::CLOUDWATCH_ITERATOR_AGE, &labels, age);
+    sheet.gauge(catalog::CLOUDWATCH_INCOMING_RECORDS, &labels, rate(incoming_records));
+    sheet.gauge(catalog::CLOUDWATCH_INCOMING_BYTES, &labels, rate(incoming_bytes));
+    sheet.gauge(catalog::CLOUDWATCH_READ_THROTTLES, &labels, rate(read_throttles));
+    sheet.gauge(catalog::CLOUDWATCH_WRITE_THROTTLES, &labels, rate(write_throttles));
+}
+
+/// How many alerts: a number that is always known, so zeros are written for the usual pairs.
+fn alerts(sheet: &mut Sheet<'_>, snapshot: &Snapshot) {
+    let mut counts: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+    for state in [AlertState::Pending, AlertState::Firing, AlertState::Resolved] {
+        for severity in ["info", "warning", "critical"] {
+            counts.insert((state_name(state), severity), 0);
+        }
+    }
+    for alert in &snapshot.alerts {
+        let severity = alert.labels.get("severity").map_or("none", String::as_str);
+        *counts.entry((state_name(alert.state), severity)).or_default() += 1;
+    }
+    for ((state, severity), count) in counts {
+        let labels = [("state", state), ("severity", severity)];
+        sheet.gauge(catalog::ALERTS, &labels, Some(count.into()));
+    }
+}
+
+/// The label value and the JSON value of an alert's state.
+pub(crate) const fn state_name(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Pending => "pending",
+        AlertState::Firing => "firing",
+        AlertState::Resolved => "resolved",
+    }
+}
+
+#[cfg(test)]
+mod tests;

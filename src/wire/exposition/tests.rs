@@ -1,0 +1,117 @@
+//! Owns the tests of the exposition.
+
+use super::*;
+use crate::wire::status::sample;
+use std::collections::BTreeSet;
+
+fn exposition(snapshot: &Snapshot, scope: &Scope) -> String {
+    text(&mut families(snapshot, scope).families)
+}
+
+#[test]
+fn a_snapshot_reads_as_the_golden_text() {
+    let golden = include_str!("golden.txt");
+    assert_eq!(exposition(&sample::snapshot(), &sample::scope()), golden);
+}
+
+#[test]
+fn missing_is_absent() {
+    let mut snapshot = sample::snapshot();
+    snapshot.consumers.remove(0);
+    snapshot.streams.remove(0);
+    snapshot.alerts.clear();
+    let present: Vec<_> = families(&snapshot, &sample::scope())
+        .families
+        .iter()
+        .map(|family| family.name().to_owned())
+        .collect();
+    let known = [
+        "kinescope_alerts",
+        "kinescope_build_info",
+        "kinesis_consumer_last_observed_timestamp_seconds",
+        "kinesis_consumer_shards",
+        "kinesis_consumer_status",
+    ];
+    assert_eq!(present, known);
+}
+
+#[test]
+fn figures_that_are_no_numbers_are_absent() {
+    let mut snapshot = sample::snapshot();
+    snapshot.consumers[0].worst.velocity = Some(f64::NAN);
+    let point = CloudWatchPoint { at: snapshot.now.wall, period: Duration::ZERO, value: 1.0 };
+    snapshot.streams[0].cloudwatch.incoming_bytes = Some(point);
+    let text = exposition(&snapshot, &sample::scope());
+    assert!(!text.contains("velocity_ratio{") && !text.contains("incoming_bytes_per_second{"));
+}
+
+#[test]
+fn an_old_cloudwatch_point_is_not_shown_as_now() {
+    let mut snapshot = sample::snapshot();
+    let shown = |snapshot: &Snapshot| {
+        exposition(snapshot, &sample::scope()).contains("kinesis_cloudwatch_incoming_records")
+    };
+    assert!(shown(&snapshot));
+    snapshot.now = snapshot.now.plus(CLOUDWATCH_STALE_AFTER);
+    assert!(!shown(&snapshot));
+}
+
+#[test]
+fn only_a_hub_exports_streams() {
+    let text = exposition(&sample::snapshot(), &Scope { hub: false, ..sample::scope() });
+    assert!(text.contains("kinesis_consumer_delivery_lag_seconds{"));
+    assert!(!text.contains("kinesis_cloudwatch_") && !text.contains("kinesis_stream_"));
+}
+
+#[test]
+fn every_family_is_listed() {
+    let mut snapshot = sample::snapshot();
+    snapshot.streams[0].cloudwatch.read_throttles = snapshot.streams[0].cloudwatch.write_throttles;
+    snapshot.consumers[0].worst.catch_up = Some(Duration::from_secs(1));
+    let exposed = families(&snapshot, &sample::scope());
+    let extra = left_out(&BTreeMap::from([("x", 1)]));
+    let names: BTreeSet<_> = exposed.families.iter().chain([&extra]).map(|f| f.name()).collect();
+    assert_eq!(names, FAMILIES.iter().copied().collect());
+}
+
+#[test]
+fn what_is_over_the_cap_is_counted_and_the_worst_shard_stays() {
+    let check = |series_max, lags: &[&str], observed, left_out: &[(&'static str, u64)]| {
+        let exposed = families(&sample::snapshot(), &Scope { series_max, ..sample::scope() });
+        let shards = |name: &str| -> Vec<String> {
+            let family = exposed.families.iter().find(|family| family.name() == name);
+            let metrics = family.map(|family| family.get_metric()).unwrap_or_default();
+            metrics.iter().map(|metric| metric.get_label()[2].value().to_owned()).collect()
+        };
+        assert_eq!(shards("kinesis_consumer_delivery_lag_seconds"), lags);
+        let seen = shards("kinesis_consumer_last_observed_timestamp_seconds");
+        assert_eq!(seen.len(), observed, "{seen:?}");
+        assert_eq!(exposed.left_out, left_out.iter().copied().collect());
+    };
+    let (lag, observed) = (
+        "kinesis_consumer_delivery_lag_seconds",
+        "kinesis_consumer_last_observed_timestamp_seconds",
+    );
+    check(20_000, &["shardId-000000000000", "shardId-000000000001"], 3, &[]);
+    check(3, &["shardId-000000000001"], 2, &[(lag, 1), (observed, 1)]);
+    check(0, &[], 0, &[(lag, 2), (observed, 3)]);
+}
+
+#[test]
+fn left_out_series_are_a_counter() {
+    let totals = BTreeMap::from([("kinesis_consumer_delivery_lag_seconds", 7)]);
+    let text = text(&mut vec![left_out(&totals), left_out(&BTreeMap::new())]);
+    assert!(text.contains("# TYPE kinescope_series_left_out_total counter\n"), "{text}");
+    let series = "left_out_total{family=\"kinesis_consumer_delivery_lag_seconds\"} 7\n";
+    assert!(text.ends_with(series), "{text}");
+}
+
+#[test]
+fn names_cannot_break_out_of_their_labels() {
+    let mut snapshot = sample::snapshot();
+    snapshot.consumers.truncate(1);
+    snapshot.consumers[0].consumer = "a\"} 1\nevil 2".into();
+    let text = exposition(&snapshot, &sample::scope());
+    assert!(text.contains(r#"consumer="a\"} 1\nevil 2""#), "{text}");
+    assert!(!text.lines().any(|line| line.starts_with("evil")));
+}

@@ -1,0 +1,154 @@
+//! Owns one hand-made snapshot that the tests of exposition, status and admin share: a consumer in
+//! trouble, one of whom nothing is known, a described stream and an unknown one.
+
+use crate::domain::alert::{AlertState, AlertView};
+use crate::domain::lag::{Assessment, Lag, Status};
+use crate::domain::snapshot::{
+    CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
+    StreamView,
+};
+use crate::domain::time::{Moment, Wall};
+use crate::wire::exposition::Scope;
+use crate::wire::status::{Identity, Role};
+use std::time::Duration;
+
+const NOW_MS: u64 = 1_795_377_600_000;
+
+pub(crate) fn snapshot() -> Snapshot {
+    let now = Moment { wall: Wall::from_ms(NOW_MS), mono: Duration::from_secs(3_600) };
+    let stalled = stopped();
+    let fine = Assessment {
+        status: Status::Ok,
+        reason: "reads at the tip: 0 s behind after the last answer".to_owned(),
+        lag: Some(Lag { value: Duration::ZERO, inferred: false }),
+        velocity: Some(-0.25),
+        catch_up: Some(Duration::from_secs(0)),
+        data_loss: None,
+        retention_used: Some(0.0),
+    };
+    Snapshot {
+        now,
+        consumers: vec![
+            ConsumerView {
+                stream: "orders".into(),
+                consumer: "inventory".into(),
+                worst: stalled.clone(),
+                worst_shard: "shardId-000000000001".into(),
+                shards: vec![
+                    shard("shardId-000000000000", fine, 400),
+                    shard("shardId-000000000001", stalled, 72_500),
+                ],
+            },
+            ConsumerView {
+                stream: "orders".into(),
+                consumer: "mailer".into(),
+                worst: unknown(),
+                worst_shard: "unknown".into(),
+                shards: vec![shard("unknown", unknown(), 2_000)],
+            },
+        ],
+        streams: vec![
+            StreamView {
+                stream: "orders".into(),
+                description: Some(StreamDescription {
+                    retention: Duration::from_secs(86_400),
+                    open_shards: 2,
+                    mode: "PROVISIONED".to_owned(),
+                    status: "ACTIVE".to_owned(),
+                    record_bytes_max: Some(1_048_576),
+                    at: now,
+                }),
+                cloudwatch: cloudwatch(),
+            },
+            StreamView {
+                stream: "payments".into(),
+                description: None,
+                cloudwatch: CloudWatchView::default(),
+            },
+        ],
+        alerts: vec![
+            alert("KinesisConsumerStopped", "critical", AlertState::Firing),
+            alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),
+        ],
+    }
+}
+
+pub(crate) fn scope() -> Scope {
+    Scope {
+        region: "eu-west-1".to_owned(),
+        hub: true,
+        version: "0.1.0".to_owned(),
+        revision: "abc1234".to_owned(),
+        series_max: 20_000,
+    }
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity {
+        role: Role::Sidecar,
+        service: "inventory".to_owned(),
+        region: "eu-west-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        revision: "abc1234".to_owned(),
+    }
+}
+
+fn stopped() -> Assessment {
+    Assessment {
+        status: Status::Stopped,
+        reason: "no read for 72 s, 14 times its usual 5 s".to_owned(),
+        lag: Some(Lag { value: Duration::from_millis(84_250), inferred: true }),
+        velocity: Some(1.0),
+        catch_up: None,
+        data_loss: Some(Duration::from_secs(86_315)),
+        retention_used: Some(0.000_975),
+    }
+}
+
+pub(crate) fn unknown() -> Assessment {
+    Assessment {
+        status: Status::Unknown,
+        reason: "no answer carried MillisBehindLatest yet".to_owned(),
+        lag: None,
+        velocity: None,
+        catch_up: None,
+        data_loss: None,
+        retention_used: None,
+    }
+}
+
+pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardView {
+    ShardView { shard: name.into(), assessment, last_observed: Wall::from_ms(NOW_MS - ago_ms) }
+}
+
+fn cloudwatch() -> CloudWatchView {
+    let point = |value| {
+        let at = Wall::from_ms(NOW_MS - 180_000);
+        Some(CloudWatchPoint { at, period: Duration::from_secs(60), value })
+    };
+    CloudWatchView {
+        incoming_records: point(7_500.0),
+        incoming_bytes: point(9_000_000.0),
+        iterator_age: point(81_000.0),
+        write_throttles: point(0.0),
+        read_throttles: None,
+    }
+}
+
+fn alert(name: &str, severity: &str, state: AlertState) -> AlertView {
+    let pairs = [
+        ("alertname", name),
+        ("consumer", "inventory"),
+        ("region", "eu-west-1"),
+        ("severity", severity),
+        ("stream", "orders"),
+    ];
+    let texts = [("summary", "inventory is in trouble on orders"), ("value", "84.25")];
+    AlertView {
+        labels: pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        annotations: texts.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        state,
+        starts_at: Wall::from_ms(NOW_MS - 60_000),
+        ends_at: (state == AlertState::Resolved).then(|| Wall::from_ms(NOW_MS - 5_000)),
+    }
+}
