@@ -153,7 +153,7 @@ pub async fn start(
         &["queue", "reason"],
     )?;
     registry.register(Box::new(dropped.clone()))?;
-    let sdk = SdkSettings::load(config.region.clone()).await;
+    let sdk = SdkSettings::load(environment, config.region.clone()).await;
     let region = config.region.as_deref().or(sdk.region()).unwrap_or(REGION_UNKNOWN).to_owned();
 
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
