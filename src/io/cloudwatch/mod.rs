@@ -10,7 +10,6 @@ pub use metrics::CloudWatchMetrics;
 use crate::domain::backoff::Backoff;
 use crate::domain::engine::Event;
 use crate::domain::stream::StreamName;
-use crate::domain::time::Wall;
 use crate::io::clock::Clock;
 use crate::io::cloudwatch::plan::Answer;
 use crate::io::cloudwatch::plan::Query;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::snapshot::CloudWatchMetric;
+use crate::domain::time::Wall;
 use crate::io::credentials::fake;
 use aws_smithy_cbor::Encoder;
 use aws_smithy_types::DateTime;
