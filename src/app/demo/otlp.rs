@@ -104,6 +104,7 @@ fn context(trace_id: &[u8], span_id: &[u8]) -> Option<Context> {
     Some((trace, SpanId::new(span_id.try_into().ok()?)?))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the protocol's enum, and it grows")]
 fn service_name(resource: &Resource) -> Option<&str> {
     let name = resource.attributes.iter().find(|attribute| attribute.key == "service.name")?;
     match name.value.as_ref()?.value.as_ref()? {

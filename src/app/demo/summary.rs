@@ -42,7 +42,7 @@ pub struct Summary {
     pub ran: Duration,
     /// Puts that were given up, and reads that failed and were made again.
     pub failures: (u64, u64),
-    /// What came to each reader, in the order of [`READERS`].
+    /// What came to each reader, in the order of `READERS`.
     pub deliveries: Vec<Delivery>,
     /// Traces that clients began: how many, and how many the sidecar's spans continue.
     pub client_traces: (u64, u64),
@@ -135,6 +135,14 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Summary after {:.0} s", self.ran.as_secs_f64())?;
+        self.records(f)?;
+        self.alerts(f)?;
+        self.rest(f)
+    }
+}
+
+impl Summary {
+    fn records(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (reader, delivery) in READERS.iter().zip(&self.deliveries) {
             let Deliveries { records, altered, unknown, repeated, .. } = delivery.came;
             write!(
@@ -169,7 +177,10 @@ impl fmt::Display for Summary {
             )?;
         }
         let (began, continued) = self.client_traces;
-        writeln!(f, "  client traces      {continued} of {began} continued")?;
+        writeln!(f, "  client traces      {continued} of {began} continued")
+    }
+
+    fn alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for alert in &self.alerts {
             let after = |time: Option<Duration>| {
                 time.map_or_else(
@@ -191,6 +202,10 @@ impl fmt::Display for Summary {
         if let Some(peak) = self.lag_peak_s {
             writeln!(f, "  delivery lag       {peak:.1} s at its worst")?;
         }
+        Ok(())
+    }
+
+    fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sagas { started, completed, compensated } = self.sagas;
         writeln!(
             f,
