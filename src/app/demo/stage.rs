@@ -97,7 +97,7 @@ impl Stage {
                 Ok(()) = notified.changed() => {}
                 _ = beats.tick() => {
                     beat += 1;
-                    if beat % BEATS_PER_LINE == 0 {
+                    if beat.is_multiple_of(BEATS_PER_LINE) {
                         self.tell_lag(progress).await?;
                     }
                 }
