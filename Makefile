@@ -1,0 +1,36 @@
+# Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
+.PHONY: test peers soak bench demo fmt lint
+
+PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -q -ra --durations=5
+
+# Everything; the last lines name every peer that was left out. Setting up goes first, so that a
+# missing one is known before the long build.
+test: peers
+	cargo build
+	cargo test
+	@if [ -x target/peers/venv/bin/python ]; then $(PYTEST) -m 'not soak'; fi
+	@tests/peers/left-out.sh
+
+peers:
+	@tests/peers/setup.sh
+
+# The long forms: many more cases of every law, and half an hour of load with its memory watched.
+soak: peers
+	PROPTEST_CASES=20000 cargo test --release --lib
+	cargo build --release
+	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
+	@tests/peers/left-out.sh
+
+bench: peers
+	cargo bench
+
+demo:
+	cargo run --release -- demo
+
+fmt:
+	cargo fmt
+
+lint:
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

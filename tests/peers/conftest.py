@@ -1,0 +1,85 @@
+"""Owns what the peer tests share: the emulators (once a session), a kinescope for each test, and the
+logs of every program beside a failure."""
+
+import pytest
+
+import harness
+from harness import Boto3, Kinescope, Node, Program
+from receivers import Otlp, Webhook
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for program in {*item.stash.get(STARTED, []), *Program.alive}:
+            tail = program.output()[-6000:]
+            report.sections.append((f"log of {program.name} ({program.log})", tail))
+    return report
+
+
+STARTED = pytest.StashKey()
+
+
+@pytest.fixture(scope="session")
+def ministack(tmp_path_factory):
+    program = harness.start_ministack(tmp_path_factory.mktemp("ministack"))
+    yield program
+    program.kill()
+
+
+@pytest.fixture(scope="session")
+def kinesis_mock(tmp_path_factory):
+    program = harness.start_kinesis_mock(tmp_path_factory.mktemp("kinesis-mock"))
+    yield program
+    program.kill()
+
+
+@pytest.fixture(params=["ministack", "kinesis_mock"])
+def upstream(request):
+    """Both emulators tell the truth about MillisBehindLatest; others always say 0."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def kinescope(request, tmp_path):
+    """Starts `kinescope run`; at the test's end it must drain and exit 0."""
+    if not harness.binary().exists():
+        pytest.fail(f"{harness.binary()} is not built: cargo build")
+    started = request.node.stash.setdefault(STARTED, [])
+
+    def start(upstream_url, config=None, **given):
+        started.append(Kinescope(tmp_path, upstream_url, config, **given))
+        return started[-1]
+
+    yield start
+    for program in started:
+        program.stop()
+
+
+@pytest.fixture
+def otlp(tmp_path):
+    receiver = Otlp(tmp_path)
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def webhook():
+    receiver = Webhook()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(params=[Boto3, Node], ids=lambda client: client.name)
+def connect(request):
+    """Makes clients of one real SDK: `connect(url)`."""
+    made = []
+
+    def make(url, **given):
+        made.append(request.param(url, **given))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
