@@ -128,12 +128,10 @@ impl Summary {
     }
 
     fn write_alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let never = if self.complete { "NEVER" } else { "not (broken off)" };
         for alert in &self.alerts {
             let after = |time: Option<Duration>| {
-                time.map_or_else(
-                    || "NEVER".to_owned(),
-                    |time| format!("{:.1} s", time.as_secs_f64()),
-                )
+                time.map_or_else(|| never.to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
             };
             writeln!(
                 f,
