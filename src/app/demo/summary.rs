@@ -42,7 +42,7 @@ pub struct Summary {
     pub ran: Duration,
     /// Puts that were given up, and reads that failed and were made again.
     pub failures: (u64, u64),
-    /// What came to each reader, in the order of `READERS`.
+    /// What came to each reader, in the order of [`READERS`].
     pub deliveries: Vec<Delivery>,
     /// Traces that clients began: how many, and how many the sidecar's spans continue.
     pub client_traces: (u64, u64),
@@ -127,6 +127,26 @@ impl Summary {
         }
     }
 
+    fn write_alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let never = if self.complete { "NEVER" } else { "not (broken off)" };
+        for alert in &self.alerts {
+            let after = |time: Option<Duration>| {
+                time.map_or_else(|| never.to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
+            };
+            writeln!(
+                f,
+                "  alert              {} fired {} after the incident began, resolved {} after the recovery began",
+                alert.name,
+                after(alert.fired_after),
+                after(alert.resolved_after)
+            )?;
+        }
+        if self.stray_alerts > 0 {
+            writeln!(f, "                     {} alerts about other consumers", self.stray_alerts)?;
+        }
+        Ok(())
+    }
+
     fn sum(&self, part: impl Fn(&Delivery) -> u64) -> u64 {
         self.deliveries.iter().map(part).sum()
     }
@@ -135,14 +155,6 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "Summary after {:.0} s", self.ran.as_secs_f64())?;
-        self.records(f)?;
-        self.alerts(f)?;
-        self.rest(f)
-    }
-}
-
-impl Summary {
-    fn records(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (reader, delivery) in READERS.iter().zip(&self.deliveries) {
             let Deliveries { records, altered, unknown, repeated, .. } = delivery.came;
             write!(
@@ -177,35 +189,11 @@ impl Summary {
             )?;
         }
         let (began, continued) = self.client_traces;
-        writeln!(f, "  client traces      {continued} of {began} continued")
-    }
-
-    fn alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for alert in &self.alerts {
-            let after = |time: Option<Duration>| {
-                time.map_or_else(
-                    || "NEVER".to_owned(),
-                    |time| format!("{:.1} s", time.as_secs_f64()),
-                )
-            };
-            writeln!(
-                f,
-                "  alert              {} fired {} after the incident began, resolved {} after the recovery began",
-                alert.name,
-                after(alert.fired_after),
-                after(alert.resolved_after)
-            )?;
-        }
-        if self.stray_alerts > 0 {
-            writeln!(f, "                     {} alerts about other consumers", self.stray_alerts)?;
-        }
+        writeln!(f, "  client traces      {continued} of {began} continued")?;
+        self.write_alerts(f)?;
         if let Some(peak) = self.lag_peak_s {
             writeln!(f, "  delivery lag       {peak:.1} s at its worst")?;
         }
-        Ok(())
-    }
-
-    fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sagas { started, completed, compensated } = self.sagas;
         writeln!(
             f,
