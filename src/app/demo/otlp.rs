@@ -104,7 +104,6 @@ fn context(trace_id: &[u8], span_id: &[u8]) -> Option<Context> {
     Some((trace, SpanId::new(span_id.try_into().ok()?)?))
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the protocol's enum, and it grows")]
 fn service_name(resource: &Resource) -> Option<&str> {
     let name = resource.attributes.iter().find(|attribute| attribute.key == "service.name")?;
     let Value::StringValue(name) = name.value.as_ref()?.value.as_ref()? else { return None };
