@@ -99,9 +99,9 @@ pub fn sign(key: &SigningKey, access_key_id: &str, request: &Request<'_>, now: W
         }
         canonical.push('\n');
     }
-    let body_hash = hex::encode(Sha256::digest(request.body));
-    canonical.extend(["\n", &names, "\n", &body_hash]);
-    let canonical_hash = hex::encode(Sha256::digest(canonical.as_bytes()));
+    let mut hex = [0; 64];
+    canonical.extend(["\n", &names, "\n", sha256_hex(request.body, &mut hex)]);
+    let canonical_hash = sha256_hex(canonical.as_bytes(), &mut hex);
     let to_sign = format!("AWS4-HMAC-SHA256\n{amz_date}\n{}\n{canonical_hash}", key.scope);
     let signature = calculate_signature(key.key, to_sign.as_bytes());
     let authorization = format!(
@@ -109,6 +109,14 @@ pub fn sign(key: &SigningKey, access_key_id: &str, request: &Request<'_>, now: W
         key.scope
     );
     Signed { authorization, amz_date }
+}
+
+/// SHA-256 in lower-case hex, without allocating.
+fn sha256_hex<'a>(bytes: &[u8], hex: &'a mut [u8; 64]) -> &'a str {
+    // 32 bytes fill 64 digits exactly, and digits are text.
+    let filled = hex::encode_to_slice(Sha256::digest(bytes), hex);
+    debug_assert!(filled.is_ok());
+    std::str::from_utf8(hex).unwrap_or_default()
 }
 
 /// The credential scope of a client's own `Authorization`, structurally complete.

@@ -6,7 +6,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::io;
@@ -18,8 +18,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// A client that has not sent its headers by then is not a Kinesis client.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection may buffer of a request that is being read, in bytes; `Limits::memory` counts
+/// on it.
+const BUFFER_BYTES_MAX: usize = 64 << 10;
+/// HTTP/2 streams of one connection: KCL opens one for each shard.
+const STREAMS_MAX: u32 = 1_000;
 /// After an accept that failed (no file descriptors left), wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -75,8 +78,10 @@ pub async fn serve<B, S, F>(
     F: Future<Output = Response<B>> + Send + 'static,
 {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).half_close(false);
-    http.http2().timer(TokioTimer::new()).max_concurrent_streams(1_000);
+    // No timeout on an idle connection: a client keeps its pool, and would meet a closed one.
+    // `connections_max` bounds what idle ones cost.
+    http.http1().max_buf_size(BUFFER_BYTES_MAX);
+    http.http2().max_concurrent_streams(STREAMS_MAX);
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -10,8 +10,8 @@ use crate::wire::kinesis::operation::Operation;
 use bytes::{Bytes, BytesMut};
 use prometheus::IntCounterVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::{Notify, mpsc};
 
 /// One request and what came of it.
 #[derive(Debug)]
@@ -103,8 +103,46 @@ pub enum Answer {
 #[derive(Debug, Clone)]
 pub struct ObserverSink {
     sender: mpsc::Sender<Exchange>,
+    bell: Arc<Bell>,
     bytes: Arc<Budget>,
     dropped: IntCounterVec,
+}
+
+/// Tells the observer that something waits: once, until it has looked. Waking it for each exchange
+/// would cost a put more than everything else that we do to it.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: AtomicBool,
+    ring: Notify,
+}
+
+/// The observer's end of the queue.
+#[derive(Debug)]
+pub struct Exchanges {
+    receiver: mpsc::Receiver<Exchange>,
+    bell: Arc<Bell>,
+}
+
+impl Exchanges {
+    /// Waits until something was offered since the last look; may return once too often.
+    pub async fn ready(&self) {
+        self.bell.ring.notified().await;
+    }
+
+    /// From now on offers are dropped and counted; what waits can still be taken.
+    pub fn close(&mut self) {
+        self.receiver.close();
+    }
+
+    /// Before taking: what comes from now on rings again.
+    pub fn look(&self) {
+        self.bell.rung.store(false, Ordering::SeqCst);
+    }
+
+    /// The next exchange that waits.
+    pub fn take(&mut self) -> Option<Exchange> {
+        self.receiver.try_recv().ok()
+    }
 }
 
 #[derive(Debug)]
@@ -116,14 +154,12 @@ struct Budget {
 impl ObserverSink {
     /// A sink and its other end. `queue_max` exchanges, and `bytes_max` bytes of copied answers.
     #[must_use]
-    pub fn new(
-        queue_max: usize,
-        bytes_max: usize,
-        dropped: IntCounterVec,
-    ) -> (Self, mpsc::Receiver<Exchange>) {
+    pub fn new(queue_max: usize, bytes_max: usize, dropped: IntCounterVec) -> (Self, Exchanges) {
         let (sender, receiver) = mpsc::channel(queue_max);
         let bytes = Arc::new(Budget { used: AtomicUsize::new(0), max: bytes_max });
-        (Self { sender, bytes, dropped }, receiver)
+        let bell = Arc::new(Bell::default());
+        let queue = Exchanges { receiver, bell: Arc::clone(&bell) };
+        (Self { sender, bell, bytes, dropped }, queue)
     }
 
     /// Hands an exchange over, or drops it and counts. Never waits.
@@ -134,6 +170,9 @@ impl ObserverSink {
                 mpsc::error::TrySendError::Closed(_) => "stopping",
             };
             self.dropped.with_label_values(&["observer", reason]).inc();
+        }
+        if !self.bell.rung.swap(true, Ordering::SeqCst) {
+            self.bell.ring.notify_one();
         }
     }
 

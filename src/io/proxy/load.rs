@@ -61,8 +61,13 @@ impl Load {
             // Chunked: as much as it may become.
             None => self.body_bytes_max,
         };
-        let room = tokio::time::timeout(PATIENCE, self.room(bytes)).await;
-        let Ok(Some(room)) = room else { return Err(Fault::Overloaded) };
+        let room = match self.room_now(bytes) {
+            Some(room) => room,
+            None => match tokio::time::timeout(PATIENCE, self.room(bytes)).await {
+                Ok(Some(room)) => room,
+                Ok(None) | Err(_) => return Err(Fault::Overloaded),
+            },
+        };
         match Limited::new(body, self.body_bytes_max).collect().await {
             Ok(collected) => Ok((collected.to_bytes(), room)),
             Err(error) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge),
@@ -70,13 +75,25 @@ impl Load {
         }
     }
 
+    /// Almost always: without a timer.
+    fn room_now(&self, bytes: usize) -> Option<Room> {
+        Some(Room {
+            _request: Arc::clone(&self.requests).try_acquire_owned().ok()?,
+            _units: Arc::clone(&self.units).try_acquire_many_owned(units(bytes)).ok()?,
+        })
+    }
+
     async fn room(&self, bytes: usize) -> Option<Room> {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let units = units(bytes);
         Some(Room {
             _request: Arc::clone(&self.requests).acquire_owned().await.ok()?,
             _units: Arc::clone(&self.units).acquire_many_owned(units).await.ok()?,
         })
     }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
 }
 
 async fn discard(body: Incoming) {

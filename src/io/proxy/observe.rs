@@ -2,7 +2,7 @@
 //! engine and the span exporter. Refuses to wait for either: their queues are bounded and a full
 //! one drops and counts.
 
-use super::exchange::{Answer, Exchange, Facts, PutFacts};
+use super::exchange::{Answer, Exchange, Exchanges, Facts, PutFacts};
 use super::iterators::Iterators;
 use super::metrics::Metrics;
 use super::spans::{self, Ending};
@@ -15,11 +15,15 @@ use crate::io::otlp::SpanSink;
 use crate::wire::kinesis::outcome::{self, PutOutcome};
 use crate::wire::kinesis::read::{self, RecordsAnswer};
 use std::collections::HashSet;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Exchanges taken from the queue at once.
+/// Exchanges observed before the thread is offered to others.
 const BATCH_MAX: usize = 64;
+/// After the bell the observer lets more come: one waking for all that happens meanwhile, and no
+/// figure that anybody reads is finer.
+const GATHER: Duration = Duration::from_millis(10);
 /// Streams that were announced to the engine; more are announced at each put, and its own bound
 /// then counts them.
 const ANNOUNCED_MAX: usize = 1_000;
@@ -50,19 +54,31 @@ impl Observer {
     }
 
     /// Observes until `stop`, then what is still queued.
-    pub async fn run(mut self, mut queue: mpsc::Receiver<Exchange>, stop: CancellationToken) {
-        let mut batch = Vec::with_capacity(BATCH_MAX);
-        loop {
+    pub async fn run(mut self, mut queue: Exchanges, stop: CancellationToken) {
+        let mut stopping = false;
+        while !stopping {
             tokio::select! {
                 biased;
-                taken = queue.recv_many(&mut batch, BATCH_MAX) => if taken == 0 { return },
-                () = stop.cancelled() => queue.close(),
+                () = stop.cancelled() => stopping = true,
+                () = queue.ready() => tokio::time::sleep(GATHER).await,
             }
-            for exchange in batch.drain(..) {
-                self.observe(exchange);
+            if stopping {
+                queue.close();
             }
-            // A long queue must not keep this thread from the data plane.
-            tokio::task::yield_now().await;
+            queue.look();
+            self.drain(&mut queue).await;
+        }
+    }
+
+    async fn drain(&mut self, queue: &mut Exchanges) {
+        let mut observed = 0;
+        while let Some(exchange) = queue.take() {
+            self.observe(exchange);
+            observed += 1;
+            if observed % BATCH_MAX == 0 {
+                // A long queue must not keep this thread from the data plane.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
