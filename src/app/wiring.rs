@@ -146,16 +146,20 @@ pub async fn start(
 ) -> Result<Running, Error> {
     let registry = Registry::new();
     let dropped = IntCounterVec::new(
-        Opts::new("kinescope_dropped_total", "What a bounded queue of this process could not take."),
+        Opts::new(
+            "kinescope_dropped_total",
+            "What a bounded queue of this process could not take.",
+        ),
         &["queue", "reason"],
     )?;
     registry.register(Box::new(dropped.clone()))?;
-    let sdk = SdkSettings::load(config.region.clone()).await;
+    let sdk = SdkSettings::load(environment, config.region.clone()).await;
     let region = config.region.as_deref().or(sdk.region()).unwrap_or(REGION_UNKNOWN).to_owned();
 
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
     let has_data_plane = config.role != Role::Hub;
-    let listeners = if has_data_plane { server::bind(&config.proxy.listen).await } else { Ok(vec![]) };
+    let listeners =
+        if has_data_plane { server::bind(&config.proxy.listen).await } else { Ok(vec![]) };
     let listeners = listeners.map_err(Error::DataPlane)?;
     let ready = Arc::new(AtomicBool::new(false));
     let quit = CancellationToken::new();
@@ -177,7 +181,8 @@ pub async fn start(
     stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
 
     let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
-    let external_url = admin_addresses.first().map(|at| format!("http://{at}/")).unwrap_or_default();
+    let external_url =
+        admin_addresses.first().map(|at| format!("http://{at}/")).unwrap_or_default();
     let notify_metrics = notify::metrics::Metrics::register(&registry)?;
     let receivers = config.alerts.receivers.iter().map(receiver).collect();
     let https = notify::client::client();
@@ -212,7 +217,8 @@ pub async fn start(
             include: config.cloudwatch.include.clone(),
             exclude: config.cloudwatch.exclude.clone(),
         };
-        let (streams, lister) = Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
+        let (streams, lister) =
+            Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
         stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
         let poller = cloudwatch::Poller::new(
             sdk.cloudwatch(config.cloudwatch.endpoint.clone()),
@@ -246,7 +252,16 @@ pub async fn start(
     }
     ready.store(true, Ordering::Relaxed);
     let drain = config.limits.drain;
-    Ok(Running { data_plane, admin: admin_addresses, snapshots, supervisor, quit, ready, clock, drain })
+    Ok(Running {
+        data_plane,
+        admin: admin_addresses,
+        snapshots,
+        supervisor,
+        quit,
+        ready,
+        clock,
+        drain,
+    })
 }
 
 fn serve(

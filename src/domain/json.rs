@@ -168,27 +168,10 @@ impl<'a> Scanner<'a> {
     /// Steps over a string.
     #[inline]
     pub fn text(&mut self) -> Result<Text, Fault> {
-        if self.peek() != Some(b'"') {
-            return Err(self.fault());
-        }
-        self.at += 1;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            self.plain_characters();
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(Text { inner: start..self.at - 1, escaped });
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return Err(self.fault()),
-                None => return Err(Fault::Truncated),
-            }
-        }
+        let start = self.at + 1;
+        let (end, escaped) = skip_text(self.bytes, self.at)?;
+        self.at = end;
+        Ok(Text { inner: start..end - 1, escaped })
     }
 
     /// Steps over one value of any kind and gives its range.
@@ -198,155 +181,192 @@ impl<'a> Scanner<'a> {
         Ok(start..self.at)
     }
 
-    /// A loop with one bit a level instead of recursion: the text decides how deep it goes.
     fn skip_value(&mut self) -> Result<(), Fault> {
-        let (mut depth, mut objects) = (0_u32, 0_u128);
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.text()?;
-                }
-                Some(open @ (b'{' | b'[')) => {
-                    self.at += 1;
-                    self.space();
-                    let close = open + 2; // '{' + 2 is '}', '[' + 2 is ']'
-                    if self.peek() == Some(close) {
-                        self.at += 1;
-                    } else {
-                        if depth == DEPTH_MAX {
-                            return Err(Fault::TooDeep(self.at));
-                        }
-                        depth += 1;
-                        objects = objects << 1 | u128::from(open == b'{');
-                        if open == b'{' {
-                            self.key()?;
-                        }
-                        continue;
-                    }
-                }
-                Some(b't') => self.literal(b"true")?,
-                Some(b'f') => self.literal(b"false")?,
-                Some(b'n') => self.literal(b"null")?,
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                _ => return Err(self.fault()),
-            }
-            loop {
-                if depth == 0 {
-                    return Ok(());
-                }
-                self.space();
-                let in_object = objects & 1 == 1;
-                match self.peek() {
-                    Some(b',') => {
-                        self.at += 1;
-                        self.space();
-                        if in_object {
-                            self.key()?;
-                        }
-                        break;
-                    }
-                    Some(close @ (b'}' | b']')) if in_object == (close == b'}') => {
-                        self.at += 1;
-                        depth -= 1;
-                        objects >>= 1;
-                    }
-                    _ => return Err(self.fault()),
-                }
-            }
-        }
-    }
-
-    /// A key, its colon and the white space around them.
-    #[inline]
-    fn key(&mut self) -> Result<(), Fault> {
-        self.text()?;
-        self.space();
-        self.expect(b':')
-    }
-
-    /// Steps to the next quote, backslash or control character, eight bytes at a time: most bytes
-    /// of an event are inside strings.
-    #[inline]
-    fn plain_characters(&mut self) {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGHS: u64 = ONES << 7;
-        while let Some(eight) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*eight);
-            let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-            // Exact up to and including the first hit, which is all that is used.
-            let hits = (zero_in(word ^ ONES * b'"' as u64)
-                | zero_in(word ^ ONES * b'\\' as u64)
-                | word.wrapping_sub(ONES * 0x20) & !word)
-                & HIGHS;
-            if hits != 0 {
-                self.at += hits.trailing_zeros() as usize / 8;
-                return;
-            }
-            self.at += 8;
-        }
-        while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-            self.at += 1;
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), Fault> {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                let digits = self.bytes.get(self.at + 1..self.at + 5).ok_or(Fault::Truncated)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(self.fault());
-                }
-                self.at += 5;
-            }
-            _ => return Err(self.fault()),
-        }
+        self.at = skip_value(self.bytes, self.at)?;
         Ok(())
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if !self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
-            return Err(self.fault());
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), Fault> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        if self.peek() == Some(b'0') {
-            self.at += 1;
-        } else {
-            self.digits()?;
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start { Err(self.fault()) } else { Ok(()) }
     }
 
     fn fault(&self) -> Fault {
-        if self.at < self.bytes.len() { Fault::Syntax(self.at) } else { Fault::Truncated }
+        fault(self.bytes, self.at)
     }
+}
+
+// The functions below take and give offsets instead of moving a cursor: they are what a put's cost
+// is made of, and offsets stay in registers.
+
+#[cold]
+fn fault(bytes: &[u8], at: usize) -> Fault {
+    if at < bytes.len() { Fault::Syntax(at) } else { Fault::Truncated }
+}
+
+/// The byte at an offset; NUL, which no JSON has outside of strings, behind the end.
+#[inline(always)]
+fn byte(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+    // Serialisers put none or one: the first look decides almost always.
+    while matches!(byte(bytes, at), b' ' | b'\t' | b'\n' | b'\r') {
+        at += 1;
+    }
+    at
+}
+
+/// From the value's first byte to behind its last. A loop with one bit a level instead of
+/// recursion: the text decides how deep it goes.
+fn skip_value(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    let (mut depth, mut objects) = (0_u32, 0_u128);
+    loop {
+        match byte(bytes, at) {
+            b'"' => at = skip_text(bytes, at)?.0,
+            b'-' | b'0'..=b'9' => at = skip_number(bytes, at)?,
+            open @ (b'{' | b'[') => {
+                at = skip_space(bytes, at + 1);
+                let close = open + 2; // '{' + 2 is '}', '[' + 2 is ']'
+                if byte(bytes, at) == close {
+                    at += 1;
+                } else {
+                    if depth == DEPTH_MAX {
+                        return Err(Fault::TooDeep(at));
+                    }
+                    depth += 1;
+                    objects = objects << 1 | u128::from(open == b'{');
+                    if open == b'{' {
+                        at = skip_key(bytes, at)?;
+                    }
+                    continue;
+                }
+            }
+            b't' => at = skip_word(bytes, at, b"true")?,
+            b'f' => at = skip_word(bytes, at, b"false")?,
+            b'n' => at = skip_word(bytes, at, b"null")?,
+            _ => return Err(fault(bytes, at)),
+        }
+        loop {
+            if depth == 0 {
+                return Ok(at);
+            }
+            at = skip_space(bytes, at);
+            let in_object = objects & 1 == 1;
+            match byte(bytes, at) {
+                b',' => {
+                    at = skip_space(bytes, at + 1);
+                    if in_object {
+                        at = skip_key(bytes, at)?;
+                    }
+                    break;
+                }
+                close @ (b'}' | b']') if in_object == (close == b'}') => {
+                    at += 1;
+                    depth -= 1;
+                    objects >>= 1;
+                }
+                _ => return Err(fault(bytes, at)),
+            }
+        }
+    }
+}
+
+/// A key, its colon and the white space around them.
+#[inline(always)]
+fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    let colon = skip_space(bytes, skip_text(bytes, at)?.0);
+    if byte(bytes, colon) != b':' {
+        return Err(fault(bytes, colon));
+    }
+    Ok(skip_space(bytes, colon + 1))
+}
+
+/// A string; also says whether it holds an escape.
+#[inline(always)]
+fn skip_text(bytes: &[u8], at: usize) -> Result<(usize, bool), Fault> {
+    if byte(bytes, at) != b'"' {
+        return Err(fault(bytes, at));
+    }
+    let end = skip_plain(bytes, at + 1);
+    if byte(bytes, end) == b'"' { Ok((end + 1, false)) } else { skip_escaped(bytes, end) }
+}
+
+/// The rest of a string from its first byte that is not plain.
+#[cold]
+fn skip_escaped(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
+    loop {
+        match byte(bytes, at) {
+            b'"' => return Ok((at + 1, true)),
+            b'\\' => match byte(bytes, at + 1) {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                b'u' => {
+                    let digits = bytes.get(at + 2..at + 6).ok_or(Fault::Truncated)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return Err(fault(bytes, at));
+                    }
+                    at += 6;
+                }
+                _ => return Err(fault(bytes, at + 1)),
+            },
+            _ => return Err(fault(bytes, at)),
+        }
+        at = skip_plain(bytes, at);
+    }
+}
+
+/// To the next quote, backslash or control character, eight bytes at a time: most bytes of an
+/// event are inside strings.
+#[inline(always)]
+fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight);
+        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
+        // Exact up to and including the first hit, which is all that is used.
+        let hits = (zero_in(word ^ ONES * b'"' as u64)
+            | zero_in(word ^ ONES * b'\\' as u64)
+            | word.wrapping_sub(ONES * 0x20) & !word)
+            & HIGHS;
+        if hits != 0 {
+            return at + hits.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        at += 1;
+    }
+    at
+}
+
+fn skip_word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {
+    if bytes.get(at..).is_some_and(|rest| rest.starts_with(word)) {
+        return Ok(at + word.len());
+    }
+    Err(fault(bytes, at))
+}
+
+#[inline]
+fn skip_number(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+    if byte(bytes, at) == b'-' {
+        at += 1;
+    }
+    at = if byte(bytes, at) == b'0' { at + 1 } else { skip_digits(bytes, at)? };
+    if byte(bytes, at) == b'.' {
+        at = skip_digits(bytes, at + 1)?;
+    }
+    if matches!(byte(bytes, at), b'e' | b'E') {
+        let sign = usize::from(matches!(byte(bytes, at + 1), b'+' | b'-'));
+        at = skip_digits(bytes, at + 1 + sign)?;
+    }
+    Ok(at)
+}
+
+#[inline(always)]
+fn skip_digits(bytes: &[u8], start: usize) -> Result<usize, Fault> {
+    let mut at = start;
+    while byte(bytes, at).is_ascii_digit() {
+        at += 1;
+    }
+    if at == start { Err(fault(bytes, at)) } else { Ok(at) }
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ struct Demo {
     /// Ends by itself after this long, with a summary; exit 1 if an expected event did not happen.
     #[arg(long = "for", value_name = "DURATION", value_parser = read_duration)]
     run_for: Option<Duration>,
-    /// No progress on the terminal.
+    /// Plain lines, without colours.
     #[arg(long)]
     headless: bool,
     /// The incident script.

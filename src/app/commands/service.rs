@@ -68,10 +68,12 @@ pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) ->
     }
     let super::Demo { run_for, headless, scenario } = demo;
     let options = crate::app::demo::Options { run_for, headless, scenario };
-    match on_runtime(crate::app::demo::run(options)) {
-        Ok(Ok(summary)) => {
-            say(&summary);
-            if summary.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match on_runtime(crate::app::demo::run(options, &mut std::io::stdout())) {
+        Ok(Ok(summary)) if summary.passed() => ExitCode::SUCCESS,
+        Ok(Ok(_)) => ExitCode::FAILURE,
+        Ok(Err(error)) if error.is_usage() => {
+            complain(error);
+            ExitCode::from(USAGE)
         }
         Ok(Err(error)) => failed(&error),
         Err(error) => failed(&error),

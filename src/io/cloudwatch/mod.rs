@@ -29,7 +29,14 @@ impl Metrics {
 pub struct Poller;
 impl Poller {
     /// stub
-    pub fn new(_: aws_sdk_cloudwatch::Client, _: Clock, _: Config, _: watch::Receiver<Arc<[StreamName]>>, _: mpsc::Sender<Event>, _: Metrics) -> Self {
+    pub fn new(
+        _: aws_sdk_cloudwatch::Client,
+        _: Clock,
+        _: Config,
+        _: watch::Receiver<Arc<[StreamName]>>,
+        _: mpsc::Sender<Event>,
+        _: Metrics,
+    ) -> Self {
         Self
     }
     /// stub

@@ -14,6 +14,7 @@ use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::os_shim_internal::Env;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,12 +29,10 @@ pub struct SdkSettings {
 }
 
 impl SdkSettings {
-    /// Reads the process's environment and the profile files once. `region` overrides the chain's.
-    /// Never fails: what is missing shows when it is used.
-    pub async fn load(region: Option<String>) -> Self {
-        let text = |it: std::ffi::OsString| it.into_string().ok();
-        let variables =
-            std::env::vars_os().filter_map(|(key, value)| Some((text(key)?, text(value)?)));
+    /// Reads this environment and the profile files that it names, once. `region` overrides the
+    /// chain's. Never fails: what is missing shows when it is used.
+    pub async fn load(environment: &BTreeMap<String, String>, region: Option<String>) -> Self {
+        let variables = environment.iter().map(|(name, value)| (name.clone(), value.clone()));
         Self::from_variables(variables.collect(), region, |loader| loader).await
     }
 

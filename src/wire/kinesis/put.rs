@@ -2,11 +2,11 @@
 //! context into those that allow it. Refuses a body it does not understand wholly: then nothing is
 //! changed. All other bytes of the body stay as they came.
 
-use super::record::{self, Edit, Verdict};
+use super::record::{self, Spot, Verdict};
 use crate::domain::envelope::Insertion;
 use crate::domain::json::{Fault, Scanner, Text};
 use crate::domain::stream::StreamName;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::ops::Range;
 
 pub use super::record::Look;
@@ -203,7 +203,7 @@ impl Slot {
 /// Splices a put's records.
 #[must_use]
 pub fn splice(body: &Bytes, put: &PutBody, looks: &[Look], plan: &Plan<'_>) -> Spliced {
-    let mut edits: Vec<(Range<usize>, String)> = Vec::with_capacity(looks.len());
+    let mut edited = Edited::new(body, looks.len());
     let mut verdicts = Vec::with_capacity(looks.len());
     let (mut request_bytes, mut injected_bytes) = (0, 0);
     for (slot, look) in put.records.iter().zip(looks) {
@@ -218,44 +218,67 @@ pub fn splice(body: &Bytes, put: &PutBody, looks: &[Look], plan: &Plan<'_>) -> S
                     Verdict::RecordTooLarge
                 } else if request_bytes + injected_bytes + growth > law.request_bytes_max {
                     Verdict::RequestTooLarge
-                } else {
-                    let base64 = slot.base64(body).unwrap_or_default();
-                    let edit = record::edit(&base64, look, *spot, insertion);
-                    edits.push(slot.replacement(&base64, edit));
+                } else if edited.splice(slot, look, *spot, insertion).is_some() {
                     injected_bytes += growth;
                     Verdict::Injected
+                } else {
+                    Verdict::NotBase64
                 }
             }
         });
     }
-    let body = if edits.is_empty() { body.clone() } else { rebuild(body, &edits) };
-    Spliced { body, verdicts, injected_bytes }
+    Spliced { body: edited.body(), verdicts, injected_bytes }
 }
 
-impl Slot {
-    /// The edit as a range of the body.
-    fn replacement(&self, base64: &[u8], edit: Edit) -> (Range<usize>, String) {
-        let Range { start, end } = self.data.inner;
-        if !self.data.escaped {
-            return (start..start + edit.replaced, edit.by);
+/// A body being written anew; nothing is allocated until the first edit.
+struct Edited<'a> {
+    old: &'a Bytes,
+    /// Up to where the old body is in the new one, or replaced.
+    from: usize,
+    new: Vec<u8>,
+    scratch: Vec<u8>,
+    records: usize,
+}
+
+impl<'a> Edited<'a> {
+    const fn new(old: &'a Bytes, records: usize) -> Self {
+        Self { old, from: 0, new: Vec::new(), scratch: Vec::new(), records }
+    }
+
+    fn splice(
+        &mut self,
+        slot: &Slot,
+        look: &Look,
+        spot: Spot,
+        insertion: &Insertion,
+    ) -> Option<()> {
+        let base64 = slot.base64(self.old)?;
+        if self.new.capacity() == 0 {
+            let growth = insertion.bytes(spot.empty).len() / 3 * 4 + 4;
+            self.new.reserve_exact(self.old.len() + self.records * growth);
         }
-        // Escaped base64 has other offsets than the body: the whole string is written anew.
-        let rest = base64.get(edit.replaced..).unwrap_or_default();
-        (start..end, edit.by + &String::from_utf8_lossy(rest))
+        let Range { start, end } = slot.data.inner;
+        self.new.extend_from_slice(self.old.get(self.from..start)?);
+        self.from = start;
+        let replaced =
+            record::splice(&base64, look, spot, insertion, &mut self.scratch, &mut self.new)?;
+        if slot.data.escaped {
+            // Escaped base64 has other offsets than the body: all of it is written anew.
+            self.new.extend_from_slice(base64.get(replaced..)?);
+            self.from = end;
+        } else {
+            self.from += replaced;
+        }
+        Some(())
     }
-}
 
-fn rebuild(body: &[u8], edits: &[(Range<usize>, String)]) -> Bytes {
-    let grown: usize = edits.iter().map(|(range, by)| by.len().saturating_sub(range.len())).sum();
-    let mut out = BytesMut::with_capacity(body.len() + grown);
-    let mut from = 0;
-    for (range, by) in edits {
-        out.extend_from_slice(body.get(from..range.start).unwrap_or_default());
-        out.extend_from_slice(by.as_bytes());
-        from = range.end;
+    fn body(mut self) -> Bytes {
+        if self.from == 0 {
+            return self.old.clone();
+        }
+        self.new.extend_from_slice(self.old.get(self.from..).unwrap_or_default());
+        self.new.into()
     }
-    out.extend_from_slice(body.get(from..).unwrap_or_default());
-    out.freeze()
 }
 
 #[cfg(test)]

@@ -86,24 +86,28 @@ pub(super) fn decode<'a>(base64: &[u8], scratch: &'a mut Vec<u8>) -> Option<&'a 
     base64_simd::STANDARD.decode(base64, out).ok().map(|decoded| &*decoded)
 }
 
-/// The base64 that takes the place of `base64`'s first `replaced` characters.
-pub(super) struct Edit {
-    /// How many characters of the old base64 are replaced.
-    pub replaced: usize,
-    /// What they are replaced by.
-    pub by: String,
-}
-
-/// Splices into the base64. The insertion's length is a multiple of three, so the groups behind
-/// the one that it falls into keep their characters; only those before are decoded again.
-pub(super) fn edit(base64: &[u8], look: &Look, spot: Spot, insertion: &Insertion) -> Edit {
+/// Writes a record's base64 with the insertion, as far as it differs from `base64`; gives how many
+/// of `base64`'s characters that replaces, or nothing if `look` was not of this record. The insertion's length is a multiple of three, so the
+/// groups behind the one that it falls into keep their characters.
+pub(super) fn splice(
+    base64: &[u8],
+    look: &Look,
+    spot: Spot,
+    insertion: &Insertion,
+    scratch: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
     let group_end = spot.insert_at.div_ceil(3) * 3;
     // A group that is not whole carries padding: then the few bytes are encoded anew.
     let whole_groups = group_end <= look.payload_bytes;
     let replaced = if whole_groups { group_end / 3 * 4 } else { base64.len() };
-    let mut scratch = Vec::new();
-    let old = base64.get(..replaced).and_then(|characters| decode(characters, &mut scratch));
-    let (head, tail) = old.and_then(|old| old.split_at_checked(spot.insert_at)).unwrap_or_default();
-    let new = [head, insertion.bytes(spot.empty), tail].concat();
-    Edit { replaced, by: base64_simd::STANDARD.encode_to_string(new) }
+    let mut decoded = Vec::new();
+    let old = decode(base64.get(..replaced)?, &mut decoded)?;
+    let (head, tail) = old.split_at_checked(spot.insert_at)?;
+    scratch.clear();
+    for part in [head, insertion.bytes(spot.empty), tail] {
+        scratch.extend_from_slice(part);
+    }
+    base64_simd::STANDARD.encode_append(scratch.as_slice(), out);
+    Some(replaced)
 }

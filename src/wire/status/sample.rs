@@ -27,6 +27,7 @@ pub(crate) fn snapshot() -> Snapshot {
         retention_used: Some(0.0),
     };
     Snapshot {
+        left_out: crate::domain::snapshot::LeftOut::default(),
         now,
         consumers: vec![
             ConsumerView {

@@ -1,0 +1,123 @@
+//! Owns the configuration of the demo's sidecars and hub: what an operator would write into their
+//! files. Refuses to start them.
+
+use super::services::REGION;
+use crate::app::config;
+use crate::app::config::Config;
+use crate::app::config::Faults;
+use crate::app::config::Flags;
+use crate::app::config::Receiver;
+use crate::app::config::Role;
+use crate::app::config::Webhook;
+use crate::domain::alert::Missing;
+use crate::domain::alert::Rule;
+use crate::domain::alert::Severity;
+use crate::domain::alert::Signal;
+use crate::io::secret::Secret;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::time::Duration;
+
+/// The sidecars' and the hub's admin ports, where they are free.
+const ADMIN_PORT: u16 = 9590;
+
+/// Where the rest of the world listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Places {
+    /// Kinesis.
+    pub kinesis: SocketAddr,
+    /// CloudWatch.
+    pub cloudwatch: SocketAddr,
+    /// The OTLP receiver.
+    pub otlp: SocketAddr,
+    /// The webhook receiver.
+    pub webhook: SocketAddr,
+}
+
+/// A sidecar of the service of this name, the `index`th of the demo.
+///
+/// # Errors
+/// Never, unless the defaults themselves are at fault.
+pub fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = common(service, index, places)?;
+    config.role = Role::Sidecar;
+    config.cloudwatch.enabled = false;
+    config.otlp.endpoint = Some(format!("http://{}", places.otlp));
+    config.alerts.rules = rules();
+    let url = Some(Secret::new(format!("http://{}/hook", places.webhook)));
+    let webhook = Webhook { url, url_file: None };
+    config.alerts.receivers = vec![Receiver { name: "demo".to_owned(), webhook }];
+    Ok(config)
+}
+
+/// The hub. The sidecars alert by themselves, so it has no rules.
+///
+/// # Errors
+/// Never, unless the defaults themselves are at fault.
+pub fn hub(index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = common("kinescope-hub", index, places)?;
+    config.role = Role::Hub;
+    config.cloudwatch.enabled = true;
+    config.cloudwatch.endpoint = Some(format!("http://{}", places.cloudwatch));
+    config.cloudwatch.interval = Duration::from_secs(5);
+    // This CloudWatch counts a datum at once.
+    config.cloudwatch.delay = Duration::ZERO;
+    config.alerts.rules = Vec::new();
+    config.alerts.receivers = Vec::new();
+    Ok(config)
+}
+
+/// What the process environment would give them. The demo's own has no say: nobody's real account
+/// is to be touched.
+#[must_use]
+pub fn environment() -> BTreeMap<String, String> {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "demo"),
+        ("AWS_SECRET_ACCESS_KEY", "demo"),
+        ("AWS_REGION", REGION),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn common(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+    let mut config = config::load(None, &environment(), &Flags::default())?;
+    config.service_name = service.to_owned();
+    config.region = Some(REGION.to_owned());
+    config.proxy.listen = vec![loopback(0)];
+    config.proxy.upstream_endpoint = format!("http://{}", places.kinesis).parse().ok();
+    config.admin.listen = vec![loopback(free(ADMIN_PORT + index))];
+    Ok(config)
+}
+
+/// The built-in rules with the patience of a demo.
+fn rules() -> Vec<Rule> {
+    let rule = |name: &str, severity, signal, above, clear_below| Rule {
+        name: name.to_owned(),
+        severity,
+        stream: "*".to_owned(),
+        consumer: "*".to_owned(),
+        signal,
+        above,
+        clear_below,
+        hold: Duration::from_secs(3),
+        keep_firing: Duration::from_secs(3),
+        missing: Missing::Keep,
+        annotations: BTreeMap::new(),
+    };
+    vec![
+        rule("KinesisConsumerLagHigh", Severity::Warning, Signal::DeliveryLag, 5.0, 2.0),
+        rule("KinesisConsumerStopped", Severity::Critical, Signal::Stopped, 0.5, 0.5),
+    ]
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+/// The port, or 0 (any) where somebody else has it.
+fn free(port: u16) -> u16 {
+    TcpListener::bind(loopback(port)).map_or(0, |_| port)
+}

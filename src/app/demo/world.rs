@@ -1,0 +1,267 @@
+//! Owns the demo's world: everything in it, started in order and stopped in order. Refuses to know
+//! the script.
+
+use super::cloudwatch;
+use super::kinesis;
+use super::otlp;
+use super::otlp::Spans;
+use super::pages;
+use super::serve::serve;
+use super::services;
+use super::services::COMMANDS;
+use super::services::Dice;
+use super::services::ORDERS;
+use super::services::SERVICES;
+use super::services::book::Book;
+use super::services::book::READERS;
+use super::services::consumer::Consumer;
+use super::services::consumer::Duty;
+use super::services::consumer::Pace;
+use super::services::orders::Orders;
+use super::services::producer::Producer;
+use super::services::saga::Saga;
+use super::settings;
+use super::settings::Places;
+use super::traffic::Traffic;
+use super::webhook;
+use super::webhook::Hook;
+use crate::app::config::Config;
+use crate::app::config::Faults;
+use crate::app::logging::chain;
+use crate::app::wiring;
+use crate::app::wiring::Running;
+use crate::domain::snapshot::Snapshot;
+use crate::io::clock::Clock;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+const SHARDS: i32 = 2;
+const SEED: u64 = 20_261_122;
+/// The longest that services may take to end: a call under way, with its retries.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// Why there is no world.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No loopback port.
+    #[error("cannot listen on this machine's loopback interface")]
+    Listen(#[source] std::io::Error),
+    /// The embedded Kinesis did not make a stream.
+    #[error("the embedded Kinesis did not make stream {stream}: {why}")]
+    Stream {
+        /// Which.
+        stream: &'static str,
+        /// What it answered.
+        why: String,
+    },
+    /// A sidecar or the hub did not start.
+    #[error("{service} did not start: {why}")]
+    Start {
+        /// Whose.
+        service: &'static str,
+        /// The wiring's reason.
+        why: String,
+    },
+}
+
+/// The world, running.
+pub struct World {
+    /// The webhook receiver.
+    pub hook: Arc<Hook>,
+    /// The OTLP receiver.
+    pub spans: Arc<Mutex<Spans>>,
+    /// The services' book.
+    pub book: Arc<Book>,
+    /// The e-mail service's pace.
+    pub pace: watch::Sender<Pace>,
+    /// The sidecars by their service, in the order of [`SERVICES`].
+    pub sidecars: Vec<(&'static str, Running)>,
+    /// The hub.
+    pub hub: Running,
+    ends: Ends,
+}
+
+/// What ends the tasks, and the tasks, in the order in which they end.
+struct Ends {
+    produce: CancellationToken,
+    consume: CancellationToken,
+    serve: CancellationToken,
+    producing: JoinSet<()>,
+    consuming: JoinSet<()>,
+    serving: JoinSet<()>,
+}
+
+impl World {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// When a port cannot be bound or a part does not start.
+    pub async fn start(clock: &Clock) -> Result<Self, Error> {
+        let mut ends = Ends {
+            produce: CancellationToken::new(),
+            consume: CancellationToken::new(),
+            serve: CancellationToken::new(),
+            producing: JoinSet::new(),
+            consuming: JoinSet::new(),
+            serving: JoinSet::new(),
+        };
+        let hook = Hook::new(clock.clone());
+        let spans = Arc::new(Mutex::new(Spans::default()));
+        let places = listen(clock, &hook, &spans, &mut ends).await.map_err(Error::Listen)?;
+        streams(places.kinesis).await?;
+        let mut sidecars = Vec::new();
+        for (index, service) in (0_u16..).zip(SERVICES) {
+            let config = settings::sidecar(service, index, places);
+            sidecars.push((service, run(service, config, clock).await?));
+        }
+        let hub = settings::hub(SERVICES.len() as u16, places);
+        let hub = run("kinescope-hub", hub, clock).await?;
+        let book = Arc::new(Book::default());
+        let pace = watch::Sender::new(Pace::Normal);
+        employ(&sidecars, clock, &book, &pace, &mut ends);
+        Ok(Self { hook, spans, book, pace, sidecars, hub, ends })
+    }
+
+    /// Everybody's snapshot: the sidecars', then the hub's.
+    pub async fn snapshots(&self) -> (Vec<(&'static str, Snapshot)>, Option<Snapshot>) {
+        let mut all = Vec::new();
+        for (service, running) in &self.sidecars {
+            all.extend(running.snapshot().await.map(|snapshot| (*service, snapshot)));
+        }
+        (all, self.hub.snapshot().await)
+    }
+
+    /// Ends the taking of orders, and waits for it.
+    pub async fn stop_producing(&mut self) {
+        self.ends.produce.cancel();
+        finish(&mut self.ends.producing).await;
+    }
+
+    /// Ends the consumers, then the sidecars and the hub (which sends the last spans), then
+    /// the servers. Returns what all of them counted as dropped.
+    pub async fn stop(mut self) -> Option<BTreeMap<String, u64>> {
+        self.stop_producing().await;
+        self.ends.consume.cancel();
+        finish(&mut self.ends.consuming).await;
+        let admins = self.sidecars.iter().map(|(_, running)| running);
+        let admins = admins.chain([&self.hub]).map(|running| running.admin.first().copied());
+        let dropped = pages::dropped(&admins.collect::<Vec<_>>()).await;
+        for (_, running) in self.sidecars {
+            running.stop().await;
+        }
+        self.hub.stop().await;
+        self.ends.serve.cancel();
+        finish(&mut self.ends.serving).await;
+        dropped
+    }
+}
+
+async fn listen(
+    clock: &Clock,
+    hook: &Arc<Hook>,
+    spans: &Arc<Mutex<Spans>>,
+    ends: &mut Ends,
+) -> std::io::Result<Places> {
+    let traffic = Arc::new(Mutex::new(Traffic::default()));
+    let mut at = [None; 4];
+    let routers = [
+        kinesis::router(clock.clone(), Arc::clone(&traffic)),
+        cloudwatch::router(traffic),
+        otlp::router(Arc::clone(spans)),
+        webhook::router(Arc::clone(hook)),
+    ];
+    for (address, router) in at.iter_mut().zip(routers) {
+        *address = Some(serve(router, &mut ends.serving, ends.serve.clone()).await?);
+    }
+    let [Some(kinesis), Some(cloudwatch), Some(otlp), Some(webhook)] = at else {
+        return Err(std::io::ErrorKind::AddrNotAvailable.into());
+    };
+    Ok(Places { kinesis, cloudwatch, otlp, webhook })
+}
+
+/// Makes the streams, straight at Kinesis, and waits until they can be used.
+async fn streams(kinesis: SocketAddr) -> Result<(), Error> {
+    let client = services::client(kinesis);
+    for stream in [ORDERS, COMMANDS] {
+        let why = |why: String| Error::Stream { stream, why };
+        let create = client.create_stream().stream_name(stream).shard_count(SHARDS);
+        create.send().await.map_err(|error| why(error.into_service_error().to_string()))?;
+        loop {
+            let asked = client.describe_stream_summary().stream_name(stream).send().await;
+            let summary = asked.map_err(|error| why(error.into_service_error().to_string()))?;
+            let status = summary.stream_description_summary.map(|summary| summary.stream_status);
+            if status.is_some_and(|status| status.as_str() == "ACTIVE") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    Ok(())
+}
+
+async fn run(
+    service: &'static str,
+    config: Result<Config, Faults>,
+    clock: &Clock,
+) -> Result<Running, Error> {
+    let failed = |why: String| Error::Start { service, why };
+    let config = config.map_err(|faults| failed(faults.to_string()))?;
+    let started = wiring::start(config, &settings::environment(), clock.clone()).await;
+    started.map_err(|error| failed(chain(&error)))
+}
+
+/// Gives every service its client, and its work.
+fn employ(
+    sidecars: &[(&'static str, Running)],
+    clock: &Clock,
+    book: &Arc<Book>,
+    pace: &watch::Sender<Pace>,
+    ends: &mut Ends,
+) {
+    let clients: HashMap<_, _> = sidecars
+        .iter()
+        .filter_map(|(service, running)| Some((*service, running.data_plane.first().copied()?)))
+        .map(|(service, endpoint)| (service, services::client(endpoint)))
+        .collect();
+    let producer = |service: &str, stream| {
+        let client = clients.get(service)?.clone();
+        Some(Producer { client, stream, book: Arc::clone(book) })
+    };
+    if let Some(producer) = producer(services::ORDER_SERVICE, ORDERS) {
+        let orders = Orders::new(producer, Dice::new(SEED), clock.clone());
+        ends.producing.spawn(orders.run(ends.produce.clone()));
+    }
+    let saga =
+        producer(services::SAGA, COMMANDS).map(|producer| Saga { producer, clock: clock.clone() });
+    let duties = [
+        Some(Duty::Reserve(BTreeMap::new())),
+        Some(Duty::Mail(0)),
+        saga.clone().map(Duty::Begin),
+        saga.map(Duty::CarryOut),
+    ];
+    let steady = watch::Sender::new(Pace::Normal);
+    for (reader, duty) in READERS.into_iter().zip(duties) {
+        let (Some(client), Some(duty)) = (clients.get(reader.service).cloned(), duty) else {
+            continue;
+        };
+        let slowed = reader.service == services::EMAIL_SERVICE;
+        let pace = if slowed { pace.subscribe() } else { steady.subscribe() };
+        let consumer = Consumer::new(client, reader, duty, Arc::clone(book), pace);
+        ends.consuming.spawn(consumer.run(ends.consume.clone()));
+    }
+}
+
+/// Waits for all tasks, and aborts those that take too long.
+async fn finish(tasks: &mut JoinSet<()>) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(END_MAX, all).await.is_err() {
+        tasks.shutdown().await;
+    }
+}
