@@ -29,10 +29,10 @@ async fn serve(listener: std::net::TcpListener, answer: &'static str) {
             let service =
                 service_fn(move |request: http::Request<hyper::body::Incoming>| async move {
                     request.into_body().collect().await.ok();
-                    let answer = Response::builder()
+                    let head = Response::builder()
                         .header("content-type", "application/x-amz-json-1.1")
                         .header("x-amzn-requestid", "c7a5f3c2-0000-4000-8000-000000000000");
-                    answer.body(Full::new(Bytes::from_static(answer.as_bytes())))
+                    head.body(Full::new(Bytes::from_static(answer.as_bytes())))
                 });
             auto::Builder::new(TokioExecutor::new())
                 .serve_connection(TokioIo::new(stream), service)

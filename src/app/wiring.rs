@@ -226,7 +226,7 @@ pub async fn start(
             poll_config(&config),
             streams,
             events.clone(),
-            cloudwatch::Metrics::register(&registry)?,
+            cloudwatch::CloudWatchMetrics::register(&registry)?,
         );
         stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
     }
