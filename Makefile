@@ -1,7 +1,7 @@
 # Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
 .PHONY: test peers soak bench demo fmt lint
 
-PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -q -ra --durations=5
+PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=5
 
 # Everything; the last lines name every peer that was left out. Setting up goes first, so that a
 # missing one is known before the long build.
