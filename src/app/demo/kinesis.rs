@@ -43,7 +43,7 @@ struct Layer {
 }
 
 /// The embedded Kinesis as a router. What it is asked to do is tallied in `traffic`.
-pub fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
+pub(super) fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
     let options = StoreOptions { create_stream_ms: 0, shard_limit: 64, ..StoreOptions::default() };
     let (app, store) = ferrokinesis::create_app(options);
     let layer = Arc::new(Layer { arrivals: RwLock::default(), traffic, store, clock });

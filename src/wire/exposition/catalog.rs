@@ -4,7 +4,7 @@
 
 /// One family's name and help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Family {
+pub(super) struct Family {
     /// The metric's name.
     pub name: &'static str,
     /// One sentence for a person.
