@@ -54,6 +54,7 @@ impl Tree {
         items
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum; the rest is skipped alike")]
     fn read(decoder: &mut Decoder<'_>, depth: u8) -> Result<Self, DeserializeError> {
         if depth > DEPTH_MAX {
             return Err(DeserializeError::custom("nested too deeply", decoder.position()));

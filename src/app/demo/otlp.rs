@@ -106,10 +106,8 @@ fn context(trace_id: &[u8], span_id: &[u8]) -> Option<Context> {
 
 fn service_name(resource: &Resource) -> Option<&str> {
     let name = resource.attributes.iter().find(|attribute| attribute.key == "service.name")?;
-    match name.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(name) => Some(name),
-        _ => None,
-    }
+    let Value::StringValue(name) = name.value.as_ref()?.value.as_ref()? else { return None };
+    Some(name)
 }
 
 /// The receiver as a router; what arrives is in `spans`.

@@ -4,6 +4,7 @@
 use super::script::Phase;
 use super::script::Scenario;
 use super::services::EMAIL_SERVICE;
+use super::services::ORDERS;
 use super::services::book::READERS;
 use super::webhook::Received;
 use super::world::World;
@@ -102,7 +103,13 @@ impl<'o> Progress<'o> {
             });
             let text = view.map_or_else(|| "not seen yet".to_owned(), |view| lag(&view.worst));
             worst = view.map_or(worst, |view| worst.max(view.worst.status));
-            parts.push(format!("{}/{} {text}", reader.service, reader.stream));
+            let name = reader.service.trim_end_matches("-service");
+            let stream = if reader.stream == ORDERS {
+                String::new()
+            } else {
+                format!("({})", reader.stream)
+            };
+            parts.push(format!("{name}{stream} {text}"));
         }
         let colour = if worst > Status::Unknown { YELLOW } else { PLAIN };
         self.line(at, colour, &format!("{put} records put; lag {}", parts.join(", ")))

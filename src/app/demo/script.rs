@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn without_an_end_the_incident_comes_again() {
-        let kinds: Vec<_> = phases(None, 220, 9).into_iter().map(|(_, phase)| phase).collect();
+        let kinds: Vec<_> = phases(None, 240, 9).into_iter().map(|(_, phase)| phase).collect();
         let [a, b, c, ..] = [Phase::Incident, Phase::Recovery, Phase::Healthy];
         assert_eq!(kinds, [a, b, c, a, b, c, a]);
     }

@@ -149,6 +149,7 @@ fn io_cause(kind: io::ErrorKind) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum, and it grows")]
 fn tls_cause(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {

@@ -15,7 +15,7 @@ pub(super) struct Family {
 macro_rules! catalog {
     ($($id:ident: $name:literal, $help:literal;)*) => {
         $(#[doc = concat!("`", $name, "`")]
-        pub const $id: Family = Family { name: $name, help: $help };)*
+        pub(super) const $id: Family = Family { name: $name, help: $help };)*
 
         /// Every family that `exposition` can write, for the test that dashboards and rules name
         /// nothing else.
