@@ -58,7 +58,7 @@ def until_resolved(hook, read_on):
     return wait_for(resolved, 60, "the resolved notification")
 
 
-def test_firing_then_resolved(lagging, webhook):
+def test_firing_then_resolved(webhook, lagging):
     sidecar, stream, read_on = lagging(webhook)
     firing, = wait_for(lambda: webhook.accepted("firing"), 60, "the firing notification")
     resolved = until_resolved(webhook, read_on)[0]
@@ -84,7 +84,7 @@ def test_firing_then_resolved(lagging, webhook):
     assert sidecar.metrics().sum("kinescope_notifications_total", receiver="hook") >= 2
 
 
-def test_a_receiver_that_is_down_gets_it_once_when_it_is_back(lagging, webhook):
+def test_a_receiver_that_is_down_gets_it_once_when_it_is_back(webhook, lagging):
     webhook.status = 503
     sidecar, _, read_on = lagging(webhook)
     wait_for(lambda: len(webhook.requests) >= 2, 60, "a second try")

@@ -8,7 +8,7 @@ from harness import Boto3, in_threads, new_stream, wait_for
 from receivers import RecordingUpstream, Webhook
 
 
-def test_no_request_fails(kinescope, otlp, tmp_path):
+def test_no_request_fails(otlp, kinescope, tmp_path):
     # A fast upstream, so that the load is on us.
     upstream = RecordingUpstream(body=b'{"SequenceNumber":"1","ShardId":"shardId-000000000000"}')
     hook = Webhook()

@@ -18,7 +18,7 @@ def resident_mib(pid):
         return int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) / 1024
 
 
-def test_memory_stays_and_nothing_is_lost(kinescope, ministack, otlp):
+def test_memory_stays_and_nothing_is_lost(ministack, otlp, kinescope):
     sidecar = kinescope(ministack.url, {"otlp": otlp.config("grpc")})
     stream, stop, put, got = new_stream(ministack.url), threading.Event(), [], []
 

@@ -14,7 +14,7 @@ CLIENT, PRODUCER = 3, 4  # SpanKind
 
 
 @pytest.fixture(params=["http/protobuf", "grpc"])
-def line(request, ministack, kinescope, otlp):
+def line(request, ministack, otlp, kinescope):
     """A stream, a sidecar that exports by one protocol, the receiver."""
     sidecar = kinescope(ministack.url, {"otlp": otlp.config(request.param)})
     return new_stream(ministack.url), sidecar, otlp
