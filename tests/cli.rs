@@ -1,5 +1,7 @@
 //! Owns the proof that the program itself keeps its promises: exit codes, and where it says what.
 
+#![expect(clippy::expect_used, reason = "a test ends where it cannot go on")]
+
 use std::process::{Command, Output};
 
 fn kinescope(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {

@@ -39,7 +39,7 @@ pub(crate) async fn puts(port: u16, connections: usize, puts: usize) {
 fn request(port: u16) -> Vec<u8> {
     let event = format!(
         "{{\"eventId\":\"5f0c7d1e\",\"eventType\":\"ORDER_CREATED\",\"payload\":{{\"orderId\":\"o-1\",\"note\":\"{}\"}}}}",
-        "x".repeat(942)
+        "x".repeat(936)
     );
     assert_eq!(event.len(), 1_024);
     let data = base64_simd::STANDARD.encode_to_string(event);

@@ -3,6 +3,13 @@
 //! resident memory. All sides run in one go, interleaved; the figures are the kernel's own
 //! accounting of each process, so the load generator and the origin do not count.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark ends where it cannot measure, and prints"
+)]
+
 mod bare;
 mod load;
 mod origin;
@@ -99,6 +106,7 @@ async fn idle_resident() -> u64 {
     resident
 }
 
+#[expect(clippy::disallowed_methods, reason = "the Makefile names the binary this way")]
 fn envoy() -> Option<PathBuf> {
     std::env::var_os("ENVOY_BIN").map(PathBuf::from).filter(|path: &PathBuf| Path::exists(path))
 }

@@ -53,7 +53,7 @@ impl EngineLoop {
                     if taken == 0 {
                         return;
                     }
-                    batch.drain(..).collect::<Vec<_>>().into_iter().for_each(|event| self.handle(event));
+                    std::mem::take(&mut batch).into_iter().for_each(|event| self.handle(event));
                 }
             }
         }

@@ -111,14 +111,9 @@ pub struct Supervisor {
 impl Supervisor {
     /// Adds the next stage; it drains before all that were added earlier.
     pub fn stage(&mut self, name: &'static str) -> &mut Stage {
-        self.stages.push(Stage {
-            name,
-            tasks: JoinSet::new(),
-            known: HashMap::new(),
-            token: CancellationToken::new(),
-        });
-        let last = self.stages.len() - 1;
-        &mut self.stages[last]
+        let token = CancellationToken::new();
+        let stage = Stage { name, tasks: JoinSet::new(), known: HashMap::new(), token };
+        self.stages.push_mut(stage)
     }
 
     /// Waits until a vital task ends, which none should. Helpful ones are noted on the way.

@@ -139,6 +139,7 @@ pub async fn run(config: Config, environment: BTreeMap<String, String>) -> Resul
 ///
 /// # Errors
 /// See [`Error`]; what was started is stopped again.
+#[expect(clippy::too_many_lines, reason = "one straight line, room after room")]
 pub async fn start(
     config: Config,
     environment: &BTreeMap<String, String>,

@@ -322,8 +322,8 @@ fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
         let word = u64::from_le_bytes(*eight);
         let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
         // Exact up to and including the first hit, which is all that is used.
-        let hits = (zero_in(word ^ ONES * b'"' as u64)
-            | zero_in(word ^ ONES * b'\\' as u64)
+        let hits = (zero_in(word ^ (ONES * b'"' as u64))
+            | zero_in(word ^ (ONES * b'\\' as u64))
             | word.wrapping_sub(ONES * 0x20) & !word)
             & HIGHS;
         if hits != 0 {

@@ -49,7 +49,7 @@ impl Wall {
     pub fn from_seconds_f64(seconds: f64) -> Option<Self> {
         // Milliseconds are rounded first: a double has no room for nanoseconds of the present.
         let ms = (seconds * 1_000.0).round();
-        (ms >= 0.0 && ms < 1.8e13).then_some(Self::from_ms(ms as u64))
+        (0.0..1.8e13).contains(&ms).then_some(Self::from_ms(ms as u64))
     }
 
     /// Nanoseconds since the epoch.

@@ -5,6 +5,7 @@ use super::{Service, USAGE, complain, say};
 use crate::app::config::{Config, load, summary};
 use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -67,6 +68,8 @@ pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) ->
         return ExitCode::from(USAGE);
     }
     let super::Demo { run_for, headless, scenario } = demo;
+    // Colours in a file are noise.
+    let headless = headless || !std::io::stdout().is_terminal();
     let options = crate::app::demo::Options { run_for, headless, scenario };
     match on_runtime(crate::app::demo::run(options, &mut std::io::stdout())) {
         Ok(Ok(summary)) if summary.passed() => ExitCode::SUCCESS,

@@ -87,6 +87,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Node, Fault> {
         .map_err(|error| syntax(&error, &file))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum, and it grows")]
 fn syntax(error: &serde_saphyr::Error, file: &Arc<str>) -> Fault {
     let why = match error.without_snippet() {
         // The parser's own words are about its grammar; other variants may hold values.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 
 /// Most records of one shard that are remembered; the demo's Kinesis forgets the same ones.
-pub const RECORDS_MAX: usize = 20_000;
+pub(super) const RECORDS_MAX: usize = 20_000;
 
 /// A sequence number, ordered as the number it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +26,14 @@ impl PartialOrd for Sequence {
 
 /// Arrival of every remembered record, by stream and shard, in the order of the shard.
 #[derive(Debug, Default)]
-pub struct Arrivals {
+pub(super) struct Arrivals {
     shards: BTreeMap<(String, String), VecDeque<(Sequence, u64)>>,
 }
 
 impl Arrivals {
     /// Remembers one accepted record. Returns the sequence number of the oldest, forgotten for it
     /// when the shard has more than [`RECORDS_MAX`].
-    pub fn stamp(
+    pub(super) fn stamp(
         &mut self,
         stream: &str,
         shard: &str,
@@ -53,7 +53,7 @@ impl Arrivals {
 
     /// When a record arrived, in milliseconds since the epoch; `None` for one not remembered.
     #[must_use]
-    pub fn arrival_ms(&self, stream: &str, shard: &str, sequence: &str) -> Option<u64> {
+    pub(super) fn arrival_ms(&self, stream: &str, shard: &str, sequence: &str) -> Option<u64> {
         let records = self.shard(stream, shard)?;
         let sequence = Sequence(sequence.into());
         let at = records.binary_search_by(|(known, _)| known.cmp(&sequence)).ok()?;
@@ -63,7 +63,7 @@ impl Arrivals {
     /// How far a cursor that stands just after `last_read` is behind at `now_ms`: as long as the
     /// next unread record has waited; 0 at the tip.
     #[must_use]
-    pub fn behind_ms(&self, stream: &str, shard: &str, last_read: &str, now_ms: u64) -> u64 {
+    pub(super) fn behind_ms(&self, stream: &str, shard: &str, last_read: &str, now_ms: u64) -> u64 {
         let Some(records) = self.shard(stream, shard) else { return 0 };
         let last_read = Sequence(last_read.into());
         let next = records.partition_point(|(known, _)| *known <= last_read);

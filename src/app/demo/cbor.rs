@@ -9,7 +9,7 @@ const DEPTH_MAX: u8 = 16;
 
 /// One value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Tree {
+pub(super) enum Tree {
     /// An object, in the order written.
     Map(Vec<(String, Tree)>),
     /// An array.
@@ -29,31 +29,32 @@ impl Tree {
     ///
     /// # Errors
     /// When the bytes are not CBOR, are broken off, or nest too deeply.
-    pub fn parse(bytes: &[u8]) -> Result<Self, DeserializeError> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, DeserializeError> {
         Self::read(&mut Decoder::new(bytes), 0)
     }
 
     /// The member of this name; `None` also where this is no map.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Self> {
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Self::Map(members) = self else { return None };
         members.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
     /// The text, if this is one.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         let Self::Text(text) = self else { return None };
         Some(text)
     }
 
     /// The items; none where this is no list.
     #[must_use]
-    pub fn items(&self) -> &[Self] {
+    pub(super) fn items(&self) -> &[Self] {
         let Self::List(items) = self else { return &[] };
         items
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "not our enum; the rest is skipped alike")]
     fn read(decoder: &mut Decoder<'_>, depth: u8) -> Result<Self, DeserializeError> {
         if depth > DEPTH_MAX {
             return Err(DeserializeError::custom("nested too deeply", decoder.position()));

@@ -28,7 +28,7 @@ const QUERIES_MAX: usize = 500;
 type Shared = Arc<Mutex<Traffic>>;
 
 /// The demo's CloudWatch as a router over `traffic`.
-pub fn router(traffic: Shared) -> Router {
+pub(super) fn router(traffic: Shared) -> Router {
     let route = "/service/GraniteServiceVersion20100801/operation/{operation}";
     Router::new().route(route, post(operate)).with_state(traffic)
 }

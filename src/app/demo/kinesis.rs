@@ -43,7 +43,7 @@ struct Layer {
 }
 
 /// The embedded Kinesis as a router. What it is asked to do is tallied in `traffic`.
-pub fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
+pub(super) fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
     let options = StoreOptions { create_stream_ms: 0, shard_limit: 64, ..StoreOptions::default() };
     let (app, store) = ferrokinesis::create_app(options);
     let layer = Arc::new(Layer { arrivals: RwLock::default(), traffic, store, clock });
@@ -192,6 +192,7 @@ fn decoded_bytes(base64: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::demo::arrivals::RECORDS_MAX;
     use crate::domain::time::Wall;
     use hyper::service::Service;
     use hyper_util::service::TowerToHyperService;
@@ -297,6 +298,24 @@ mod tests {
         assert_eq!(sum(CloudWatchMetric::IncomingBytes), [6.0]);
         assert_eq!(sum(CloudWatchMetric::WriteThrottles), [0.0]);
         assert_eq!(sum(CloudWatchMetric::ReadThrottles), [0.0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_forgets_its_oldest_record_for_one_too_many() {
+        let world = World::with_stream().await;
+        world.put().await;
+        let one = json!({"Data": "W10=", "PartitionKey": "k"});
+        let many = json!({"StreamName": "s", "Records": vec![one; 500]});
+        let first = async || {
+            let asked = json!({"ShardIterator": world.iterator().await, "Limit": 1});
+            world.call("GetRecords", asked).await["Records"][0]["Data"].clone()
+        };
+        for _ in 1..RECORDS_MAX / 500 {
+            world.call("PutRecords", many.clone()).await;
+        }
+        assert_eq!(first().await, "e30=");
+        world.call("PutRecords", many).await;
+        assert_eq!(first().await, "W10=");
     }
 
     #[test]

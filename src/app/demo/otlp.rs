@@ -27,15 +27,15 @@ use std::sync::PoisonError;
 
 /// Contexts kept of each kind; what comes beyond is counted and cannot be called joined. Two hours
 /// of the demo's traffic.
-pub const CONTEXTS_MAX: usize = 262_144;
+pub(super) const CONTEXTS_MAX: usize = 262_144;
 const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// A span's identity: what a record carries and a link names.
-pub type Context = (TraceId, SpanId);
+pub(super) type Context = (TraceId, SpanId);
 
 /// What the spans that arrived have in common with each other.
 #[derive(Debug, Default)]
-pub struct Spans {
+pub(super) struct Spans {
     producers: HashSet<Context>,
     /// What the receive spans of a service link to.
     linked: HashMap<String, HashSet<Context>>,
@@ -48,7 +48,7 @@ pub struct Spans {
 
 impl Spans {
     /// Takes in what an exporter sent.
-    pub fn take(&mut self, request: &ExportTraceServiceRequest) {
+    pub(super) fn take(&mut self, request: &ExportTraceServiceRequest) {
         for resource in &request.resource_spans {
             let service = resource.resource.as_ref().and_then(service_name).unwrap_or_default();
             for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
@@ -62,7 +62,7 @@ impl Spans {
     /// `service`, are joined: its reader's span links to that context and that context is a
     /// producer's span.
     #[must_use]
-    pub fn joined(&self, service: &str, delivered: &HashMap<Context, u64>) -> u64 {
+    pub(super) fn joined(&self, service: &str, delivered: &HashMap<Context, u64>) -> u64 {
         let Some(linked) = self.linked.get(service) else { return 0 };
         let joined =
             |context: &Context| linked.contains(context) && self.producers.contains(context);
@@ -71,7 +71,7 @@ impl Spans {
 
     /// Whether a producer's span belongs to this trace.
     #[must_use]
-    pub fn continues(&self, trace: TraceId) -> bool {
+    pub(super) fn continues(&self, trace: TraceId) -> bool {
         self.traces.contains(&trace)
     }
 
@@ -106,14 +106,12 @@ fn context(trace_id: &[u8], span_id: &[u8]) -> Option<Context> {
 
 fn service_name(resource: &Resource) -> Option<&str> {
     let name = resource.attributes.iter().find(|attribute| attribute.key == "service.name")?;
-    match name.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(name) => Some(name),
-        _ => None,
-    }
+    let Value::StringValue(name) = name.value.as_ref()?.value.as_ref()? else { return None };
+    Some(name)
 }
 
 /// The receiver as a router; what arrives is in `spans`.
-pub fn router(spans: Arc<Mutex<Spans>>) -> Router {
+pub(super) fn router(spans: Arc<Mutex<Spans>>) -> Router {
     let limit = DefaultBodyLimit::max(BODY_BYTES_MAX);
     Router::new().route("/v1/traces", post(receive)).layer(limit).with_state(spans)
 }

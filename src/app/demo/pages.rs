@@ -17,7 +17,7 @@ const FAMILY: &str = "kinescope_dropped_total";
 
 /// The sum of `kinescope_dropped_total` over all these `/metrics`, by labels, without the zeros;
 /// `None` when one could not be read.
-pub async fn dropped(admins: &[Option<SocketAddr>]) -> Option<BTreeMap<String, u64>> {
+pub(super) async fn dropped(admins: &[Option<SocketAddr>]) -> Option<BTreeMap<String, u64>> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let mut sums = BTreeMap::new();
     for admin in admins {

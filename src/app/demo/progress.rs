@@ -4,6 +4,7 @@
 use super::script::Phase;
 use super::script::Scenario;
 use super::services::EMAIL_SERVICE;
+use super::services::ORDERS;
 use super::services::book::READERS;
 use super::webhook::Received;
 use super::world::World;
@@ -21,14 +22,14 @@ const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 
 /// Where the lines go.
-pub struct Progress<'o> {
+pub(super) struct Progress<'o> {
     out: &'o mut (dyn Write + Send),
     colours: bool,
 }
 
 impl<'o> Progress<'o> {
     /// Lines to `out`, plain when `headless`.
-    pub fn new(out: &'o mut (dyn Write + Send), headless: bool) -> Self {
+    pub(super) fn new(out: &'o mut (dyn Write + Send), headless: bool) -> Self {
         Self { out, colours: !headless }
     }
 
@@ -36,7 +37,7 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone; so with every line.
-    pub fn begin(
+    pub(super) fn begin(
         &mut self,
         world: &World,
         scenario: Scenario,
@@ -60,7 +61,7 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub fn phase(&mut self, at: Duration, phase: Phase, scenario: Scenario) -> Result<()> {
+    pub(super) fn phase(&mut self, at: Duration, phase: Phase, scenario: Scenario) -> Result<()> {
         let what = match (phase, scenario) {
             (Phase::Healthy, _) => "every consumer keeps up".to_owned(),
             (Phase::Incident, Scenario::SlowConsumer) => format!("{EMAIL_SERVICE} slows down"),
@@ -77,7 +78,7 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub fn alert(&mut self, at: Duration, alert: &Received) -> Result<()> {
+    pub(super) fn alert(&mut self, at: Duration, alert: &Received) -> Result<()> {
         let (colour, what) = if alert.firing { (RED, "FIRING") } else { (GREEN, "RESOLVED") };
         let Received { alert, consumer, stream, value, .. } = alert;
         self.line(at, colour, &format!("webhook: {what} {alert}, {consumer} on {stream}, {value}"))
@@ -87,7 +88,12 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub fn lag(&mut self, at: Duration, put: u64, snapshots: &[(&str, Snapshot)]) -> Result<()> {
+    pub(super) fn lag(
+        &mut self,
+        at: Duration,
+        put: u64,
+        snapshots: &[(&str, Snapshot)],
+    ) -> Result<()> {
         let mut parts = Vec::new();
         let mut worst = Status::Ok;
         for reader in READERS {
@@ -97,7 +103,13 @@ impl<'o> Progress<'o> {
             });
             let text = view.map_or_else(|| "not seen yet".to_owned(), |view| lag(&view.worst));
             worst = view.map_or(worst, |view| worst.max(view.worst.status));
-            parts.push(format!("{}/{} {text}", reader.service, reader.stream));
+            let name = reader.service.trim_end_matches("-service");
+            let stream = if reader.stream == ORDERS {
+                String::new()
+            } else {
+                format!("({})", reader.stream)
+            };
+            parts.push(format!("{name}{stream} {text}"));
         }
         let colour = if worst > Status::Unknown { YELLOW } else { PLAIN };
         self.line(at, colour, &format!("{put} records put; lag {}", parts.join(", ")))
@@ -107,7 +119,7 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub fn text(&mut self, text: &str) -> Result<()> {
+    pub(super) fn text(&mut self, text: &str) -> Result<()> {
         writeln!(self.out, "{text}")?;
         self.out.flush()
     }

@@ -11,7 +11,7 @@ const DRAIN: Duration = Duration::from_secs(4);
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scenario {
+pub(super) enum Scenario {
     /// The e-mail service slows down.
     SlowConsumer,
     /// The e-mail service stops reading.
@@ -20,11 +20,11 @@ pub enum Scenario {
 
 impl Scenario {
     /// Every scenario; the first is the default.
-    pub const ALL: [Self; 2] = [Self::SlowConsumer, Self::StoppedConsumer];
+    pub(super) const ALL: [Self; 2] = [Self::SlowConsumer, Self::StoppedConsumer];
 
     /// Its name on the command line.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::SlowConsumer => "slow-consumer",
             Self::StoppedConsumer => "stopped-consumer",
@@ -33,14 +33,14 @@ impl Scenario {
 
     /// The scenario of this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scenario| scenario.as_str() == name)
     }
 
     /// The shortest run in which everything it expects can happen. A consumer counts as stopped
     /// after half a minute of silence.
     #[must_use]
-    pub const fn shortest(self) -> Duration {
+    pub(super) const fn shortest(self) -> Duration {
         match self {
             Self::SlowConsumer => Duration::from_secs(45),
             Self::StoppedConsumer => Duration::from_secs(90),
@@ -49,7 +49,7 @@ impl Scenario {
 
     /// The alerts that must fire and be resolved.
     #[must_use]
-    pub const fn alerts(self) -> &'static [&'static str] {
+    pub(super) const fn alerts(self) -> &'static [&'static str] {
         match self {
             Self::SlowConsumer => &["KinesisConsumerLagHigh"],
             Self::StoppedConsumer => &["KinesisConsumerLagHigh", "KinesisConsumerStopped"],
@@ -58,7 +58,7 @@ impl Scenario {
 
     /// How the e-mail service works during the incident.
     #[must_use]
-    pub const fn pace(self) -> Pace {
+    pub(super) const fn pace(self) -> Pace {
         match self {
             Self::SlowConsumer => Pace::Slow,
             Self::StoppedConsumer => Pace::Stopped,
@@ -68,7 +68,7 @@ impl Scenario {
 
 /// A part of the demo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(super) enum Phase {
     /// Everyone keeps up.
     Healthy,
     /// The e-mail service does not.
@@ -81,7 +81,7 @@ pub enum Phase {
 
 /// Where the demo is in its timetable.
 #[derive(Debug)]
-pub struct Script {
+pub(super) struct Script {
     total: Option<Duration>,
     /// The phase, and when it began.
     phase: Phase,
@@ -91,13 +91,13 @@ pub struct Script {
 impl Script {
     /// A demo of `total`, or without end.
     #[must_use]
-    pub const fn new(total: Option<Duration>) -> Self {
+    pub(super) const fn new(total: Option<Duration>) -> Self {
         Self { total, phase: Phase::Healthy, since: Duration::ZERO }
     }
 
     /// The new phase, when it is time for it. `fired` says whether every alert that the incident is
     /// about has fired: a slow machine gets a longer incident rather than a false failure.
-    pub fn step(&mut self, elapsed: Duration, fired: bool) -> Option<Phase> {
+    pub(super) fn step(&mut self, elapsed: Duration, fired: bool) -> Option<Phase> {
         let cycle = self.total.unwrap_or(CYCLE);
         let lasted = elapsed.saturating_sub(self.since);
         let over = self.total.is_some_and(|total| elapsed + DRAIN >= total);
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn without_an_end_the_incident_comes_again() {
-        let kinds: Vec<_> = phases(None, 220, 9).into_iter().map(|(_, phase)| phase).collect();
+        let kinds: Vec<_> = phases(None, 240, 9).into_iter().map(|(_, phase)| phase).collect();
         let [a, b, c, ..] = [Phase::Incident, Phase::Recovery, Phase::Healthy];
         assert_eq!(kinds, [a, b, c, a, b, c, a]);
     }

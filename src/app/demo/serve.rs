@@ -21,7 +21,7 @@ const CONNECTIONS_MAX: usize = 256;
 ///
 /// # Errors
 /// When no loopback port can be bound.
-pub async fn serve(
+pub(super) async fn serve(
     router: Router,
     tasks: &mut JoinSet<()>,
     stop: CancellationToken,

@@ -25,7 +25,7 @@ const ADMIN_PORT: u16 = 9590;
 
 /// Where the rest of the world listens.
 #[derive(Debug, Clone, Copy)]
-pub struct Places {
+pub(super) struct Places {
     /// Kinesis.
     pub kinesis: SocketAddr,
     /// CloudWatch.
@@ -40,7 +40,7 @@ pub struct Places {
 ///
 /// # Errors
 /// Never, unless the defaults themselves are at fault.
-pub fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+pub(super) fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
     let mut config = common(service, index, places)?;
     config.role = Role::Sidecar;
     config.cloudwatch.enabled = false;
@@ -56,7 +56,7 @@ pub fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faul
 ///
 /// # Errors
 /// Never, unless the defaults themselves are at fault.
-pub fn hub(index: u16, places: Places) -> Result<Config, Faults> {
+pub(super) fn hub(index: u16, places: Places) -> Result<Config, Faults> {
     let mut config = common("kinescope-hub", index, places)?;
     config.role = Role::Hub;
     config.cloudwatch.enabled = true;
@@ -72,7 +72,7 @@ pub fn hub(index: u16, places: Places) -> Result<Config, Faults> {
 /// What the process environment would give them. The demo's own has no say: nobody's real account
 /// is to be touched.
 #[must_use]
-pub fn environment() -> BTreeMap<String, String> {
+pub(super) fn environment() -> BTreeMap<String, String> {
     let variables = [
         ("AWS_ACCESS_KEY_ID", "demo"),
         ("AWS_SECRET_ACCESS_KEY", "demo"),

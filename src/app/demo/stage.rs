@@ -34,7 +34,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(15);
 const POINTS_MAX: usize = 20_000;
 
 /// The play.
-pub struct Stage {
+pub(super) struct Stage {
     world: World,
     clock: Clock,
     scenario: Scenario,
@@ -51,7 +51,12 @@ pub struct Stage {
 impl Stage {
     /// A play of `total`, or without end, that begins now.
     #[must_use]
-    pub fn new(world: World, clock: Clock, scenario: Scenario, total: Option<Duration>) -> Self {
+    pub(super) fn new(
+        world: World,
+        clock: Clock,
+        scenario: Scenario,
+        total: Option<Duration>,
+    ) -> Self {
         Self {
             world,
             scenario,
@@ -70,7 +75,7 @@ impl Stage {
     ///
     /// # Errors
     /// When the output is gone.
-    pub async fn play(mut self, progress: &mut Progress<'_>) -> Result<Summary> {
+    pub(super) async fn play(mut self, progress: &mut Progress<'_>) -> Result<Summary> {
         progress.phase(Duration::ZERO, Phase::Healthy, self.scenario)?;
         let complete = self.perform(progress).await?;
         self.world.stop_producing().await;
@@ -97,7 +102,7 @@ impl Stage {
                 Ok(()) = notified.changed() => {}
                 _ = beats.tick() => {
                     beat += 1;
-                    if beat % BEATS_PER_LINE == 0 {
+                    if beat.is_multiple_of(BEATS_PER_LINE) {
                         self.tell_lag(progress).await?;
                     }
                 }

@@ -127,6 +127,26 @@ impl Summary {
         }
     }
 
+    fn write_alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let never = if self.complete { "NEVER" } else { "not (broken off)" };
+        for alert in &self.alerts {
+            let after = |time: Option<Duration>| {
+                time.map_or_else(|| never.to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
+            };
+            writeln!(
+                f,
+                "  alert              {} fired {} after the incident began, resolved {} after the recovery began",
+                alert.name,
+                after(alert.fired_after),
+                after(alert.resolved_after)
+            )?;
+        }
+        if self.stray_alerts > 0 {
+            writeln!(f, "                     {} alerts about other consumers", self.stray_alerts)?;
+        }
+        Ok(())
+    }
+
     fn sum(&self, part: impl Fn(&Delivery) -> u64) -> u64 {
         self.deliveries.iter().map(part).sum()
     }
@@ -170,24 +190,7 @@ impl fmt::Display for Summary {
         }
         let (began, continued) = self.client_traces;
         writeln!(f, "  client traces      {continued} of {began} continued")?;
-        for alert in &self.alerts {
-            let after = |time: Option<Duration>| {
-                time.map_or_else(
-                    || "NEVER".to_owned(),
-                    |time| format!("{:.1} s", time.as_secs_f64()),
-                )
-            };
-            writeln!(
-                f,
-                "  alert              {} fired {} after the incident began, resolved {} after the recovery began",
-                alert.name,
-                after(alert.fired_after),
-                after(alert.resolved_after)
-            )?;
-        }
-        if self.stray_alerts > 0 {
-            writeln!(f, "                     {} alerts about other consumers", self.stray_alerts)?;
-        }
+        self.write_alerts(f)?;
         if let Some(peak) = self.lag_peak_s {
             writeln!(f, "  delivery lag       {peak:.1} s at its worst")?;
         }

@@ -35,7 +35,7 @@ impl Tally {
 
 /// CloudWatch's basic statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistic {
+pub(super) enum Statistic {
     /// Of all values.
     Sum,
     /// The largest.
@@ -51,7 +51,7 @@ pub enum Statistic {
 impl Statistic {
     /// The statistic of this name; percentiles and the like are unknown here.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub(super) fn named(name: &str) -> Option<Self> {
         let all = [Self::Sum, Self::Maximum, Self::Minimum, Self::Average, Self::SampleCount];
         all.into_iter().find(|statistic| format!("{statistic:?}") == name)
     }
@@ -69,13 +69,13 @@ impl Statistic {
 
 /// Every datum, tallied.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub(super) struct Traffic {
     streams: BTreeMap<String, BTreeMap<CloudWatchMetric, BTreeMap<u64, Tally>>>,
 }
 
 impl Traffic {
     /// Takes in one datum of the second `at_s` since the epoch.
-    pub fn record(&mut self, stream: &str, metric: CloudWatchMetric, value: f64, at_s: u64) {
+    pub(super) fn record(&mut self, stream: &str, metric: CloudWatchMetric, value: f64, at_s: u64) {
         if self.streams.len() >= STREAMS_MAX && !self.streams.contains_key(stream) {
             return;
         }
@@ -90,7 +90,7 @@ impl Traffic {
     /// The points of the periods that start in `start_s..end_s`, as (start of the period, value),
     /// oldest first; a period still in progress is among them. `period_s` must not be 0.
     #[must_use]
-    pub fn points(
+    pub(super) fn points(
         &self,
         stream: &str,
         metric: CloudWatchMetric,

@@ -19,7 +19,7 @@ const KEPT_MAX: usize = 1_000;
 
 /// One alert of one notification.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Received {
+pub(super) struct Received {
     /// When it arrived.
     pub at: Moment,
     /// Firing, or else resolved.
@@ -36,7 +36,7 @@ pub struct Received {
 
 /// Everything received, and a signal that there is more.
 #[derive(Debug)]
-pub struct Hook {
+pub(super) struct Hook {
     received: Mutex<Vec<Received>>,
     /// Alerts received, also those not kept any more.
     total: watch::Sender<usize>,
@@ -46,26 +46,26 @@ pub struct Hook {
 impl Hook {
     /// A receiver that has received nothing.
     #[must_use]
-    pub fn new(clock: Clock) -> Arc<Self> {
+    pub(super) fn new(clock: Clock) -> Arc<Self> {
         Arc::new(Self { received: Mutex::default(), total: watch::Sender::new(0), clock })
     }
 
     /// How many alerts were received; changes with every notification.
     #[must_use]
-    pub fn total(&self) -> watch::Receiver<usize> {
+    pub(super) fn total(&self) -> watch::Receiver<usize> {
         self.total.subscribe()
     }
 
     /// The last `count` alerts, oldest first; fewer when they are not kept any more.
     #[must_use]
-    pub fn latest(&self, count: usize) -> Vec<Received> {
+    pub(super) fn latest(&self, count: usize) -> Vec<Received> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         received.iter().skip(received.len().saturating_sub(count)).cloned().collect()
     }
 
     /// Everything received at or after `since`, oldest first.
     #[must_use]
-    pub fn since(&self, since: Moment) -> Vec<Received> {
+    pub(super) fn since(&self, since: Moment) -> Vec<Received> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         received.iter().filter(|one| one.at >= since).cloned().collect()
     }
@@ -97,7 +97,7 @@ impl Hook {
 }
 
 /// The receiver as a router: `POST /hook`.
-pub fn router(hook: Arc<Hook>) -> Router {
+pub(super) fn router(hook: Arc<Hook>) -> Router {
     Router::new().route("/hook", post(receive)).with_state(hook)
 }
 

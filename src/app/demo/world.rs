@@ -72,7 +72,7 @@ pub enum Error {
 }
 
 /// The world, running.
-pub struct World {
+pub(super) struct World {
     /// The webhook receiver.
     pub hook: Arc<Hook>,
     /// The OTLP receiver.
@@ -103,7 +103,7 @@ impl World {
     ///
     /// # Errors
     /// When a port cannot be bound or a part does not start.
-    pub async fn start(clock: &Clock) -> Result<Self, Error> {
+    pub(super) async fn start(clock: &Clock) -> Result<Self, Error> {
         let mut ends = Ends {
             produce: CancellationToken::new(),
             consume: CancellationToken::new(),
@@ -130,7 +130,7 @@ impl World {
     }
 
     /// Everybody's snapshot: the sidecars', then the hub's.
-    pub async fn snapshots(&self) -> (Vec<(&'static str, Snapshot)>, Option<Snapshot>) {
+    pub(super) async fn snapshots(&self) -> (Vec<(&'static str, Snapshot)>, Option<Snapshot>) {
         let mut all = Vec::new();
         for (service, running) in &self.sidecars {
             all.extend(running.snapshot().await.map(|snapshot| (*service, snapshot)));
@@ -139,14 +139,14 @@ impl World {
     }
 
     /// Ends the taking of orders, and waits for it.
-    pub async fn stop_producing(&mut self) {
+    pub(super) async fn stop_producing(&mut self) {
         self.ends.produce.cancel();
         finish(&mut self.ends.producing).await;
     }
 
     /// Ends the consumers, then the sidecars and the hub (which sends the last spans), then
     /// the servers. Returns what all of them counted as dropped.
-    pub async fn stop(mut self) -> Option<BTreeMap<String, u64>> {
+    pub(super) async fn stop(mut self) -> Option<BTreeMap<String, u64>> {
         self.stop_producing().await;
         self.ends.consume.cancel();
         finish(&mut self.ends.consuming).await;

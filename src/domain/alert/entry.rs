@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A resolved alert stays visible this long, as with Prometheus.
-pub const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
+pub(super) const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The past of an alert that was resolved.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ struct Ended {
 
 /// One rule's alert on one consumer.
 #[derive(Debug, Default)]
-pub struct Entry {
+pub(super) struct Entry {
     machine: Machine,
     /// As of the last value that was not clear; what is told repeats them, on resolve too.
     annotations: BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub struct Entry {
 
 impl Entry {
     /// Takes in the reading as of `now`, `None` when there is none, and says whether to tell.
-    pub fn step(
+    pub(super) fn step(
         &mut self,
         rule: &Rule,
         identity: (&str, &str),
@@ -75,7 +75,7 @@ impl Entry {
     }
 
     /// When a step is due although nothing changed, in monotonic time.
-    pub fn wake_at(&self, rule: &Rule, repeat_interval: Duration) -> Option<Duration> {
+    pub(super) fn wake_at(&self, rule: &Rule, repeat_interval: Duration) -> Option<Duration> {
         let other = match self.machine.state() {
             State::Firing { .. } if !repeat_interval.is_zero() => {
                 Some(self.told_at.saturating_add(repeat_interval))
@@ -89,22 +89,22 @@ impl Entry {
     }
 
     /// Pending or firing.
-    pub fn is_active(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         !matches!(self.machine.state(), State::Inactive)
     }
 
     /// Nothing to tell or to show.
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         !self.is_active() && self.ended.is_none()
     }
 
     /// When it was resolved, in monotonic time, if that is all there is to show.
-    pub fn ended_at(&self) -> Option<Duration> {
+    pub(super) fn ended_at(&self) -> Option<Duration> {
         self.ended.as_ref().filter(|_| !self.is_active()).map(|ended| ended.at)
     }
 
     /// How it looks from outside; `None` when it is over.
-    pub fn view(&self, labels: Labels) -> Option<AlertView> {
+    pub(super) fn view(&self, labels: Labels) -> Option<AlertView> {
         let on = |state, since: Moment| AlertView {
             labels: labels.clone(),
             annotations: self.current_annotations(),

@@ -9,7 +9,7 @@ const ESTIMATED: &str = "estimated";
 
 /// Everything known about an alert beyond its identity. Wins in this order: what the rule says,
 /// what is said here, the reading's evidence. Without a reading only the rule can be told of.
-pub fn annotations(
+pub(super) fn annotations(
     rule: &Rule,
     (stream, consumer): (&str, &str),
     reading: Option<&Reading>,
@@ -42,7 +42,7 @@ pub fn annotations(
 }
 
 /// Why an alert that was on is off.
-pub fn resolved_because(rule: &Rule, reading: Option<&Reading>) -> String {
+pub(super) fn resolved_because(rule: &Rule, reading: Option<&Reading>) -> String {
     let hold = match rule.keep_firing.as_secs_f64() {
         0.0 => String::new(),
         seconds => format!(" for {}", people_seconds(seconds)),

@@ -55,7 +55,12 @@ fn member(context: &TraceContext, state: &TraceState, comma: bool) -> Vec<u8> {
         tail.push(b',');
     }
     let spaces = 3 - (KEY.len() + tail.len()) % 3;
-    [KEY, &b"   "[..spaces], &tail].concat()
+    let spaces: &[u8] = match spaces {
+        1 => b" ",
+        2 => b"  ",
+        _ => b"   ",
+    };
+    [KEY, spaces, &tail].concat()
 }
 
 /// The payload with context added to its root.

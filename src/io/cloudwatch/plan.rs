@@ -9,14 +9,14 @@ use crate::domain::time::Wall;
 use std::time::Duration;
 
 /// Most queries GetMetricData takes.
-pub const QUERIES_MAX: usize = 500;
+pub(super) const QUERIES_MAX: usize = 500;
 
 /// Periods that each poll covers: a point missed by one poll, or late, is seen by the next.
 const PERIODS: u32 = 5;
 
 /// The times asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub(super) struct Window {
     /// The first period's start.
     pub start: Wall,
     /// The last period's end; what begins here or later may still change.
@@ -28,7 +28,7 @@ pub struct Window {
 impl Window {
     /// The last settled periods: whole ones that ended at least `delay` before `now`.
     #[must_use]
-    pub fn settled(now: Wall, delay: Duration, period: Duration) -> Self {
+    pub(super) fn settled(now: Wall, delay: Duration, period: Duration) -> Self {
         let period = Duration::from_secs(period.as_secs().max(1));
         let until = now.minus(delay).as_seconds();
         let end = Wall::from_ms((until - until % period.as_secs()) * 1_000);
@@ -42,7 +42,7 @@ impl Window {
 
 /// What is asked about one metric of one stream. Its id is its place in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Query {
+pub(super) struct Query {
     /// The stream.
     pub stream: StreamName,
     /// The metric.
@@ -50,7 +50,7 @@ pub struct Query {
 }
 
 /// All metrics of `streams`, in batches that GetMetricData takes; a stream's metrics stay together.
-pub fn batches(streams: &[StreamName]) -> impl Iterator<Item = Vec<Query>> {
+pub(super) fn batches(streams: &[StreamName]) -> impl Iterator<Item = Vec<Query>> {
     streams.chunks(QUERIES_MAX / CloudWatchMetric::ALL.len()).map(|streams| {
         let queries = |stream: &StreamName| {
             let stream = stream.clone();
@@ -62,14 +62,14 @@ pub fn batches(streams: &[StreamName]) -> impl Iterator<Item = Vec<Query>> {
 
 /// The id of the query at `index`; an id must begin with a lower-case letter.
 #[must_use]
-pub fn id(index: usize) -> String {
+pub(super) fn id(index: usize) -> String {
     format!("q{index}")
 }
 
 /// A metric's name and statistic in CloudWatch. Never Average: of an age it hides the one reader
 /// that lags, of throttles it is a ratio of calls.
 #[must_use]
-pub const fn name_and_statistic(metric: CloudWatchMetric) -> (&'static str, &'static str) {
+pub(super) const fn name_and_statistic(metric: CloudWatchMetric) -> (&'static str, &'static str) {
     match metric {
         CloudWatchMetric::IncomingRecords => ("IncomingRecords", "Sum"),
         CloudWatchMetric::IncomingBytes => ("IncomingBytes", "Sum"),
@@ -119,7 +119,7 @@ impl ResultStatus {
 
 /// The answer to one batch, put together page by page.
 #[derive(Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     window: Window,
     newest: Vec<Option<CloudWatchPoint>>,
 }
@@ -127,13 +127,13 @@ pub struct Answer {
 impl Answer {
     /// No values yet for `batch`.
     #[must_use]
-    pub fn new(window: Window, batch: &[Query]) -> Self {
+    pub(super) fn new(window: Window, batch: &[Query]) -> Self {
         Self { window, newest: vec![None; batch.len()] }
     }
 
     /// Takes in some values of the query `id`, in any order, from any page. Values that are not
     /// settled, not numbers, or not asked for are left out.
-    pub fn add(&mut self, id: &str, values: impl Iterator<Item = (Wall, f64)>) {
+    pub(super) fn add(&mut self, id: &str, values: impl Iterator<Item = (Wall, f64)>) {
         let index = id.strip_prefix('q').and_then(|index| index.parse::<usize>().ok());
         let Some(newest) = index.and_then(|index| self.newest.get_mut(index)) else { return };
         for (at, value) in values.filter(|(at, value)| self.window.holds(*at) && value.is_finite())
@@ -146,7 +146,7 @@ impl Answer {
     }
 
     /// The newest settled point of each query that has one.
-    pub fn points(&self, batch: &[Query]) -> impl Iterator<Item = (Query, CloudWatchPoint)> {
+    pub(super) fn points(&self, batch: &[Query]) -> impl Iterator<Item = (Query, CloudWatchPoint)> {
         batch
             .iter()
             .zip(&self.newest)

@@ -1,5 +1,7 @@
 //! Owns the proof that pages, statuses and faults of rpc-v2-cbor are read as they are meant.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 use super::*;
 use crate::domain::snapshot::CloudWatchMetric;
 use crate::domain::time::Wall;

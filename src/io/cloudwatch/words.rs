@@ -14,7 +14,7 @@ use aws_sdk_cloudwatch::types::StatusCode;
 use aws_smithy_types::DateTime;
 
 /// The query at `index` of its batch.
-pub fn query(index: usize, query: &Query, window: Window) -> MetricDataQuery {
+pub(super) fn query(index: usize, query: &Query, window: Window) -> MetricDataQuery {
     let (name, statistic) = plan::name_and_statistic(query.metric);
     let dimension = Dimension::builder().name("StreamName").value(query.stream.as_str()).build();
     let metric = Metric::builder().namespace("AWS/Kinesis").metric_name(name);
@@ -28,7 +28,7 @@ pub fn query(index: usize, query: &Query, window: Window) -> MetricDataQuery {
 }
 
 /// CloudWatch's word on a result.
-pub fn status(code: Option<&StatusCode>) -> ResultStatus {
+pub(super) fn status(code: Option<&StatusCode>) -> ResultStatus {
     match code {
         Some(StatusCode::Complete) => ResultStatus::Complete,
         Some(StatusCode::PartialData) => ResultStatus::Partial,
@@ -40,12 +40,12 @@ pub fn status(code: Option<&StatusCode>) -> ResultStatus {
 }
 
 /// A time as the SDK has it.
-pub fn date_time(wall: Wall) -> DateTime {
+pub(super) fn date_time(wall: Wall) -> DateTime {
     DateTime::from_millis(i64::try_from(wall.as_ms()).unwrap_or(i64::MAX))
 }
 
 /// A result's values with their times; those at no possible time are left out.
-pub fn values(result: &MetricDataResult) -> impl Iterator<Item = (Wall, f64)> {
+pub(super) fn values(result: &MetricDataResult) -> impl Iterator<Item = (Wall, f64)> {
     let pairs = result.timestamps().iter().zip(result.values());
     pairs.filter_map(|(at, value)| Some((wall(at)?, *value)))
 }

@@ -23,7 +23,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 
 /// Why an attempt did not deliver.
 #[derive(Debug, Error)]
-pub enum Failure {
+pub(super) enum Failure {
     /// The file that holds the URL.
     #[error("the receiver's url_file can't be read")]
     UrlFile(#[source] io::Error),
@@ -52,7 +52,7 @@ pub enum Failure {
 impl Failure {
     /// Whether another attempt may go better. What was refused will be refused again.
     #[must_use]
-    pub fn is_retryable(&self) -> bool {
+    pub(super) fn is_retryable(&self) -> bool {
         match self {
             Self::UrlFile(_) | Self::Timeout(_) | Self::Connection(_) => true,
             Self::BadUrl { from_file } => *from_file,
@@ -66,7 +66,7 @@ impl Failure {
 
     /// How long the receiver asks to be left alone.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             Self::UrlFile(_) | Self::BadUrl { .. } | Self::Timeout(_) | Self::Connection(_) => None,
@@ -79,7 +79,7 @@ impl Failure {
 /// # Errors
 /// With why the receiver does not have it, as far as can be known: a connection that was cut may
 /// have delivered, so the receiver may get it twice.
-pub async fn post(
+pub(super) async fn post(
     client: &HttpsClient,
     url: &ReceiverUrl,
     body: Bytes,
@@ -149,6 +149,7 @@ fn io_cause(kind: io::ErrorKind) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum, and it grows")]
 fn tls_cause(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 /// Most notices that wait for one receiver: each alert of a full board once, some 2 MiB that all
 /// receivers share. When it is full the oldest that is not being tried is dropped and counted: the
 /// newest say how things stand.
-pub const QUEUE_MAX: usize = 1_000;
+pub(super) const QUEUE_MAX: usize = 1_000;
 
 /// A queue with many who offer and one who delivers.
 #[derive(Debug)]
-pub struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Notify,
     metrics: ReceiverMetrics,
@@ -31,12 +31,12 @@ struct State {
 impl Queue {
     /// An empty queue.
     #[must_use]
-    pub fn new(metrics: ReceiverMetrics) -> Self {
+    pub(super) fn new(metrics: ReceiverMetrics) -> Self {
         Self { state: Mutex::default(), arrived: Notify::new(), metrics }
     }
 
     /// Puts a notice last; when the queue is full, the oldest makes room.
-    pub fn offer(&self, notice: Arc<Notice>) {
+    pub(super) fn offer(&self, notice: Arc<Notice>) {
         let mut state = self.lock();
         if state.closed {
             self.metrics.drop(DropReason::Shutdown, 1);
@@ -54,7 +54,7 @@ impl Queue {
 
     /// Waits for a notice and takes it into work; it stays the first until [`Queue::finish_front`].
     /// `None` once `stop` is cancelled and nothing waits.
-    pub async fn front(&self, stop: &CancellationToken) -> Option<Arc<Notice>> {
+    pub(super) async fn front(&self, stop: &CancellationToken) -> Option<Arc<Notice>> {
         loop {
             if let Some(front) = self.take_up_front() {
                 return Some(front);
@@ -67,7 +67,7 @@ impl Queue {
     }
 
     /// Forgets the notice in work: it was delivered or given up.
-    pub fn finish_front(&self) {
+    pub(super) fn finish_front(&self) {
         let mut state = self.lock();
         if std::mem::take(&mut state.front_in_work) {
             state.notices.pop_front();
@@ -76,7 +76,7 @@ impl Queue {
 
     /// Takes no more notices, drops those that wait, and says how many those were. One that was cut
     /// off in the middle of an attempt counts as dropped, although it may have arrived.
-    pub fn close(&self) -> usize {
+    pub(super) fn close(&self) -> usize {
         let mut state = self.lock();
         state.closed = true;
         let left = std::mem::take(&mut state.notices).len();

@@ -51,7 +51,7 @@ impl Load {
 
     /// Reads a body whole: the signature needs its hash before its first byte can be sent.
     pub(super) async fn read(&self, body: Incoming) -> Result<(Bytes, Room), Fault> {
-        let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes));
+        let announced = body.size_hint().exact().map(usize::try_from);
         let bytes = match announced {
             Some(Ok(bytes)) if bytes <= self.body_bytes_max => bytes,
             Some(_) => {

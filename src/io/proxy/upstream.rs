@@ -63,6 +63,9 @@ impl Target {
     }
 }
 
+/// A signing key, and the credentials and region that it was derived for.
+type DerivedKey = (Arc<aws_credential_types::Credentials>, String, Arc<SigningKey>);
+
 /// The way to Kinesis.
 #[derive(Debug)]
 pub(super) struct Upstream {
@@ -71,7 +74,7 @@ pub(super) struct Upstream {
     fixed: Option<Arc<Target>>,
     resolver: DefaultResolver,
     targets: Mutex<Vec<(String, Arc<Target>)>>,
-    keys: Mutex<Vec<(Arc<aws_credential_types::Credentials>, String, Arc<SigningKey>)>>,
+    keys: Mutex<Vec<DerivedKey>>,
     answer_timeout: Duration,
 }
 

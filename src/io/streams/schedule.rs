@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Time between two calls, whatever is due: a hundred sidecars start together.
-pub const SPACING: Duration = Duration::from_secs(1);
+pub(super) const SPACING: Duration = Duration::from_secs(1);
 
 /// Most streams on the schedule; one more than that is refused.
-pub const STREAMS_MAX: usize = 1_000;
+pub(super) const STREAMS_MAX: usize = 1_000;
 
 /// A refresh is put off by up to this share of itself, so that pods drift apart.
 const SPREAD: f64 = 0.2;
@@ -32,7 +32,7 @@ const FAILED: Backoff = Backoff {
 
 /// All times are monotonic.
 #[derive(Debug)]
-pub struct Schedule {
+pub(super) struct Schedule {
     refresh: Duration,
     /// No call before this.
     not_before: Duration,
@@ -47,14 +47,14 @@ struct Due {
 }
 
 impl Schedule {
-    pub const fn new(refresh: Duration) -> Self {
+    pub(super) const fn new(refresh: Duration) -> Self {
         let (not_before, throttled) = (Duration::ZERO, 0);
         Self { refresh, not_before, throttled, streams: BTreeMap::new() }
     }
 
     /// A stream was asked about: described at once if new, else when it is due anyway. False when
     /// there are too many.
-    pub fn ask(&mut self, stream: StreamName, now: Duration) -> bool {
+    pub(super) fn ask(&mut self, stream: StreamName, now: Duration) -> bool {
         if self.streams.contains_key(&stream) {
             return true;
         }
@@ -66,18 +66,18 @@ impl Schedule {
     }
 
     /// Which stream comes next, and when.
-    pub fn next(&self) -> Option<(StreamName, Duration)> {
+    pub(super) fn next(&self) -> Option<(StreamName, Duration)> {
         let (stream, due) = self.streams.iter().min_by_key(|(_, due)| due.at)?;
         Some((stream.clone(), due.at.max(self.not_before)))
     }
 
     /// A call begins; the next one keeps its distance.
-    pub fn begin(&mut self, now: Duration) {
+    pub(super) fn begin(&mut self, now: Duration) {
         self.not_before = now + SPACING;
     }
 
     /// `stream` was described.
-    pub fn described(&mut self, stream: &StreamName, now: Duration, chance: f64) {
+    pub(super) fn described(&mut self, stream: &StreamName, now: Duration, chance: f64) {
         self.throttled = 0;
         if let Some(due) = self.streams.get_mut(stream) {
             *due = Due { at: now + self.refresh.mul_f64(1.0 + SPREAD * chance), failures: 0 };
@@ -85,7 +85,7 @@ impl Schedule {
     }
 
     /// `stream` was not. Throttling holds everything; anything else only that stream.
-    pub fn failed(&mut self, stream: &StreamName, fault: Fault, now: Duration, chance: f64) {
+    pub(super) fn failed(&mut self, stream: &StreamName, fault: Fault, now: Duration, chance: f64) {
         match fault {
             Fault::Throttled => {
                 self.throttled = self.throttled.saturating_add(1);

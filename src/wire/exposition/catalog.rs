@@ -4,7 +4,7 @@
 
 /// One family's name and help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Family {
+pub(super) struct Family {
     /// The metric's name.
     pub name: &'static str,
     /// One sentence for a person.
@@ -15,7 +15,7 @@ pub struct Family {
 macro_rules! catalog {
     ($($id:ident: $name:literal, $help:literal;)*) => {
         $(#[doc = concat!("`", $name, "`")]
-        pub const $id: Family = Family { name: $name, help: $help };)*
+        pub(super) const $id: Family = Family { name: $name, help: $help };)*
 
         /// Every family that `exposition` can write, for the test that dashboards and rules name
         /// nothing else.

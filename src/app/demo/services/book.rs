@@ -24,7 +24,7 @@ const SENT_MAX: usize = 20_000;
 
 /// A service's reading of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Reader {
+pub(crate) struct Reader {
     /// The service.
     pub service: &'static str,
     /// The stream.
@@ -32,7 +32,7 @@ pub struct Reader {
 }
 
 /// Every reader of the demo.
-pub const READERS: [Reader; 4] = [
+pub(crate) const READERS: [Reader; 4] = [
     Reader { service: INVENTORY_SERVICE, stream: ORDERS },
     Reader { service: EMAIL_SERVICE, stream: ORDERS },
     Reader { service: SAGA, stream: ORDERS },
@@ -65,7 +65,7 @@ struct Sent {
 
 /// What has happened so far.
 #[derive(Debug, Default)]
-pub struct Pages {
+pub(crate) struct Pages {
     /// Records that Kinesis accepted, by stream.
     pub put: BTreeMap<&'static str, u64>,
     /// Calls or records that were given up.
@@ -96,7 +96,7 @@ pub struct Sagas {
 impl Pages {
     /// Whether every reader has everything that was put into its stream and no saga is under way.
     #[must_use]
-    pub fn drained(&self) -> bool {
+    pub(crate) fn drained(&self) -> bool {
         let put = |reader: &Reader| self.put.get(reader.stream).copied().unwrap_or_default();
         let all = |(reader, came): (&Reader, &Deliveries)| came.records >= put(reader);
         let ended = self.sagas.completed + self.sagas.compensated;
@@ -106,16 +106,16 @@ impl Pages {
 
 /// The pages, shared by all services.
 #[derive(Debug, Default)]
-pub struct Book(Mutex<Pages>);
+pub(crate) struct Book(Mutex<Pages>);
 
 impl Book {
     /// The pages; do not hold them over an await.
-    pub fn pages(&self) -> MutexGuard<'_, Pages> {
+    pub(crate) fn pages(&self) -> MutexGuard<'_, Pages> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an event before it is put.
-    pub fn sending(&self, id: &str, body: Value) {
+    pub(crate) fn sending(&self, id: &str, body: Value) {
         let mut pages = self.pages();
         pages.sent.insert(id.to_owned(), Sent { body, read_by: 0 });
         pages.order.push_back(id.to_owned());
@@ -127,7 +127,7 @@ impl Book {
     }
 
     /// Notes a trace that a client began.
-    pub fn client_trace(&self, trace: TraceId) {
+    pub(crate) fn client_trace(&self, trace: TraceId) {
         let mut pages = self.pages();
         if pages.client_traces.len() < CONTEXTS_MAX {
             pages.client_traces.insert(trace);
@@ -136,7 +136,11 @@ impl Book {
 
     /// Notes a record that came to `reader`. Returns the event and its context; `None` when it is
     /// no JSON object.
-    pub fn delivered(&self, reader: Reader, data: &[u8]) -> Option<(Value, Option<TraceContext>)> {
+    pub(crate) fn delivered(
+        &self,
+        reader: Reader,
+        data: &[u8],
+    ) -> Option<(Value, Option<TraceContext>)> {
         let index = READERS.iter().position(|known| *known == reader)?;
         let mut pages = self.pages();
         let Pages { sent, deliveries, .. } = &mut *pages;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// How fast a consumer works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// Keeps up.
     Normal,
     /// One record of each shard a second.
@@ -42,7 +42,7 @@ impl Pace {
 
 /// What a consumer does with an event.
 #[derive(Debug)]
-pub enum Duty {
+pub(crate) enum Duty {
     /// Reserves stock: what is reserved of each article.
     Reserve(BTreeMap<String, u64>),
     /// Writes e-mails: how many.
@@ -55,7 +55,7 @@ pub enum Duty {
 
 /// One service's reading of one stream.
 #[derive(Debug)]
-pub struct Consumer {
+pub(crate) struct Consumer {
     client: Client,
     reader: Reader,
     duty: Duty,
@@ -74,7 +74,7 @@ struct Cursor {
 impl Consumer {
     /// A consumer that works at `pace`.
     #[must_use]
-    pub const fn new(
+    pub(crate) const fn new(
         client: Client,
         reader: Reader,
         duty: Duty,
@@ -85,7 +85,7 @@ impl Consumer {
     }
 
     /// Reads every shard from its beginning until `stop`; what was read is handled first.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut cursors = BTreeMap::new();
         while !stop.is_cancelled() {
             let pace = *self.pace.borrow_and_update();

@@ -1,11 +1,11 @@
 //! Owns the demo's services: unmodified users of aws-sdk-kinesis that know nothing of a sidecar but
 //! its address. Refuses to know the script: their pace is told to them.
 
-pub mod book;
-pub mod consumer;
-pub mod orders;
-pub mod producer;
-pub mod saga;
+pub(super) mod book;
+pub(super) mod consumer;
+pub(super) mod orders;
+pub(super) mod producer;
+pub(super) mod saga;
 
 use crate::domain::trace::SpanId;
 use crate::domain::trace::TraceId;
@@ -17,27 +17,27 @@ use aws_sdk_kinesis::config::Region;
 use std::net::SocketAddr;
 
 /// The demo's region; nothing of it leaves this machine.
-pub const REGION: &str = "us-east-1";
+pub(super) const REGION: &str = "us-east-1";
 
 /// Stream of orders.
-pub const ORDERS: &str = "orders";
+pub(super) const ORDERS: &str = "orders";
 /// Stream of the saga's commands.
-pub const COMMANDS: &str = "commands";
+pub(super) const COMMANDS: &str = "commands";
 
 /// The service that puts orders.
-pub const ORDER_SERVICE: &str = "order-service";
+pub(super) const ORDER_SERVICE: &str = "order-service";
 /// The service that reserves stock.
-pub const INVENTORY_SERVICE: &str = "inventory-service";
+pub(super) const INVENTORY_SERVICE: &str = "inventory-service";
 /// The service that writes e-mails, and that the script slows down.
-pub const EMAIL_SERVICE: &str = "email-service";
+pub(super) const EMAIL_SERVICE: &str = "email-service";
 /// The service that ships orders in steps.
-pub const SAGA: &str = "saga";
+pub(super) const SAGA: &str = "saga";
 /// Every service; each has a sidecar.
-pub const SERVICES: [&str; 4] = [ORDER_SERVICE, INVENTORY_SERVICE, EMAIL_SERVICE, SAGA];
+pub(super) const SERVICES: [&str; 4] = [ORDER_SERVICE, INVENTORY_SERVICE, EMAIL_SERVICE, SAGA];
 
 /// A Kinesis client as any application makes one, pointed at `endpoint`.
 #[must_use]
-pub fn client(endpoint: SocketAddr) -> Client {
+pub(super) fn client(endpoint: SocketAddr) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(REGION))
@@ -49,17 +49,17 @@ pub fn client(endpoint: SocketAddr) -> Client {
 
 /// Chance that repeats: the same seed gives the same demo (SplitMix64).
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     /// Dice that fall as `seed` says.
     #[must_use]
-    pub const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number.
-    pub fn roll(&mut self) -> u64 {
+    pub(super) fn roll(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -68,12 +68,12 @@ impl Dice {
     }
 
     /// A number in `0..sides`; 0 for no sides.
-    pub fn below(&mut self, sides: u64) -> u64 {
+    pub(super) fn below(&mut self, sides: u64) -> u64 {
         self.roll().checked_rem(sides).unwrap_or(0)
     }
 
     /// A trace id and a span id, as an instrumented client makes them.
-    pub fn ids(&mut self) -> Option<(TraceId, SpanId)> {
+    pub(super) fn ids(&mut self) -> Option<(TraceId, SpanId)> {
         let trace = (u128::from(self.roll()) << 64) | u128::from(self.roll());
         Some((TraceId::new(trace.to_be_bytes())?, SpanId::new(self.roll().to_be_bytes())?))
     }

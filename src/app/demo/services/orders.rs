@@ -21,7 +21,7 @@ const SKUS: [&str; 6] = ["kettle", "teapot", "cup", "saucer", "strainer", "tray"
 
 /// The order service.
 #[derive(Debug)]
-pub struct Orders {
+pub(crate) struct Orders {
     producer: Producer,
     dice: Dice,
     clock: Clock,
@@ -31,12 +31,12 @@ pub struct Orders {
 impl Orders {
     /// A service that puts by `producer` what `dice` decide.
     #[must_use]
-    pub const fn new(producer: Producer, dice: Dice, clock: Clock) -> Self {
+    pub(crate) const fn new(producer: Producer, dice: Dice, clock: Clock) -> Self {
         Self { producer, dice, clock, number: 0 }
     }
 
     /// Takes orders until `stop`; a call under way is finished first.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for tick in 0_u64.. {

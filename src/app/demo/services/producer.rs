@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// One event.
 #[derive(Debug, Clone)]
-pub struct Event {
+pub(crate) struct Event {
     /// `eventId`.
     pub id: String,
     /// Partition key.
@@ -27,7 +27,7 @@ pub struct Event {
 
 /// Puts events into one stream.
 #[derive(Debug, Clone)]
-pub struct Producer {
+pub(crate) struct Producer {
     /// The service's client.
     pub client: Client,
     /// The stream.
@@ -38,7 +38,7 @@ pub struct Producer {
 
 impl Producer {
     /// Puts one event, as part of the trace `parent` if there is one.
-    pub async fn put(&self, event: Event, parent: Option<TraceContext>) {
+    pub(crate) async fn put(&self, event: Event, parent: Option<TraceContext>) {
         let data = event.body.to_string();
         self.book.sending(&event.id, event.body);
         let put = self.client.put_record().stream_name(self.stream).partition_key(event.key);
@@ -52,7 +52,7 @@ impl Producer {
     }
 
     /// Puts events in one call, and those that failed again.
-    pub async fn put_all(&self, events: Vec<Event>) {
+    pub(crate) async fn put_all(&self, events: Vec<Event>) {
         let mut entries = Vec::with_capacity(events.len());
         for event in events {
             let data = Blob::new(event.body.to_string());

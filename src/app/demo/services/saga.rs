@@ -19,7 +19,7 @@ const UNSHIPPED: u64 = 8;
 
 /// A command of the saga: `eventType` of its envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
+pub(crate) enum Command {
     /// Reserve what was ordered.
     ReserveInventory,
     /// Take the money.
@@ -43,7 +43,7 @@ impl Command {
 
     /// The `eventType`.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::ReserveInventory => "RESERVE_INVENTORY",
             Self::ProcessPayment => "PROCESS_PAYMENT",
@@ -79,7 +79,7 @@ fn carry_out(command: Command, number: u64) -> Then {
 
 /// The saga service's hands: begins sagas for orders and carries out commands.
 #[derive(Debug, Clone)]
-pub struct Saga {
+pub(crate) struct Saga {
     /// Puts commands.
     pub producer: Producer,
     /// For the envelopes' timestamps.
@@ -88,7 +88,7 @@ pub struct Saga {
 
 impl Saga {
     /// An order came: begins a saga for one in eight, in the order's trace.
-    pub async fn order(&self, event: &Value, context: Option<TraceContext>) {
+    pub(crate) async fn order(&self, event: &Value, context: Option<TraceContext>) {
         let Some(number) = number(event, "orderId").filter(|n| n % ORDERS_PER_SAGA == 0) else {
             return;
         };
@@ -97,7 +97,7 @@ impl Saga {
     }
 
     /// A command came: carries it out and sends the next one, in the same trace.
-    pub async fn command(&self, event: &Value, context: Option<TraceContext>) {
+    pub(crate) async fn command(&self, event: &Value, context: Option<TraceContext>) {
         let kind = event.get("eventType").and_then(Value::as_str).unwrap_or_default();
         let command = Command::ALL.into_iter().find(|command| command.as_str() == kind);
         let Some((command, number)) = command.zip(number(event, "sagaId")) else { return };
