@@ -278,7 +278,8 @@ fn serve(
         let proxy = Arc::clone(proxy);
         let answer = move |request| {
             let proxy = Arc::clone(&proxy);
-            async move { proxy.answer(request).await }
+            // Boxed: the connection moves the future about, and it is kilobytes large.
+            Box::pin(proxy.answer(request))
         };
         let serving = server::serve(listener, Arc::clone(&connections), answer, stage.token());
         stage.spawn("listener", Policy::Vital, serving);

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use wide::u8x16;
 
 /// Deepest nesting that is followed; one bit a level.
 const DEPTH_MAX: u32 = 128;
@@ -57,13 +58,14 @@ impl Text {
 pub struct Scanner<'a> {
     bytes: &'a [u8],
     at: usize,
+    block: Block,
 }
 
 impl<'a> Scanner<'a> {
     /// At the first byte that is not white space.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        let mut scanner = Self { bytes, at: 0 };
+        let mut scanner = Self { bytes, at: 0, block: Block::default() };
         scanner.space();
         scanner
     }
@@ -169,7 +171,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub fn text(&mut self) -> Result<Text, Fault> {
         let start = self.at + 1;
-        let (end, escaped) = skip_text(self.bytes, self.at)?;
+        let (end, escaped) = skip_text(self.bytes, &mut self.block, self.at)?;
         self.at = end;
         Ok(Text { inner: start..end - 1, escaped })
     }
@@ -182,7 +184,9 @@ impl<'a> Scanner<'a> {
     }
 
     fn skip_value(&mut self) -> Result<(), Fault> {
-        self.at = skip_value(self.bytes, self.at)?;
+        let mut block = self.block;
+        self.at = skip_value(self.bytes, &mut block, self.at)?;
+        self.block = block;
         Ok(())
     }
 
@@ -206,8 +210,13 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 }
 
 #[inline(always)]
-fn skip_space(bytes: &[u8], mut at: usize) -> usize {
+fn skip_space(bytes: &[u8], at: usize) -> usize {
     // Serialisers put none or one: the first look decides almost always.
+    if byte(bytes, at) > b' ' { at } else { skip_spaces(bytes, at) }
+}
+
+#[inline(never)]
+fn skip_spaces(bytes: &[u8], mut at: usize) -> usize {
     while matches!(byte(bytes, at), b' ' | b'\t' | b'\n' | b'\r') {
         at += 1;
     }
@@ -216,12 +225,11 @@ fn skip_space(bytes: &[u8], mut at: usize) -> usize {
 
 /// From the value's first byte to behind its last. A loop with one bit a level instead of
 /// recursion: the text decides how deep it goes.
-fn skip_value(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
+fn skip_value(bytes: &[u8], block: &mut Block, mut at: usize) -> Result<usize, Fault> {
     let (mut depth, mut objects) = (0_u32, 0_u128);
     loop {
         match byte(bytes, at) {
-            b'"' => at = skip_text(bytes, at)?.0,
-            b'-' | b'0'..=b'9' => at = skip_number(bytes, at)?,
+            b'"' => at = skip_text(bytes, block, at)?.0,
             open @ (b'{' | b'[') => {
                 at = skip_space(bytes, at + 1);
                 let close = open + 2; // '{' + 2 is '}', '[' + 2 is ']'
@@ -234,15 +242,12 @@ fn skip_value(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
                     depth += 1;
                     objects = objects << 1 | u128::from(open == b'{');
                     if open == b'{' {
-                        at = skip_key(bytes, at)?;
+                        at = skip_key(bytes, block, at)?;
                     }
                     continue;
                 }
             }
-            b't' => at = skip_word(bytes, at, b"true")?,
-            b'f' => at = skip_word(bytes, at, b"false")?,
-            b'n' => at = skip_word(bytes, at, b"null")?,
-            _ => return Err(fault(bytes, at)),
+            _ => at = skip_scalar(bytes, at)?,
         }
         loop {
             if depth == 0 {
@@ -250,29 +255,40 @@ fn skip_value(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
             }
             at = skip_space(bytes, at);
             let in_object = objects & 1 == 1;
-            match byte(bytes, at) {
-                b',' => {
-                    at = skip_space(bytes, at + 1);
-                    if in_object {
-                        at = skip_key(bytes, at)?;
-                    }
-                    break;
+            let next = byte(bytes, at);
+            if next == b',' {
+                at = skip_space(bytes, at + 1);
+                if in_object {
+                    at = skip_key(bytes, block, at)?;
                 }
-                close @ (b'}' | b']') if in_object == (close == b'}') => {
-                    at += 1;
-                    depth -= 1;
-                    objects >>= 1;
-                }
-                _ => return Err(fault(bytes, at)),
+                break;
             }
+            if next != if in_object { b'}' } else { b']' } {
+                return Err(fault(bytes, at));
+            }
+            at += 1;
+            depth -= 1;
+            objects >>= 1;
         }
+    }
+}
+
+/// A number or one of the three words.
+#[inline(always)]
+fn skip_scalar(bytes: &[u8], at: usize) -> Result<usize, Fault> {
+    match byte(bytes, at) {
+        b'-' | b'0'..=b'9' => skip_number(bytes, at),
+        b't' => skip_word(bytes, at, b"true"),
+        b'f' => skip_word(bytes, at, b"false"),
+        b'n' => skip_word(bytes, at, b"null"),
+        _ => Err(fault(bytes, at)),
     }
 }
 
 /// A key, its colon and the white space around them.
 #[inline(always)]
-fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Fault> {
-    let colon = skip_space(bytes, skip_text(bytes, at)?.0);
+fn skip_key(bytes: &[u8], block: &mut Block, at: usize) -> Result<usize, Fault> {
+    let colon = skip_space(bytes, skip_text(bytes, block, at)?.0);
     if byte(bytes, colon) != b':' {
         return Err(fault(bytes, colon));
     }
@@ -281,17 +297,17 @@ fn skip_key(bytes: &[u8], at: usize) -> Result<usize, Fault> {
 
 /// A string; also says whether it holds an escape.
 #[inline(always)]
-fn skip_text(bytes: &[u8], at: usize) -> Result<(usize, bool), Fault> {
+fn skip_text(bytes: &[u8], block: &mut Block, at: usize) -> Result<(usize, bool), Fault> {
     if byte(bytes, at) != b'"' {
         return Err(fault(bytes, at));
     }
-    let end = skip_plain(bytes, at + 1);
-    if byte(bytes, end) == b'"' { Ok((end + 1, false)) } else { skip_escaped(bytes, end) }
+    let end = block.next_special(bytes, at + 1);
+    if byte(bytes, end) == b'"' { Ok((end + 1, false)) } else { skip_escaped(bytes, block, end) }
 }
 
 /// The rest of a string from its first byte that is not plain.
 #[cold]
-fn skip_escaped(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
+fn skip_escaped(bytes: &[u8], block: &mut Block, mut at: usize) -> Result<(usize, bool), Fault> {
     loop {
         match byte(bytes, at) {
             b'"' => return Ok((at + 1, true)),
@@ -308,33 +324,65 @@ fn skip_escaped(bytes: &[u8], mut at: usize) -> Result<(usize, bool), Fault> {
             },
             _ => return Err(fault(bytes, at)),
         }
-        at = skip_plain(bytes, at);
+        at = block.next_special(bytes, at);
     }
 }
 
-/// To the next quote, backslash or control character, eight bytes at a time: most bytes of an
-/// event are inside strings.
-#[inline(always)]
-fn skip_plain(bytes: &[u8], mut at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let zero_in = |word: u64| word.wrapping_sub(ONES) & !word;
-        // Exact up to and including the first hit, which is all that is used.
-        let hits = (zero_in(word ^ (ONES * b'"' as u64))
-            | zero_in(word ^ (ONES * b'\\' as u64))
-            | word.wrapping_sub(ONES * 0x20) & !word)
-            & HIGHS;
-        if hits != 0 {
-            return at + hits.trailing_zeros() as usize / 8;
+/// Where, in 64 bytes of the text, a string can end or must be looked at: one bit for each quote,
+/// backslash and control character. Found once for all strings of a block, sixteen bytes at a
+/// time, because most bytes of an event are inside strings and most strings are short.
+#[derive(Debug, Clone, Copy)]
+struct Block {
+    start: usize,
+    specials: u64,
+}
+
+impl Default for Block {
+    /// No block of any text.
+    fn default() -> Self {
+        Self { start: usize::MAX, specials: 0 }
+    }
+}
+
+impl Block {
+    const BYTES: usize = 64;
+
+    /// The first special at `at` or behind it, or the end of the text.
+    #[inline(always)]
+    fn next_special(&mut self, bytes: &[u8], mut at: usize) -> usize {
+        loop {
+            let start = at & !(Self::BYTES - 1);
+            if start != self.start {
+                *self = Self { start, specials: specials(bytes, start) };
+            }
+            let rest = self.specials >> (at - start);
+            if rest != 0 {
+                return at + rest.trailing_zeros() as usize;
+            }
+            at = start + Self::BYTES;
+            if at >= bytes.len() {
+                return bytes.len();
+            }
         }
-        at += 8;
     }
-    while bytes.get(at).is_some_and(|&byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
-        at += 1;
-    }
-    at
+}
+
+#[inline]
+fn specials(bytes: &[u8], start: usize) -> u64 {
+    let rest = bytes.get(start..).unwrap_or_default();
+    let mut padded = [0; Block::BYTES];
+    let block = rest.first_chunk().unwrap_or_else(|| {
+        // NULs behind the end are control characters: the search ends there.
+        padded.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        &padded
+    });
+    block.as_chunks::<16>().0.iter().rev().fold(0, |mask, sixteen| {
+        let sixteen = u8x16::new(*sixteen);
+        let control = sixteen.min(u8x16::splat(0x1f)).simd_eq(sixteen);
+        let quote = sixteen.simd_eq(u8x16::splat(b'"'));
+        let backslash = sixteen.simd_eq(u8x16::splat(b'\\'));
+        mask << 16 | u64::from((control | quote | backslash).to_bitmask())
+    })
 }
 
 fn skip_word(bytes: &[u8], at: usize, word: &[u8]) -> Result<usize, Fault> {

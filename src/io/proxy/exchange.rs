@@ -99,6 +99,17 @@ pub enum Answer {
     Fault(Fault),
 }
 
+impl Answer {
+    /// Bytes of the copied body.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Whole { body, .. } => body.len(),
+            Self::Cut { .. } | Self::Fault(_) => 0,
+        }
+    }
+}
+
 /// Where exchanges go. Bounded in number and in bytes; full, it drops the newest and counts.
 #[derive(Debug, Clone)]
 pub struct ObserverSink {
@@ -139,9 +150,9 @@ impl Exchanges {
         self.bell.rung.store(false, Ordering::SeqCst);
     }
 
-    /// The next exchange that waits.
-    pub fn take(&mut self) -> Option<Exchange> {
-        self.receiver.try_recv().ok()
+    /// Up to `most` exchanges that wait.
+    pub fn take(&mut self, most: usize) -> Vec<Exchange> {
+        std::iter::from_fn(|| self.receiver.try_recv().ok()).take(most).collect()
     }
 }
 

@@ -27,16 +27,22 @@ use crate::io::http::client::HttpsClient;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::read;
+use crate::wire::sigv4::BodyHash;
 use admit::{Admitted, admit, text};
 use bytes::Bytes;
 use exchange::{Answer, Facts};
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use load::Load;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 use tee::Tee;
 use upstream::Upstream;
+
+/// Bodies up to this are spliced and hashed where they were read: 0.1 ms at most.
+const INLINE_BYTES_MAX: usize = 128 << 10;
 
 /// What is done to the records of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +108,7 @@ impl Proxy {
     }
 
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
         let started = self.clock.now();
         let (parts, body) = request.into_parts();
         let admitted = match admit(&parts, self.config.any_host) {
@@ -117,14 +123,14 @@ impl Proxy {
 
     /// The straight line of every request: read, understand, send, pass the answer on.
     async fn forward(
-        &self,
+        self: &Arc<Self>,
         admitted: &Admitted,
-        headers: http::HeaderMap,
+        headers: HeaderMap,
         body: Incoming,
         started: Moment,
     ) -> Result<Response<Body>, Fault> {
         let (body, room) = self.load.read(body).await?;
-        let (body, facts) = self.understand(admitted.operation, &headers, body);
+        let (headers, body, hash, facts) = self.prepare(admitted.operation, headers, body).await;
         let target = self.upstream.target(&admitted.region).await?;
         let exchange = facts.map(|facts| Exchange {
             operation: admitted.operation,
@@ -136,8 +142,8 @@ impl Proxy {
             answer: Answer::Fault(Fault::UpstreamReset),
         });
         let sent = self.clock.now();
-        let sending =
-            self.upstream.send(&target, &admitted.region, headers, body, || self.clock.now().wall);
+        let now = || self.clock.now().wall;
+        let sending = self.upstream.send(&target, &admitted.region, headers, (body, hash), now);
         let answer = sending.await;
         drop(room);
         let answered = self.clock.now();
@@ -157,11 +163,55 @@ impl Proxy {
         }
     }
 
-    /// The body to send, and what we understood of it; nothing where there is nothing to observe.
+    /// The splice and the hash of a body. Those of a large one take milliseconds, which the other
+    /// requests of this thread would wait for: they are worked out on another.
+    async fn prepare(
+        self: &Arc<Self>,
+        operation: Operation,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> (HeaderMap, Bytes, BodyHash, Option<Facts>) {
+        if body.len() <= INLINE_BYTES_MAX {
+            let (body, facts) = self.understand(operation, &headers, body);
+            let hash = BodyHash::of(&body);
+            return (headers, body, hash, facts);
+        }
+        let (this, original, kept) = (Arc::clone(self), body.clone(), headers.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let (body, facts) = this.understand(operation, &headers, body);
+            let hash = BodyHash::of(&body);
+            (headers, body, hash, facts)
+        });
+        work.await.unwrap_or_else(|_| {
+            let hash = BodyHash::of(&original);
+            (kept, original, hash, None)
+        })
+    }
+
+    /// As [`Self::read_body`]; a panic of ours leaves the bytes as they came, and is counted.
     fn understand(
         &self,
         operation: Operation,
-        headers: &http::HeaderMap,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> (Bytes, Option<Facts>) {
+        let original = body.clone();
+        let work = AssertUnwindSafe(|| self.read_body(operation, headers, body));
+        catch_unwind(work).unwrap_or_else(|_| {
+            tracing::error!(
+                operation = operation.as_str(),
+                "our own bug: a body goes out as it came"
+            );
+            self.metrics.records.with_label_values(&["unknown", "put", "panicked"]).inc();
+            (original, None)
+        })
+    }
+
+    /// The body to send, and what we understood of it; nothing where there is nothing to observe.
+    fn read_body(
+        &self,
+        operation: Operation,
+        headers: &HeaderMap,
         body: Bytes,
     ) -> (Bytes, Option<Facts>) {
         let facts = match operation {

@@ -6,7 +6,7 @@ use crate::domain::time::Wall;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::HttpsClient;
 use crate::wire::kinesis::fault::Fault;
-use crate::wire::sigv4::{self, SigningKey};
+use crate::wire::sigv4::{self, BodyHash, SigningKey};
 use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use bytes::Bytes;
 use http::header::{self, HeaderName};
@@ -126,7 +126,7 @@ impl Upstream {
         target: &Target,
         region: &str,
         headers: HeaderMap,
-        body: Bytes,
+        (body, body_hash): (Bytes, BodyHash),
         now: impl Fn() -> Wall,
     ) -> Result<Response<Incoming>, Fault> {
         let keys = match self.credentials.current() {
@@ -136,7 +136,7 @@ impl Upstream {
                 waited.ok_or(Fault::NoCredentials)?
             }
         };
-        let headers = self.signed(target, region, headers, &body, &keys, now());
+        let headers = self.signed(target, region, headers, &body_hash, &keys, now());
         let mut request = Request::post(target.uri.clone()).body(Full::new(body));
         if let Ok(request) = &mut request {
             *request.headers_mut() = headers;
@@ -161,7 +161,7 @@ impl Upstream {
         target: &Target,
         region: &str,
         mut headers: HeaderMap,
-        body: &[u8],
+        body_hash: &BodyHash,
         keys: &Arc<aws_credential_types::Credentials>,
         now: Wall,
     ) -> HeaderMap {
@@ -172,7 +172,7 @@ impl Upstream {
             content_type: text(&headers, "content-type"),
             target: text(&headers, "x-amz-target"),
             token: keys.session_token(),
-            body,
+            body_hash,
         };
         let signed = sigv4::sign(&key, keys.access_key_id(), &request, now);
         let pairs = [

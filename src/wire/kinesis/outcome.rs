@@ -23,21 +23,18 @@ pub fn put_answer(body: &[u8]) -> Option<PutOutcome> {
         sequence_number: Option<String>,
         error_code: Option<String>,
     }
+    // One shape for both: buffering an untagged enum costs more than all that it reads.
     #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Raw {
-        Many {
-            #[serde(rename = "Records")]
-            records: Vec<Entry>,
-        },
-        One(Entry),
+    #[serde(rename_all = "PascalCase")]
+    struct Raw {
+        records: Option<Vec<Entry>>,
+        shard_id: Option<String>,
+        sequence_number: Option<String>,
     }
-    let entries = match serde_json::from_slice(body).ok()? {
-        Raw::Many { records } => records,
-        Raw::One(entry) => vec![entry],
-    };
+    let Raw { records, shard_id, sequence_number } = serde_json::from_slice(body).ok()?;
+    let single = || vec![Entry { shard_id, sequence_number, error_code: None }];
     let mut outcome = PutOutcome::default();
-    for entry in entries {
+    for entry in records.unwrap_or_else(single) {
         match entry {
             Entry { error_code: Some(code), .. } => outcome.failed.push(code),
             Entry { shard_id: Some(shard), sequence_number: Some(sequence), .. } => {
