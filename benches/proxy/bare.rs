@@ -9,8 +9,13 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 
-pub(crate) fn run(listen: &str, upstream: &str) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+/// On tokio's default runtime, a thread for each core, or on one thread as the sidecar is.
+pub(crate) fn run(listen: &str, upstream: &str, one_thread: bool) {
+    let mut builder = match one_thread {
+        true => tokio::runtime::Builder::new_current_thread(),
+        false => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build();
     runtime.expect("a runtime").block_on(serve(listen, upstream));
 }
 

@@ -26,10 +26,10 @@ const PUTS: usize = 6_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, role, listen, upstream, ..] = &arguments[..]
+    if let [_, role, listen, upstream, threads, ..] = &arguments[..]
         && role == "bare"
     {
-        return bare::run(listen, upstream);
+        return bare::run(listen, upstream, threads == "one");
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -52,7 +52,8 @@ async fn compare() {
     let collector = origin::start("").await;
     let dead = process::free_port();
     let mut sides = vec![
-        side("bare hyper pass-through", |port| process::bare(port, origin)),
+        side("bare hyper pass-through", |port| process::bare(port, origin, "default")),
+        side("the same on one thread", |port| process::bare(port, origin, "one")),
         side("kinescope, no exporter", |port| process::kinescope(&scratch, port, origin, None)),
         side("kinescope, receivers alive", |port| {
             process::kinescope(&scratch, port, origin, Some(collector))

@@ -46,12 +46,13 @@ fn spawn(command: &mut Command) -> Process {
 }
 
 /// This program again, as the bare proxy.
-pub(crate) fn bare(port: u16, origin: u16) -> Process {
+pub(crate) fn bare(port: u16, origin: u16, threads: &str) -> Process {
     let own = std::env::current_exe().expect("our own path");
     spawn(Command::new(own).args([
         "bare",
         &format!("127.0.0.1:{port}"),
         &format!("127.0.0.1:{origin}"),
+        threads,
     ]))
 }
 

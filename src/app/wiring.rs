@@ -20,7 +20,7 @@ use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -167,7 +167,7 @@ pub async fn start(
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let snapshots = SnapshotSource(asks);
     let admin = Admin {
-        listen: config.admin.listen.clone(),
+        listen: with_ipv4_fallback(&config.admin.listen),
         registry: registry.clone(),
         snapshots: snapshots.clone(),
         scope: scope(&config, &region),
@@ -182,8 +182,13 @@ pub async fn start(
     stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
 
     let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
+    // A wildcard is no place that a link could lead to.
+    let reachable = |at: &SocketAddr| {
+        let unspecified = at.ip().is_unspecified();
+        SocketAddr::new(if unspecified { Ipv4Addr::LOCALHOST.into() } else { at.ip() }, at.port())
+    };
     let external_url =
-        admin_addresses.first().map(|at| format!("http://{at}/")).unwrap_or_default();
+        admin_addresses.first().map(|at| format!("http://{}/", reachable(at))).unwrap_or_default();
     let notify_metrics = notify::metrics::Metrics::register(&registry)?;
     let receivers = config.alerts.receivers.iter().map(receiver).collect();
     let https = notify::client::client();
@@ -362,6 +367,14 @@ fn engine_config(config: &Config, region: &str) -> EngineConfig {
         repeat_interval: REPEAT_INTERVAL,
         limits: config.limits.engine,
     }
+}
+
+/// `[::]` with `0.0.0.0` behind it, which is bound only where the first does not cover it: on a
+/// machine without IPv6.
+fn with_ipv4_fallback(listen: &[SocketAddr]) -> Vec<SocketAddr> {
+    let any = |at: &&SocketAddr| at.is_ipv6() && at.ip().is_unspecified();
+    let ipv4 = |at: &SocketAddr| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port());
+    listen.iter().copied().chain(listen.iter().filter(any).map(ipv4)).collect()
 }
 
 fn receiver(receiver: &config::Receiver) -> Receiver {

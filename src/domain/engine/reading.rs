@@ -21,7 +21,7 @@ pub(super) fn of(view: &ConsumerView) -> Reading {
     }
 }
 
-/// Figures that are not known are left out.
+/// Figures that are not known are left out; the alert's text rounds them for people.
 fn evidence(view: &ConsumerView, furthest: Option<(&ShardView, Lag)>) -> BTreeMap<String, String> {
     let worst = &view.worst;
     let figures = [
@@ -31,7 +31,8 @@ fn evidence(view: &ConsumerView, furthest: Option<(&ShardView, Lag)>) -> BTreeMa
         ("lag", furthest.map(|(_, lag)| lag.to_string())),
         ("lag_shard", furthest.map(|(shard, _)| shard.shard.to_string())),
         ("velocity", worst.velocity.map(|velocity| format!("{velocity:+.2} s/s"))),
-        ("retention_used", worst.retention_used.map(|used| format!("{:.1} %", used * 100.0))),
+        ("retention_used", worst.retention_used.map(|used| used.to_string())),
+        ("estimated", furthest.and_then(|(_, lag)| lag.inferred.then(|| "true".to_owned()))),
     ];
     let known = figures.into_iter().filter_map(|(name, figure)| Some((name.to_owned(), figure?)));
     known.collect()

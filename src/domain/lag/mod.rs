@@ -39,12 +39,12 @@ pub struct ReadObservation {
 /// harmless to worst, so that the worst shard is the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
+    /// Another reader took the shard: this one still reads others of the stream.
+    Released,
     /// Reads, and is as close to the tip as it should be.
     Ok,
     /// Reads, is at the tip, and nothing arrives.
     Idle,
-    /// Another reader took the shard: this one still reads others of the stream.
-    Released,
     /// Nothing is known that would allow a verdict.
     Unknown,
     /// Went back to older records.
@@ -64,9 +64,9 @@ pub enum Status {
 impl Status {
     /// Every status, in the order of the enum.
     pub const ALL: [Self; 10] = [
+        Self::Released,
         Self::Ok,
         Self::Idle,
-        Self::Released,
         Self::Unknown,
         Self::Rewound,
         Self::Lagging,
