@@ -42,7 +42,7 @@ pub struct Summary {
     pub ran: Duration,
     /// Puts that were given up, and reads that failed and were made again.
     pub failures: (u64, u64),
-    /// What came to each reader, in the order of [`READERS`].
+    /// What came to each reader, in the order of `READERS`.
     pub deliveries: Vec<Delivery>,
     /// Traces that clients began: how many, and how many the sidecar's spans continue.
     pub client_traces: (u64, u64),

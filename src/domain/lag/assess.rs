@@ -179,7 +179,9 @@ impl Facts<'_> {
     }
 
     fn data_loss(&self) -> Option<Duration> {
-        let left = self.retention?.saturating_sub(self.lag?.value).as_secs_f64();
+        // A reader that is where it should be is not on its way to losing anything.
+        let lag = self.lag.filter(|lag| lag.value > LAG_ALLOWED)?;
+        let left = self.retention?.saturating_sub(lag.value).as_secs_f64();
         let speed = self.velocity.filter(|velocity| *velocity > DEAD_BAND)?;
         Duration::try_from_secs_f64(left / speed).ok()
     }

@@ -132,6 +132,14 @@ fn horizons_only_on_the_right_side() {
 }
 
 #[test]
+fn a_reader_that_recovered_is_not_said_to_lose_data() {
+    let mut reads: Vec<Read> = (0..20).map(|i| (i, Some(i * 1_000), 5, i + 1)).collect();
+    reads.extend((20..25).map(|i| (i, Some(0), 50, 50 * i)));
+    let back = judge(&reads, 24);
+    assert_eq!((back.status, back.velocity, back.data_loss), (Status::Ok, None, None));
+}
+
+#[test]
 fn the_same_records_again_is_stalled() {
     let reads: Vec<Read> = (0..17).map(|i| (i, Some(60_000), 5, 7)).collect();
     let reason = "lag of 60.0 s, and no newer record in 15 reads over 15.0 s";

@@ -221,8 +221,18 @@ impl Window {
         if self.lag(now)?.inferred {
             return Some(1.0);
         }
-        let skip = self.points.len().saturating_sub(SLOPE_POINTS);
+        let skip = self.points.len().saturating_sub(SLOPE_POINTS).max(self.recovered());
         slope::velocity(self.points.range(skip..).map(|point| (point.at, point.lag)))
+    }
+
+    /// The point at which the reader last came near the tip from far behind, in one leap: the climb
+    /// before it says nothing of what comes.
+    fn recovered(&self) -> usize {
+        let leaps = self.points.iter().zip(self.points.iter().skip(1));
+        let leap = leaps
+            .rev()
+            .position(|(before, after)| before.lag > LAG_ALLOWED && after.lag <= LAG_ALLOWED);
+        leap.map_or(0, |from_end| self.points.len().saturating_sub(from_end + 1))
     }
 
     /// How long ago the reader went back, if it is not there again and the window still knows.
