@@ -346,11 +346,7 @@ fn scope(config: &Config, region: &str) -> exposition::Scope {
 
 fn identity(config: &Config, region: &str) -> status::Identity {
     status::Identity {
-        role: match config.role {
-            Role::Sidecar => status::Role::Sidecar,
-            Role::Hub => status::Role::Hub,
-            Role::All => status::Role::All,
-        },
+        role: config.role,
         service: config.service_name.clone(),
         region: region.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

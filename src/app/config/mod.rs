@@ -12,6 +12,7 @@ mod summary;
 mod value;
 mod walk;
 
+pub use crate::wire::status::Role;
 pub use fault::{Fault, Faults, Place};
 pub use limits::Limits;
 pub use sources::Flags;
@@ -52,29 +53,6 @@ pub struct Config {
     pub limits: Limits,
     /// What is legal but probably not meant; said once, at start.
     pub warnings: Vec<String>,
-}
-
-/// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// Sits in a pod and sees that pod's traffic.
-    Sidecar,
-    /// Polls CloudWatch and the control plane for a cluster.
-    Hub,
-    /// Both.
-    All,
-}
-
-impl Role {
-    /// The word of the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sidecar => "sidecar",
-            Self::Hub => "hub",
-            Self::All => "all",
-        }
-    }
 }
 
 /// The data plane's part.

@@ -57,21 +57,6 @@ fn stream(name: Option<Cow<'_, str>>, arn: Option<Cow<'_, str>>) -> Option<Strea
     name.map(|name| StreamName::from(&*name)).or_else(|| StreamName::from_arn(&arn?))
 }
 
-/// The stream that any other operation's body names.
-#[must_use]
-pub fn named_stream(body: &[u8]) -> Option<StreamName> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Raw<'a> {
-        #[serde(borrow)]
-        stream_name: Option<Cow<'a, str>>,
-        #[serde(borrow, rename = "StreamARN")]
-        stream_arn: Option<Cow<'a, str>>,
-    }
-    let raw: Raw<'_> = serde_json::from_slice(body).ok()?;
-    stream(raw.stream_name, raw.stream_arn)
-}
-
 /// A GetRecords answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordsAnswer {
@@ -168,7 +153,6 @@ mod tests {
             records_request(br#"{"ShardIterator":"AAA=","Limit":5}"#),
             Some(("AAA=".into(), None))
         );
-        assert_eq!(named_stream(br#"{"StreamName":"s","Else":{}}"#), Some("s".into()));
         assert_eq!(iterator_answer(br#"{"ShardIterator":"AAA\/="}"#).as_deref(), Some("AAA/="));
     }
 
