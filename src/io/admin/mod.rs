@@ -8,6 +8,7 @@ mod source;
 
 pub use source::SnapshotSource;
 
+use crate::io::http::server::is_family_missing;
 use crate::wire::exposition::Scope;
 use crate::wire::status::Identity;
 use axum::Router;
@@ -132,14 +133,6 @@ impl Bound {
         }
         while accepting.join_next().await.is_some() {}
     }
-}
-
-/// Linux and macOS number it differently, and `ErrorKind` has no name for it.
-const ADDRESS_FAMILY_NOT_SUPPORTED: [i32; 2] = [97, 47];
-
-fn is_family_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.raw_os_error().is_some_and(|code| ADDRESS_FAMILY_NOT_SUPPORTED.contains(&code))
 }
 
 /// Whether `[::]` on the same port, bound before, already hears this IPv4 wildcard.

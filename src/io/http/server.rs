@@ -26,6 +26,9 @@ const STREAMS_MAX: u32 = 1_000;
 /// After an accept that failed (no file descriptors left), wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// `EAFNOSUPPORT`, which has no kind of its own, on Linux and on the BSDs.
+const ADDRESS_FAMILY_NOT_SUPPORTED: [i32; 2] = [97, 47];
+
 /// Binds each address. A missing address family (a machine without IPv6) is a warning if another
 /// address could be bound; anything else, such as a port in use, is an error.
 ///
@@ -57,10 +60,8 @@ pub async fn bind(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 /// Whether the machine has no such address, rather than not giving it to us.
 #[must_use]
 pub fn is_family_missing(error: &io::Error) -> bool {
-    use io::ErrorKind::{AddrNotAvailable, InvalidInput, Unsupported};
-    // EAFNOSUPPORT has no kind of its own.
-    matches!(error.kind(), AddrNotAvailable | Unsupported | InvalidInput)
-        || error.raw_os_error() == Some(97)
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error().is_some_and(|code| ADDRESS_FAMILY_NOT_SUPPORTED.contains(&code))
 }
 
 /// Serves until `stop`, then lets the requests in flight end; the caller's deadline cuts what is

@@ -84,7 +84,7 @@ impl Observer {
     async fn observe_all(mut self, batch: Vec<Exchange>) -> Option<Self> {
         let bytes: usize = batch.iter().map(|exchange| exchange.answer.bytes()).sum();
         let work = move || {
-            batch.into_iter().for_each(|exchange| self.observe_one(exchange));
+            batch.into_iter().for_each(|exchange| self.observe_one(&exchange));
             self
         };
         if bytes <= INLINE_BYTES_MAX {
@@ -96,23 +96,21 @@ impl Observer {
     }
 
     /// A panic of ours costs one exchange, not the observer.
-    fn observe_one(&mut self, exchange: Exchange) {
+    fn observe_one(&mut self, exchange: &Exchange) {
         if catch_unwind(AssertUnwindSafe(|| self.observe(exchange))).is_err() {
             self.metrics.dropped.with_label_values(&["observer", "panicked"]).inc();
         }
     }
 
     /// Takes one exchange in.
-    fn observe(&mut self, mut exchange: Exchange) {
-        let facts = std::mem::replace(
-            &mut exchange.facts,
-            Facts::Iterator { stream: UNKNOWN.into(), shard: UNKNOWN.into() },
-        );
-        match facts {
-            Facts::Put(put) => self.put(&exchange, &put),
-            Facts::Iterator { stream, shard } => self.iterator(&exchange, stream, shard),
+    fn observe(&mut self, exchange: &Exchange) {
+        match &exchange.facts {
+            Facts::Put(put) => self.put(exchange, put),
+            Facts::Iterator { stream, shard } => {
+                self.iterator(exchange, stream.clone(), shard.clone());
+            }
             Facts::Read { iterator, stream, parent } => {
-                self.read(&exchange, &iterator, stream, parent.as_ref());
+                self.read(exchange, iterator, stream.clone(), parent.as_ref());
             }
         }
     }
