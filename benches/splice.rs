@@ -10,9 +10,12 @@
 
 use bytes::Bytes;
 use kinescope::domain::envelope::Insertion;
+use kinescope::domain::envelope::aggregate::Aggregated;
 use kinescope::domain::trace::{Flags, SpanId, TraceContext, TraceId, TraceState};
-use kinescope::wire::kinesis::put::{self, Plan, SizeLaw};
+use kinescope::wire::kinesis::form::WireForm;
+use kinescope::wire::kinesis::put::{self, Insertions, Plan, SizeLaw};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -26,6 +29,9 @@ fn main() {
         flags: Flags::SAMPLED_RANDOM,
     };
     let insertion = Insertion::new(&context, &TraceState::default());
+    let insertions = Insertions { common: insertion.clone(), own: HashMap::new() };
+    let (law, aggregated) = (SizeLaw::default(), Aggregated::Tags);
+    let plan = Plan::Inject { insertions: &insertions, law, aggregated };
     println!(
         "{:<44}{:>12}{:>12}{:>8}",
         "500 records of 1 KiB, medians of 10 rounds", "splice", "SHA-256", "ratio"
@@ -35,9 +41,9 @@ fn main() {
     {
         let body = body(&payload);
         let once = || {
-            let located = put::locate(&body).expect("a put");
+            let located = put::locate(WireForm::Json, &body).expect("a put");
             let looks = put::look(&body, &located);
-            put::splice(&body, &located, &looks, &Plan::Inject(&insertion, SizeLaw::default()))
+            put::splice(&body, &located, &looks, &plan)
         };
         assert_eq!(once().injected_bytes, 500 * insertion.bytes(false).len());
         let (mut splice, mut hash) = (Vec::new(), Vec::new());

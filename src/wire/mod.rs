@@ -4,5 +4,6 @@ pub mod exposition;
 pub mod kinesis;
 pub mod notify;
 pub mod otlp;
+pub mod segments;
 pub mod sigv4;
 pub mod status;

@@ -74,9 +74,17 @@ impl BodyHash {
     /// Hashes a body: by far the dearest part of a large put.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
+        Self::of_pieces([body])
+    }
+
+    /// Hashes a body that lies in pieces.
+    #[must_use]
+    pub fn of_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hash = Sha256::new();
+        pieces.into_iter().for_each(|piece| hash.update(piece));
         let mut digits = [0; 64];
         // 32 bytes fill 64 digits exactly.
-        let filled = hex::encode_to_slice(Sha256::digest(body), &mut digits);
+        let filled = hex::encode_to_slice(hash.finalize(), &mut digits);
         debug_assert!(filled.is_ok());
         Self(digits)
     }

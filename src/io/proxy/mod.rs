@@ -25,6 +25,7 @@ use crate::io::credentials::Credentials;
 use crate::io::entropy;
 use crate::io::http::client::HttpsClient;
 use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::read;
 use crate::wire::sigv4::BodyHash;
@@ -214,18 +215,21 @@ impl Proxy {
         headers: &HeaderMap,
         body: Bytes,
     ) -> (Bytes, Option<Facts>) {
-        let facts = match operation {
-            Operation::PutRecord | Operation::PutRecords => {
-                let (body, facts) = put::prepare(self, headers, body);
-                return (body, facts.map(Facts::Put));
-            }
-            Operation::GetRecords => read::records_request(&body).map(|(iterator, stream)| {
-                Facts::Read { iterator, stream, parent: put::request_parent(headers) }
-            }),
-            Operation::GetShardIterator => read::iterator_request(&body)
-                .map(|(stream, shard)| Facts::Iterator { stream, shard }),
-            Operation::Known(_) | Operation::Other => None,
-        };
+        let facts =
+            match operation {
+                Operation::PutRecord | Operation::PutRecords => {
+                    let (body, facts) = put::prepare(self, headers, body);
+                    return (body, facts.map(Facts::Put));
+                }
+                Operation::GetRecords => {
+                    read::records_request(WireForm::Json, &body).map(|(iterator, stream)| {
+                        Facts::Read { iterator, stream, parent: put::request_parent(headers) }
+                    })
+                }
+                Operation::GetShardIterator => read::iterator_request(WireForm::Json, &body)
+                    .map(|(stream, shard)| Facts::Iterator { stream, shard }),
+                Operation::Known(_) | Operation::Other => None,
+            };
         (body, facts)
     }
 
@@ -275,7 +279,8 @@ impl Proxy {
     fn refuse(&self, operation: &str, fault: Fault) -> Response<Body> {
         self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
         let (status, kind, _) = fault.answer();
-        let mut answer = Response::new(Body::Own(Full::new(Bytes::from(fault.body()))));
+        let mut answer =
+            Response::new(Body::Own(Full::new(Bytes::from(fault.body(WireForm::Json)))));
         *answer.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let headers = answer.headers_mut();

@@ -12,6 +12,7 @@ use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::trace::{TraceContext, TraceState};
 use crate::io::entropy;
 use crate::io::otlp::SpanSink;
+use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::outcome::{self, PutOutcome};
 use crate::wire::kinesis::read::{self, RecordsAnswer};
 use std::collections::HashSet;
@@ -124,7 +125,11 @@ impl Observer {
         let injected_bytes = u64::try_from(put.injected_bytes).unwrap_or(u64::MAX);
         self.metrics.injected_bytes.with_label_values(&[&label]).inc_by(injected_bytes);
         let (ending, body) = ending(&exchange.answer);
-        let stored = if ending.error.is_none() { body.and_then(outcome::put_answer) } else { None };
+        let stored = if ending.error.is_none() {
+            body.and_then(|body| outcome::put_answer(WireForm::Json, body))
+        } else {
+            None
+        };
         let failed = self.metrics.put_failures.clone();
         let fail = |code: &str, records: usize| {
             let code = self.metrics.capped(code).to_owned();
@@ -156,7 +161,9 @@ impl Observer {
     fn iterator(&mut self, exchange: &Exchange, stream: StreamName, shard: ShardId) {
         self.announce(&stream);
         let (ending, body) = ending(&exchange.answer);
-        if let (None, Some(iterator)) = (ending.error, body.and_then(read::iterator_answer)) {
+        if let (None, Some(iterator)) =
+            (ending.error, body.and_then(|body| read::iterator_answer(WireForm::Json, body)))
+        {
             self.iterators.begin(&iterator, stream, shard, exchange.ended);
         }
     }
@@ -182,7 +189,9 @@ impl Observer {
             self.metrics.poll_interval.with_label_values(&labels).observe(pause);
         }
         let (ending, body) = ending(&exchange.answer);
-        let Some(answer) = body.filter(|_| ending.error.is_none()).and_then(read::records_answer)
+        let Some(answer) = body
+            .filter(|_| ending.error.is_none())
+            .and_then(|body| read::records_answer(WireForm::Json, body))
         else {
             return;
         };
@@ -254,8 +263,9 @@ fn read_event(
 fn ending(answer: &Answer) -> (Ending, Option<&[u8]>) {
     match answer {
         Answer::Whole { status, request_id, body, held: _ } => {
-            let error = (*status >= 300)
-                .then(|| outcome::error_type(body).unwrap_or_else(|| status.to_string()));
+            let error = (*status >= 300).then(|| {
+                outcome::error_type(WireForm::Json, body).unwrap_or_else(|| status.to_string())
+            });
             let ending = Ending { error, request_id: request_id.clone(), status: Some(*status) };
             (ending, Some(body))
         }

@@ -5,11 +5,16 @@ use super::admit::text;
 use super::exchange::PutFacts;
 use super::{Propagate, Proxy};
 use crate::domain::envelope::Insertion;
+use crate::domain::envelope::aggregate::Aggregated;
 use crate::domain::trace::{Flags, TraceContext, TraceState, parse_xray};
 use crate::io::entropy;
-use crate::wire::kinesis::put::{self, Look, Plan, PutBody, RecordVerdict, SizeLaw, Spliced};
+use crate::wire::kinesis::form::WireForm;
+use crate::wire::kinesis::put::{
+    self, Insertions, Look, Plan, PutBody, RecordVerdict, SizeLaw, Spliced,
+};
 use bytes::Bytes;
 use http::HeaderMap;
+use std::collections::HashMap;
 
 /// The body to send and what was done to it; no facts for a dry run, which is no traffic, and for
 /// a stream that is switched off.
@@ -21,7 +26,7 @@ pub(super) fn prepare(
     if let Some(reason) = unreadable(headers) {
         return (body, Some(facts(None, parent(headers, &[]), Vec::new(), reason)));
     }
-    let put = match put::locate(&body) {
+    let put = match put::locate(WireForm::Json, &body) {
         Ok(put) if put.dry_run => return (body, None),
         Ok(put) => put,
         Err(fault) => {
@@ -34,17 +39,20 @@ pub(super) fn prepare(
     }
     let looks = put::look(&body, &put);
     let mut facts = facts(Some(&put), parent(headers, &looks), links(&looks), "");
-    let insertion = Insertion::new(&facts.context, &facts.state);
+    let common = Insertion::new(&facts.context, &facts.state);
+    let insertions = Insertions { common, own: HashMap::new() };
     let law = SizeLaw::default();
     let plan = match propagate {
-        Propagate::Inject => Plan::Inject(&insertion, law),
+        Propagate::Inject => {
+            Plan::Inject { insertions: &insertions, law, aggregated: Aggregated::Tags }
+        }
         Propagate::Observe | Propagate::Off => Plan::Observe,
     };
     let Spliced { body, verdicts, injected_bytes } = put::splice(&body, &put, &looks, &plan);
     facts.injected = verdicts.iter().filter(|v| **v == RecordVerdict::Injected).count();
     facts.verdicts = verdicts.iter().map(RecordVerdict::as_str).collect();
     facts.injected_bytes = injected_bytes;
-    (body, Some(facts))
+    (body.to_bytes(), Some(facts))
 }
 
 /// Why a body is not even looked at.

@@ -75,10 +75,10 @@ pub(super) fn receive(
     let (stream, shard) = place;
     let links: Vec<Link> = records
         .iter()
-        .filter_map(|record| {
-            let (context, state) = record.context.as_ref()?;
-            let sequence = record.sequence.as_ref()?.to_string();
-            Some(link(context, state, vec![("messaging.message.id", sequence.into())]))
+        .filter_map(|record| Some((record, record.sequence.as_ref()?.to_string())))
+        .flat_map(|(record, sequence)| {
+            let id = move || vec![("messaging.message.id", sequence.clone().into())];
+            record.contexts.iter().map(move |(context, state)| link(context, state, id()))
         })
         .collect();
     let mut attributes = common(exchange, stream, "receive", ending);

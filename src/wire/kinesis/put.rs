@@ -2,11 +2,15 @@
 //! context into those that allow it. Refuses a body it does not understand wholly: then nothing is
 //! changed. All other bytes of the body stay as they came.
 
+use super::form::WireForm;
 use super::record::{self, Spot, Verdict};
 use crate::domain::envelope::Insertion;
+use crate::domain::envelope::aggregate::Aggregated;
 use crate::domain::json::{Fault, Scanner, Text};
 use crate::domain::stream::StreamName;
+use crate::wire::segments::Segments;
 use bytes::Bytes;
+use std::collections::HashMap;
 use std::ops::Range;
 
 pub use super::record::Look;
@@ -18,6 +22,9 @@ pub enum BodyFault {
     /// Not JSON, or not the shape that the operation has.
     #[error("the body is not the JSON of this operation")]
     NotJson(#[source] Fault),
+    /// Not CBOR, or not the shape that the operation has.
+    #[error("the body is not the CBOR of this operation")]
+    NotCbor,
     /// A member that we rely on is there twice.
     #[error("a member of the body is there twice")]
     DuplicateKeys,
@@ -29,6 +36,7 @@ impl BodyFault {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotJson(_) => "body_not_json",
+            Self::NotCbor => "body_not_cbor",
             Self::DuplicateKeys => "body_duplicate_keys",
         }
     }
@@ -80,7 +88,14 @@ impl Default for SizeLaw {
 ///
 /// # Errors
 /// Why it is to be forwarded unread.
-pub fn locate(body: &[u8]) -> Result<PutBody, BodyFault> {
+pub fn locate(form: WireForm, body: &[u8]) -> Result<PutBody, BodyFault> {
+    match form {
+        WireForm::Json => locate_json(body),
+        WireForm::Cbor => Err(BodyFault::NotCbor),
+    }
+}
+
+fn locate_json(body: &[u8]) -> Result<PutBody, BodyFault> {
     let mut put = PutBody { stream: None, dry_run: false, records: Vec::new() };
     let mut single = Record::default();
     let mut seen = Seen::default();
@@ -166,7 +181,7 @@ impl Record {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spliced {
     /// The body to send: the same `Bytes` if no record was changed.
-    pub body: Bytes,
+    pub body: Segments,
     /// What became of each record, in order.
     pub verdicts: Vec<Verdict>,
     /// Payload bytes that were added.
@@ -176,10 +191,34 @@ pub struct Spliced {
 /// What to do with a put's records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan<'a> {
-    /// Add this context where it is allowed.
-    Inject(&'a Insertion, SizeLaw),
+    /// Add context where it is allowed.
+    Inject {
+        /// What goes into which record.
+        insertions: &'a Insertions,
+        /// What may not be exceeded.
+        law: SizeLaw,
+        /// What is done to KPL aggregates.
+        aggregated: Aggregated,
+    },
     /// Look, change nothing.
     Observe,
+}
+
+/// What goes into which record of a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Insertions {
+    /// For every record that has none of its own.
+    pub common: Insertion,
+    /// By the record's place in the request: one that was sent before keeps its first context.
+    pub own: HashMap<usize, Insertion>,
+}
+
+impl Insertions {
+    /// The insertion of one record.
+    #[must_use]
+    pub fn of(&self, record: usize) -> &Insertion {
+        self.own.get(&record).unwrap_or(&self.common)
+    }
 }
 
 /// Looks at every record of a put: one decoding each.
@@ -206,13 +245,14 @@ pub fn splice(body: &Bytes, put: &PutBody, looks: &[Look], plan: &Plan<'_>) -> S
     let mut edited = Edited::new(body, looks.len());
     let mut verdicts = Vec::with_capacity(looks.len());
     let (mut request_bytes, mut injected_bytes) = (0, 0);
-    for (slot, look) in put.records.iter().zip(looks) {
+    for (record, (slot, look)) in put.records.iter().zip(looks).enumerate() {
         let record_bytes = look.payload_bytes + slot.partition_key_bytes;
         request_bytes += record_bytes;
         verdicts.push(match (&look.spot, plan) {
             (Err(verdict), _) => verdict.clone(),
             (Ok(_), Plan::Observe) => Verdict::Observed,
-            (Ok(spot), Plan::Inject(insertion, law)) => {
+            (Ok(spot), Plan::Inject { insertions, law, aggregated: _ }) => {
+                let insertion = insertions.of(record);
                 let growth = insertion.bytes(spot.empty).len();
                 if record_bytes + growth > law.record_bytes_max {
                     Verdict::RecordTooLarge
@@ -227,7 +267,7 @@ pub fn splice(body: &Bytes, put: &PutBody, looks: &[Look], plan: &Plan<'_>) -> S
             }
         });
     }
-    Spliced { body: edited.body(), verdicts, injected_bytes }
+    Spliced { body: edited.body().into(), verdicts, injected_bytes }
 }
 
 /// A body being written anew; nothing is allocated until the first edit.
@@ -301,9 +341,11 @@ mod tests {
 
     fn put_with(body: &str, law: SizeLaw) -> Result<Spliced, BodyFault> {
         let body = Bytes::from(body.to_owned());
-        let located = locate(&body)?;
+        let located = locate(WireForm::Json, &body)?;
         let looks = look(&body, &located);
-        Ok(splice(&body, &located, &looks, &Plan::Inject(&insertion(), law)))
+        let insertions = Insertions { common: insertion(), own: HashMap::new() };
+        let plan = Plan::Inject { insertions: &insertions, law, aggregated: Aggregated::Off };
+        Ok(splice(&body, &located, &looks, &plan))
     }
 
     fn encode(payload: &[u8]) -> String {
@@ -311,7 +353,7 @@ mod tests {
     }
 
     fn payloads(body: &[u8]) -> Vec<Vec<u8>> {
-        let located = locate(body).unwrap();
+        let located = locate(WireForm::Json, body).unwrap();
         let decode =
             |slot: &Slot| base64_simd::STANDARD.decode_to_vec(slot.base64(body).unwrap()).unwrap();
         located.records.iter().map(decode).collect()
@@ -324,10 +366,10 @@ mod tests {
                 format!(r#"{{"StreamName":"s","Data":"{}","PartitionKey":"p"}}"#, encode(payload));
             let spliced = put(&body).unwrap();
             assert_eq!(spliced.verdicts.iter().map(Verdict::as_str).collect::<Vec<_>>(), [verdict]);
-            let changed = spliced.body != body.as_bytes();
+            let changed = spliced.body.to_bytes() != body.as_bytes();
             assert_eq!(changed, verdict == "injected", "{verdict}");
             if changed {
-                assert_eq!(unsplice(&payloads(&spliced.body)[0]), payload);
+                assert_eq!(unsplice(&payloads(&spliced.body.to_bytes())[0]), payload);
             }
         };
         check(b"{\"a\":1}", "injected");
@@ -346,12 +388,12 @@ mod tests {
     fn bodies_of_every_client() {
         let data = encode(b"{\"a\":1}");
         let check = |body: String, stream: Option<&str>, injected: usize| {
-            let located = locate(body.as_bytes()).unwrap();
+            let located = locate(WireForm::Json, body.as_bytes()).unwrap();
             assert_eq!(located.stream.as_ref().map(StreamName::as_str), stream, "{body}");
             let spliced = put(&body).unwrap();
             let done = spliced.verdicts.iter().filter(|v| **v == Verdict::Injected).count();
             assert_eq!(done, injected, "{body}");
-            assert!(serde_json::from_slice::<serde_json::Value>(&spliced.body).is_ok());
+            assert!(serde_json::from_slice::<serde_json::Value>(&spliced.body.to_bytes()).is_ok());
         };
         check(
             format!(r#"{{"StreamName": "s", "Data": "{data}", "PartitionKey": "p"}}"#),
@@ -382,7 +424,7 @@ mod tests {
         assert!(escaped.contains("\\/"), "the payload has no slash to escape");
         let spliced = put(&format!(r#"{{"StreamName":"s","Data":"{escaped}"}}"#)).unwrap();
         assert_eq!(spliced.verdicts, [Verdict::Injected]);
-        assert_eq!(unsplice(&payloads(&spliced.body)[0]), payload);
+        assert_eq!(unsplice(&payloads(&spliced.body.to_bytes())[0]), payload);
     }
 
     #[test]
@@ -430,7 +472,7 @@ mod tests {
                 .map(|payload| format!(r#"{{"Data":"{}","PartitionKey":"k"}}"#, encode(payload))).collect();
             let body = format!(r#"{{"Records":[{}],"StreamName":"s"}}"#, records.join(","));
             let spliced = put(&body).unwrap();
-            let out = payloads(&spliced.body);
+            let out = payloads(&spliced.body.to_bytes());
             for ((before, after), verdict) in payloads_in.iter().zip(&out).zip(&spliced.verdicts) {
                 if *verdict == Verdict::Injected {
                     prop_assert_eq!(&*unsplice(after), &before[..]);
@@ -442,7 +484,7 @@ mod tests {
 
         #[test]
         fn never_panics(body in proptest::collection::vec(any::<u8>(), 0..80)) {
-            let _ = locate(&body);
+            let _ = locate(WireForm::Json, &body);
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Owns the bodies of GetShardIterator and GetRecords in JSON, request and answer: whose iterator
+//! Owns the bodies of GetShardIterator and GetRecords in both wire forms, request and answer: whose iterator
 //! it is, how far behind, which records with which contexts. Refuses to change them.
 
+use super::form::WireForm;
 use super::record;
 use crate::domain::envelope::extract;
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
@@ -13,7 +14,10 @@ use std::time::Duration;
 
 /// Which shard a GetShardIterator call asks about.
 #[must_use]
-pub fn iterator_request(body: &[u8]) -> Option<(StreamName, ShardId)> {
+pub fn iterator_request(form: WireForm, body: &[u8]) -> Option<(StreamName, ShardId)> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Raw<'a> {
@@ -30,7 +34,10 @@ pub fn iterator_request(body: &[u8]) -> Option<(StreamName, ShardId)> {
 
 /// The iterator that a GetShardIterator answer gives.
 #[must_use]
-pub fn iterator_answer(body: &[u8]) -> Option<String> {
+pub fn iterator_answer(form: WireForm, body: &[u8]) -> Option<String> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Raw {
@@ -41,7 +48,10 @@ pub fn iterator_answer(body: &[u8]) -> Option<String> {
 
 /// What a GetRecords call says: its iterator, and the stream if it names one.
 #[must_use]
-pub fn records_request(body: &[u8]) -> Option<(String, Option<StreamName>)> {
+pub fn records_request(form: WireForm, body: &[u8]) -> Option<(String, Option<StreamName>)> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Raw<'a> {
@@ -75,15 +85,18 @@ pub struct ReadRecord {
     pub sequence: Option<SequenceNumber>,
     /// `ApproximateArrivalTimestamp`.
     pub arrival: Option<Wall>,
-    /// The context in its envelope.
-    pub context: Option<(TraceContext, TraceState)>,
+    /// The contexts in its envelope; an aggregate or a batch of lines has several.
+    pub contexts: Vec<(TraceContext, TraceState)>,
     /// The label `verdict`: `linked`, or why there is no context.
     pub verdict: &'static str,
 }
 
 /// Reads a GetRecords answer; `None` if it is not one.
 #[must_use]
-pub fn records_answer(body: &[u8]) -> Option<RecordsAnswer> {
+pub fn records_answer(form: WireForm, body: &[u8]) -> Option<RecordsAnswer> {
+    if form == WireForm::Cbor {
+        return None;
+    }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Raw<'a> {
@@ -107,18 +120,18 @@ pub fn records_answer(body: &[u8]) -> Option<RecordsAnswer> {
     let mut read = |raw: RawRecord<'_>| {
         let data = raw.data.unwrap_or_default();
         let payload = record::decode(data.as_bytes(), &mut scratch);
-        let context = payload.and_then(extract);
+        let contexts: Vec<_> = payload.and_then(extract).into_iter().collect();
         ReadRecord {
             sequence: raw.sequence_number.map(|text| SequenceNumber::from(&*text)),
             arrival: raw
                 .approximate_arrival_timestamp
                 .and_then(|number| Wall::from_seconds_f64(number.get().parse().ok()?)),
-            verdict: match (&context, payload) {
-                (Some(_), _) => "linked",
-                (None, Some(_)) => "no_context",
-                (None, None) => "not_base64",
+            verdict: match (contexts.is_empty(), payload) {
+                (false, _) => "linked",
+                (true, Some(_)) => "no_context",
+                (true, None) => "not_base64",
             },
-            context,
+            contexts,
         }
     };
     Some(RecordsAnswer {
@@ -137,7 +150,7 @@ mod tests {
         let arn = "arn:aws:kinesis:us-east-1:1:stream/s";
         let place = Some(("s".into(), "shardId-000000000001".into()));
         let check = |body: &str, expected| {
-            assert_eq!(iterator_request(body.as_bytes()), expected, "{body}")
+            assert_eq!(iterator_request(WireForm::Json, body.as_bytes()), expected, "{body}")
         };
         check(
             r#"{"StreamName":"s","ShardId":"shardId-000000000001","ShardIteratorType":"LATEST"}"#,
@@ -150,10 +163,13 @@ mod tests {
         check(r#"{"ShardId":"x"}"#, None);
         check("no", None);
         assert_eq!(
-            records_request(br#"{"ShardIterator":"AAA=","Limit":5}"#),
+            records_request(WireForm::Json, br#"{"ShardIterator":"AAA=","Limit":5}"#),
             Some(("AAA=".into(), None))
         );
-        assert_eq!(iterator_answer(br#"{"ShardIterator":"AAA\/="}"#).as_deref(), Some("AAA/="));
+        assert_eq!(
+            iterator_answer(WireForm::Json, br#"{"ShardIterator":"AAA\/="}"#).as_deref(),
+            Some("AAA/=")
+        );
     }
 
     #[test]
@@ -166,13 +182,13 @@ mod tests {
                 {{"ApproximateArrivalTimestamp":1.548118964772E9,"Data":"{data}","PartitionKey":"p","SequenceNumber":"49"}},
                 {{"ApproximateArrivalTimestamp":1548118964,"Data":"AAAA","SequenceNumber":"50","New":[]}}]}}"#
         );
-        let answer = records_answer(body.as_bytes()).unwrap();
+        let answer = records_answer(WireForm::Json, body.as_bytes()).unwrap();
         assert_eq!(answer.behind, Some(Duration::from_millis(1512)));
         assert_eq!(answer.next.as_deref(), Some("next"));
         let [one, two] = &answer.records[..] else { panic!("two records") };
         assert_eq!(one.arrival, Some(Wall::from_ms(1_548_118_964_772)));
         assert_eq!(
-            one.context.as_ref().map(|(context, _)| context.to_string()).as_deref(),
+            one.contexts.first().map(|(context, _)| context.to_string()).as_deref(),
             Some(parent)
         );
         assert_eq!((one.verdict, two.verdict), ("linked", "no_context"));
@@ -181,8 +197,12 @@ mod tests {
 
     #[test]
     fn missing_is_not_zero() {
-        let answer = records_answer(br#"{"Records":[],"NextShardIterator":null}"#).unwrap();
+        let answer =
+            records_answer(WireForm::Json, br#"{"Records":[],"NextShardIterator":null}"#).unwrap();
         assert_eq!(answer, RecordsAnswer { behind: None, next: None, records: vec![] });
-        assert_eq!(records_answer(br#"{"__type":"ExpiredIteratorException"}"#), None);
+        assert_eq!(
+            records_answer(WireForm::Json, br#"{"__type":"ExpiredIteratorException"}"#),
+            None
+        );
     }
 }
