@@ -16,6 +16,7 @@ use crate::io::http::{client, server};
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::otlp::{self, SpanSink};
 use crate::io::proxy::{self, Observer, ObserverSink, Propagate, Proxy};
+use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -201,8 +202,9 @@ pub async fn start(
 
     let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
+    let record_limits = RecordLimits::default();
     let (describe, describer) =
-        Describer::new(kinesis.clone(), clock.clone(), events.clone(), DESCRIBE_EVERY);
+        Describer::new(kinesis.clone(), clock.clone(), events.clone(), record_limits.clone(), DESCRIBE_EVERY);
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
         engine: Engine::new(engine_config(&config, &region)),

@@ -102,6 +102,30 @@ impl Credentials {
         self.current()
     }
 
+    /// Other credentials than `refused`, which AWS called expired: asked for now, waited for
+    /// `at_most` this long.
+    pub async fn other_than(
+        &self,
+        refused: &Arc<aws_credential_types::Credentials>,
+        at_most: Duration,
+    ) -> Option<Arc<aws_credential_types::Credentials>> {
+        let other = || self.current().filter(|current| !Arc::ptr_eq(current, refused));
+        if other().is_none() {
+            self.expire();
+        }
+        let waiting = async {
+            loop {
+                let mut arrived = std::pin::pin!(self.shared.arrived.notified());
+                arrived.as_mut().enable();
+                if let Some(other) = other() {
+                    return other;
+                }
+                arrived.await;
+            }
+        };
+        tokio::time::timeout(at_most, waiting).await.ok()
+    }
+
     /// Asks for other credentials, because AWS called these expired. The old ones stay until then.
     pub fn expire(&self) {
         self.shared.wanted.send_replace(());

@@ -2,7 +2,9 @@
 //! and other services, because whoever is let in is signed for with our credentials. It cannot
 //! check the client's signature: the secret is not ours.
 
+use super::policy::{self, Allow};
 use crate::domain::stream::ConsumerName;
+use crate::wire::kinesis::account::account_of;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::sigv4::{ClientScope, client_scope};
@@ -20,9 +22,29 @@ pub(super) struct Admitted {
     pub app: Option<ConsumerName>,
 }
 
-/// Checks a request's head. `any_host` is set where the configuration opened a listener beyond
-/// loopback.
-pub(super) fn admit(parts: &Parts, any_host: bool) -> Result<Admitted, Fault> {
+/// Who calls, as far as a signature that cannot be checked tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Caller<'a> {
+    /// The access key id of the client's signature.
+    pub access_key_id: &'a str,
+}
+
+/// What the door knows of this process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Door<'a> {
+    /// The configuration opened a listener beyond loopback.
+    pub any_host: bool,
+    /// Who may call what.
+    pub allow: &'a Allow,
+    /// The access key id that requests are signed with, where Kinesis itself is called. An emulator
+    /// or a custom endpoint has accounts of its own.
+    pub our_key: Option<&'a str>,
+    /// What this process writes into `Via`.
+    pub via: &'a str,
+}
+
+/// Checks a request's head.
+pub(super) fn admit(parts: &Parts, door: &Door<'_>) -> Result<Admitted, Fault> {
     let app = application(parts.uri.path()).ok_or(Fault::NotFound)?;
     if parts.headers.contains_key(header::ORIGIN) {
         return Err(Fault::BrowserRefused);
@@ -30,8 +52,11 @@ pub(super) fn admit(parts: &Parts, any_host: bool) -> Result<Admitted, Fault> {
     if parts.method != Method::POST {
         return Err(Fault::NotFound);
     }
-    if !any_host && !is_loopback(host(parts).ok_or(Fault::ForeignHost)?) {
+    if !door.any_host && !is_loopback(host(parts).ok_or(Fault::ForeignHost)?) {
         return Err(Fault::ForeignHost);
+    }
+    if text(&parts.headers, "via").is_some_and(|via| via.contains(door.via)) {
+        return Err(Fault::LoopDetected);
     }
     let scope = scope(&parts.headers).ok_or(Fault::Unsigned)?;
     let target = text(&parts.headers, "x-amz-target");
@@ -42,7 +67,21 @@ pub(super) fn admit(parts: &Parts, any_host: bool) -> Result<Admitted, Fault> {
     if text(&parts.headers, "x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")) {
         return Err(Fault::StreamingSignature);
     }
+    let caller = Caller { access_key_id: scope.access_key_id };
+    door.allow.call(&caller, policy::operation_name(operation, target.unwrap_or_default()))?;
+    same_account(scope.access_key_id, door.our_key)?;
     Ok(Admitted { operation, region: scope.region.to_owned(), app })
+}
+
+/// Refuses only where both keys carry an account and the two differ: different keys of one account
+/// are normal, and a key that carries none proves nothing.
+fn same_account(theirs: &str, ours: Option<&str>) -> Result<(), Fault> {
+    let Some(ours) = ours.filter(|ours| *ours != theirs) else { return Ok(()) };
+    let (Some(theirs), Some(ours)) = (account_of(theirs), account_of(ours)) else { return Ok(()) };
+    if theirs == ours {
+        return Ok(());
+    }
+    Err(Fault::account_mismatch(&theirs, &ours))
 }
 
 /// A header as text.
@@ -111,7 +150,10 @@ mod tests {
             ("x-amz-target", "Kinesis_20131202.PutRecord"),
         ];
         let check = |uri: &str, headers: &[(&str, &str)], expected: Result<Option<&str>, Fault>| {
-            let seen = admit(&parts(uri, headers), false);
+            let allow = Allow::default();
+            let door =
+                Door { any_host: false, allow: &allow, our_key: None, via: "kinescope-17" };
+            let seen = admit(&parts(uri, headers), &door);
             assert_eq!(
                 seen.as_ref().map(|a| a.app.as_ref().map(ConsumerName::as_str)),
                 expected.as_ref().copied(),

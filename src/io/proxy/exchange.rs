@@ -5,8 +5,11 @@
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
 use crate::domain::trace::{SpanId, TraceContext, TraceState};
+use super::upstream::Resent;
 use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
+use crate::wire::kinesis::put::PutBody;
 use bytes::{Bytes, BytesMut};
 use prometheus::IntCounterVec;
 use std::sync::Arc;
@@ -28,6 +31,8 @@ pub struct Exchange {
     pub ended: Moment,
     /// What we understood of the request.
     pub facts: Facts,
+    /// Why it was sent a second time, if it was.
+    pub resent: Option<Resent>,
     /// What came back.
     pub answer: Answer,
 }
@@ -36,7 +41,7 @@ pub struct Exchange {
 #[derive(Debug)]
 pub enum Facts {
     /// PutRecord or PutRecords.
-    Put(PutFacts),
+    Put(Box<PutFacts>),
     /// GetRecords.
     Read {
         /// The iterator.
@@ -53,6 +58,13 @@ pub enum Facts {
         /// The shard.
         shard: ShardId,
     },
+    /// A receive from a queue.
+    Queue {
+        /// The queue's name.
+        queue: StreamName,
+        /// The application's own span, if it sent one.
+        parent: Option<(TraceContext, TraceState)>,
+    },
 }
 
 /// What became of a put's records on their way through us.
@@ -60,13 +72,15 @@ pub enum Facts {
 pub struct PutFacts {
     /// The stream, if the body could be read that far.
     pub stream: Option<StreamName>,
-    /// Our span's context, which the records carry that were injected.
+    /// Our span's context.
     pub context: TraceContext,
     /// Its tracestate.
     pub state: TraceState,
+    /// What injected records carry: our span's context, or that of the call's first try.
+    pub carried: (TraceContext, TraceState),
     /// Our span's parent.
     pub parent: Option<SpanId>,
-    /// Contexts that the producer wrote into records.
+    /// Contexts that the producer wrote into records, and those of earlier tries.
     pub links: Vec<(TraceContext, TraceState)>,
     /// Each record's verdict, or one verdict of a body that was not understood.
     pub verdicts: Vec<&'static str>,
@@ -74,6 +88,29 @@ pub struct PutFacts {
     pub injected: usize,
     /// Payload bytes that were added.
     pub injected_bytes: usize,
+    /// Which try of the client's this is, where it says.
+    pub attempt: Option<u32>,
+    /// The client's bytes of several records, so that one which fails can be known again.
+    pub originals: Option<Originals>,
+}
+
+/// A put's body as the client sent it.
+#[derive(Debug)]
+pub struct Originals {
+    /// The bytes.
+    pub body: Bytes,
+    /// Where its records are.
+    pub put: PutBody,
+    /// The bound's share.
+    pub held: Held,
+}
+
+impl PutFacts {
+    /// The client's own bytes went out in the end.
+    pub fn take_back(&mut self) {
+        self.verdicts.iter_mut().filter(|it| **it == "injected").for_each(|it| *it = "taken_back");
+        (self.injected, self.injected_bytes) = (0, 0);
+    }
 }
 
 /// What came back.
@@ -83,6 +120,8 @@ pub enum Answer {
     Whole {
         /// HTTP status.
         status: u16,
+        /// How the body is written.
+        form: WireForm,
         /// `x-amzn-RequestId`.
         request_id: Option<String>,
         /// The body.
@@ -194,6 +233,13 @@ impl ObserverSink {
         Copy { frames: Vec::new(), held, cut: false }
     }
 
+    /// A share of the byte bound, if there is room.
+    #[must_use]
+    pub fn hold(&self, bytes: usize) -> Option<Held> {
+        let mut held = Held { budget: Arc::clone(&self.bytes), bytes: 0 };
+        held.grow(bytes).then_some(held)
+    }
+
     fn count_cut(&self) {
         self.dropped.with_label_values(&["observer", "bytes"]).inc();
     }
@@ -245,7 +291,8 @@ impl Copy {
 
     /// The answer, `complete` if its end was seen.
     #[must_use]
-    pub fn answer(self, status: u16, request_id: Option<String>, complete: bool) -> Answer {
+    pub fn answer(self, head: AnswerHead, complete: bool) -> Answer {
+        let AnswerHead { status, form, request_id } = head;
         if self.cut || !complete {
             return Answer::Cut { status };
         }
@@ -257,6 +304,17 @@ impl Copy {
             frames.iter().for_each(|frame| joined.extend_from_slice(frame));
             joined.freeze()
         };
-        Answer::Whole { status, request_id, body, held: self.held }
+        Answer::Whole { status, form, request_id, body, held: self.held }
     }
+}
+
+/// What an answer's head says.
+#[derive(Debug, Clone)]
+pub struct AnswerHead {
+    /// HTTP status.
+    pub status: u16,
+    /// How the body is written.
+    pub form: WireForm,
+    /// `x-amzn-RequestId`.
+    pub request_id: Option<String>,
 }

@@ -75,6 +75,12 @@ impl Load {
         }
     }
 
+    /// Room for an answer that is read whole before it is passed on, or none.
+    pub(super) async fn answer_room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let units = Arc::clone(&self.units).acquire_many_owned(units(bytes));
+        tokio::time::timeout(PATIENCE, units).await.ok()?.ok()
+    }
+
     /// Almost always: without a timer.
     fn room_now(&self, bytes: usize) -> Option<Room> {
         Some(Room {

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub overhead: HistogramVec,
     /// `kinescope_proxy_upstream_seconds`
     pub upstream: HistogramVec,
+    /// `kinescope_proxy_resends_total`
+    pub resends: IntCounterVec,
     /// `kinesis_records_total`
     pub records: IntCounterVec,
     /// `kinesis_injected_bytes_total`
@@ -39,6 +41,10 @@ pub struct Metrics {
     pub record_age: HistogramVec,
     /// `kinesis_consumer_poll_interval_seconds`
     pub poll_interval: HistogramVec,
+    /// `kinesis_queue_redelivered_records_total`
+    pub redelivered: IntCounterVec,
+    /// `kinesis_subscriptions_ended_total`
+    pub subscriptions_ended: IntCounterVec,
     /// `kinescope_dropped_total`, shared by all rooms with a queue.
     pub dropped: IntCounterVec,
     names: Arc<Mutex<HashSet<String>>>,
@@ -94,6 +100,11 @@ impl Metrics {
                 &["operation"],
                 UPSTREAM_BUCKETS,
             )?,
+            resends: counter(
+                "kinescope_proxy_resends_total",
+                "Requests that were sent a second time after an answer that proved nothing was stored, by why.",
+                &["reason"],
+            )?,
             records: counter(
                 "kinesis_records_total",
                 "Records seen on the wire by this sidecar, and what became of each.",
@@ -120,6 +131,16 @@ impl Metrics {
                 "Time from the delivery of a batch to the reader's next call on that iterator.",
                 &["stream", "consumer"],
                 AGE_BUCKETS,
+            )?,
+            redelivered: counter(
+                "kinesis_queue_redelivered_records_total",
+                "Records that a queue delivered to this pod again (ReceiveCount over 1).",
+                &["stream", "consumer"],
+            )?,
+            subscriptions_ended: counter(
+                "kinesis_subscriptions_ended_total",
+                "Ends of SubscribeToShard streams of this pod, by how.",
+                &["stream", "consumer", "how"],
             )?,
             dropped,
             names: Arc::default(),

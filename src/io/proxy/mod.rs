@@ -1,72 +1,62 @@
-//! Owns the data plane: one request from start to end. Refuses to wait for the observer, to change
-//! what it does not understand, and to send anything twice.
+//! Owns the data plane: one request from start to end. Refuses to wait for the observer and to
+//! change what it does not understand.
 
 mod admit;
 mod exchange;
 mod iterators;
+mod journal;
 mod load;
 mod metrics;
 mod observe;
+mod policy;
+mod prepare;
 mod put;
+mod reply;
+mod retries;
+mod skew;
 mod spans;
+mod stream;
+mod subscriptions;
 mod tee;
 mod upstream;
 
 pub use exchange::{Exchange, ObserverSink};
 pub use metrics::Metrics;
 pub use observe::Observer;
+pub use policy::{Allow, Deliver, Policy, Propagate, Treatment};
 pub use tee::Body;
 
-use crate::domain::alert::glob;
-use crate::domain::stream::{ConsumerName, StreamName};
+use crate::domain::stream::ConsumerName;
 use crate::domain::time::Moment;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::entropy;
-use crate::io::http::client::HttpsClient;
+use crate::io::http::client::Client;
+use crate::io::streams::RecordLimits;
+use crate::wire::kinesis::endpoint::Settings;
 use crate::wire::kinesis::fault::Fault;
-use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
-use crate::wire::kinesis::read;
-use crate::wire::sigv4::BodyHash;
-use admit::{Admitted, admit, text};
-use bytes::Bytes;
+use admit::{Admitted, Door, admit};
+use arc_swap::ArcSwap;
 use exchange::{Answer, Facts};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
+use http::{HeaderMap, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use load::Load;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use prepare::Prepared;
+use reply::Route;
 use std::sync::Arc;
 use std::time::Duration;
-use tee::Tee;
-use upstream::Upstream;
+use upstream::{Resent, Upstream};
 
-/// Bodies up to this are spliced and hashed where they were read: 0.1 ms at most.
-const INLINE_BYTES_MAX: usize = 128 << 10;
-
-/// What is done to the records of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Propagate {
-    /// Context is added.
-    Inject,
-    /// Records are looked at, never changed.
-    Observe,
-    /// Records are not looked at.
-    Off,
-}
-
-/// What the data plane needs to know.
+/// What the data plane needs to know for as long as it runs.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The `consumer` of requests that name no application.
     pub consumer: ConsumerName,
-    /// The kill switch: false changes no byte of any stream.
-    pub propagation: bool,
-    /// Glob on the stream's name, first match wins; without a match, inject.
-    pub streams: Vec<(String, Propagate)>,
     /// In place of Kinesis' own host.
     pub endpoint: Option<Uri>,
+    /// Which of Kinesis' own hosts.
+    pub settings: Settings,
     /// Whether the configuration opened a listener beyond loopback.
     pub any_host: bool,
     /// Largest request body, in bytes.
@@ -79,47 +69,118 @@ pub struct Config {
     pub answer_timeout: Duration,
 }
 
+/// What the data plane shares with the observer and the control plane.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Whose iterator it is.
+    pub iterators: Iterators,
+    /// Each stream's own record limit.
+    pub record_limits: RecordLimits,
+    /// Records that failed inside a 200.
+    pub resubmits: Resubmits,
+}
+
+pub use iterators::Iterators;
+pub use retries::Resubmits;
+
 /// The data plane.
 #[derive(Debug)]
 pub struct Proxy {
     config: Config,
+    policy: ArcSwap<Policy>,
     upstream: Upstream,
     load: Load,
     observer: ObserverSink,
+    events: StreamSink,
+    iterators: Iterators,
+    record_limits: RecordLimits,
+    retries: Retries,
+    resubmits: Resubmits,
     metrics: Metrics,
     clock: Clock,
+    /// What this process writes into `Via`, by which it knows its own requests again.
+    via: String,
 }
+
+use retries::Retries;
+pub use stream::StreamSink;
 
 impl Proxy {
     /// Wires the data plane.
     #[must_use]
     pub fn new(
         config: Config,
-        client: HttpsClient,
+        policy: Policy,
+        client: Client,
         credentials: Credentials,
-        observer: ObserverSink,
+        (observer, events): (ObserverSink, StreamSink),
+        shared: Shared,
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let endpoint = config.endpoint.as_ref();
-        let upstream = Upstream::new(client, credentials, endpoint, config.answer_timeout);
+        let upstream = Upstream::new(
+            client,
+            credentials,
+            (config.endpoint.as_ref(), config.settings),
+            config.answer_timeout,
+            clock.clone(),
+            metrics.clone(),
+        );
         let load =
             Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
-        Self { config, upstream, load, observer, metrics, clock }
+        let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
+        let Shared { iterators, record_limits, resubmits } = shared;
+        Self {
+            config,
+            policy: ArcSwap::from_pointee(policy),
+            upstream,
+            load,
+            observer,
+            events,
+            iterators,
+            record_limits,
+            retries: Retries::default(),
+            resubmits,
+            metrics,
+            clock,
+            via,
+        }
     }
 
-    /// Answers one request.
-    pub async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    /// Puts another policy in force for every request that comes from now on.
+    pub fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Answers one request that came in where `app` listens.
+    pub async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        app: Option<ConsumerName>,
+    ) -> Response<Body> {
         let started = self.clock.now();
         let (parts, body) = request.into_parts();
-        let admitted = match admit(&parts, self.config.any_host) {
-            Ok(admitted) => admitted,
-            Err(fault) => return self.refuse("refused", fault),
+        let form = reply::form_of(&parts.headers);
+        let admitted = match self.admit(&parts) {
+            Ok(admitted) => Admitted { app: admitted.app.or(app), ..admitted },
+            Err(fault) => return self.refuse("refused", form, fault),
         };
         match self.forward(&admitted, parts.headers, body, started).await {
             Ok(answer) => answer,
-            Err(fault) => self.refuse(admitted.operation.as_str(), fault),
+            Err(fault) => self.refuse(admitted.operation.as_str(), form, fault),
         }
+    }
+
+    fn admit(&self, parts: &http::request::Parts) -> Result<Admitted, Fault> {
+        let ours = if self.upstream.is_fixed() { None } else { self.upstream.credentials() };
+        let policy = self.policy.load();
+        let door = Door {
+            any_host: self.config.any_host,
+            allow: &policy.allow,
+            our_key: ours.as_ref().map(|keys| keys.access_key_id()),
+            via: &self.via,
+        };
+        admit(parts, &door)
     }
 
     /// The straight line of every request: read, understand, send, pass the answer on.
@@ -131,28 +192,34 @@ impl Proxy {
         started: Moment,
     ) -> Result<Response<Body>, Fault> {
         let (body, room) = self.load.read(body).await?;
-        let (headers, body, hash, facts) = self.prepare(admitted.operation, headers, body).await;
-        let target = self.upstream.target(&admitted.region).await?;
+        let Prepared { mut outgoing, facts, subscription, address } =
+            self.prepare(admitted, headers, body, started).await?;
+        let target = self.upstream.target(admitted.operation, &admitted.region, &address)?;
+        if let Ok(via) = format!("1.1 {}", self.via).parse() {
+            outgoing.headers.append(header::VIA, via);
+        }
+        let consumer = admitted.app.clone().unwrap_or_else(|| self.config.consumer.clone());
         let exchange = facts.map(|facts| Exchange {
             operation: admitted.operation,
-            consumer: admitted.app.clone().unwrap_or_else(|| self.config.consumer.clone()),
+            consumer: consumer.clone(),
             server: target.server.clone(),
             started,
             ended: started,
             facts,
+            resent: None,
             answer: Answer::Fault(Fault::UpstreamReset),
         });
+        let route = Route { operation: admitted.operation, form: outgoing.form, exchange };
+        let subscription = subscription.map(|it| it.begin(consumer, &target.server, started));
         let sent = self.clock.now();
-        let now = || self.clock.now().wall;
-        let sending = self.upstream.send(&target, &admitted.region, headers, (body, hash), now);
-        let answer = sending.await;
+        let answer = self.upstream.send(&target, outgoing).await;
         drop(room);
         let answered = self.clock.now();
         self.measure(admitted.operation, sent.since(started), answered.since(sent));
         match answer {
-            Ok(answer) => Ok(self.pass_on(admitted.operation, answer, exchange)),
+            Ok(sent) => self.pass_on(route.resent(sent.resent), sent.answer, subscription).await,
             Err(fault) => {
-                if let Some(exchange) = exchange {
+                if let Some(exchange) = route.exchange {
                     self.observer.offer(Exchange {
                         ended: answered,
                         answer: Answer::Fault(fault),
@@ -164,161 +231,12 @@ impl Proxy {
         }
     }
 
-    /// The splice and the hash of a body. Those of a large one take milliseconds, which the other
-    /// requests of this thread would wait for: they are worked out on another.
-    async fn prepare(
-        self: &Arc<Self>,
-        operation: Operation,
-        headers: HeaderMap,
-        body: Bytes,
-    ) -> (HeaderMap, Bytes, BodyHash, Option<Facts>) {
-        if body.len() <= INLINE_BYTES_MAX {
-            let (body, facts) = self.understand(operation, &headers, body);
-            let hash = BodyHash::of(&body);
-            return (headers, body, hash, facts);
-        }
-        let (this, original, kept) = (Arc::clone(self), body.clone(), headers.clone());
-        let work = tokio::task::spawn_blocking(move || {
-            let (body, facts) = this.understand(operation, &headers, body);
-            let hash = BodyHash::of(&body);
-            (headers, body, hash, facts)
-        });
-        work.await.unwrap_or_else(|_| {
-            let hash = BodyHash::of(&original);
-            (kept, original, hash, None)
-        })
-    }
-
-    /// As [`Self::read_body`]; a panic of ours leaves the bytes as they came, and is counted.
-    fn understand(
-        &self,
-        operation: Operation,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> (Bytes, Option<Facts>) {
-        let original = body.clone();
-        let work = AssertUnwindSafe(|| self.read_body(operation, headers, body));
-        catch_unwind(work).unwrap_or_else(|_| {
-            tracing::error!(
-                operation = operation.as_str(),
-                "our own bug: a body goes out as it came"
-            );
-            self.metrics.records.with_label_values(&["unknown", "put", "panicked"]).inc();
-            (original, None)
-        })
-    }
-
-    /// The body to send, and what we understood of it; nothing where there is nothing to observe.
-    fn read_body(
-        &self,
-        operation: Operation,
-        headers: &HeaderMap,
-        body: Bytes,
-    ) -> (Bytes, Option<Facts>) {
-        let facts =
-            match operation {
-                Operation::PutRecord | Operation::PutRecords => {
-                    let (body, facts) = put::prepare(self, headers, body);
-                    return (body, facts.map(Facts::Put));
-                }
-                Operation::GetRecords => {
-                    read::records_request(WireForm::Json, &body).map(|(iterator, stream)| {
-                        Facts::Read { iterator, stream, parent: put::request_parent(headers) }
-                    })
-                }
-                Operation::GetShardIterator => read::iterator_request(WireForm::Json, &body)
-                    .map(|(stream, shard)| Facts::Iterator { stream, shard }),
-                Operation::Known(_) | Operation::Other => None,
-            };
-        (body, facts)
-    }
-
-    /// Kinesis' answer to the client, frame by frame, with a copy for the observer.
-    fn pass_on(
-        &self,
-        operation: Operation,
-        answer: Response<Incoming>,
-        exchange: Option<Exchange>,
-    ) -> Response<Body> {
-        let (mut parts, body) = answer.into_parts();
-        let status = parts.status;
-        let outcome = match status.as_u16() {
-            200..=299 => "ok",
-            400..=499 => "client_error",
-            _ => "server_error",
-        };
-        self.metrics.requests.with_label_values(&[operation.as_str(), outcome]).inc();
-        let hop = [
-            header::CONNECTION,
-            header::TRANSFER_ENCODING,
-            header::TE,
-            header::TRAILER,
-            header::UPGRADE,
-        ];
-        hop.iter().for_each(|name| drop(parts.headers.remove(name)));
-        parts.headers.remove("keep-alive");
-        let body = match exchange {
-            Some(exchange) => {
-                let request_id = text(&parts.headers, "x-amzn-requestid").map(str::to_owned);
-                let answer = (status.as_u16(), request_id);
-                Body::Copied(Box::new(Tee::new(
-                    body,
-                    exchange,
-                    answer,
-                    self.observer.clone(),
-                    self.clock.clone(),
-                )))
-            }
-            None => Body::Passed(body),
-        };
-        parts.version = http::Version::default();
-        Response::from_parts(parts, body)
-    }
-
-    /// Our own answer, in Kinesis' shape.
-    fn refuse(&self, operation: &str, fault: Fault) -> Response<Body> {
-        self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
-        let (status, kind, _) = fault.answer();
-        let mut answer =
-            Response::new(Body::Own(Full::new(Bytes::from(fault.body(WireForm::Json)))));
-        *answer.status_mut() =
-            StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let headers = answer.headers_mut();
-        headers
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.1"));
-        headers.insert("x-kinescope-error", HeaderValue::from_static(fault.reason()));
-        headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
-        if let Ok(id) = HeaderValue::from_str(&request_id()) {
-            headers.insert("x-amzn-requestid", id);
-        }
-        answer
-    }
-
     fn measure(&self, operation: Operation, overhead: Duration, upstream: Duration) {
-        let operation = [operation.as_str()];
-        self.metrics.overhead.with_label_values(&operation).observe(overhead.as_secs_f64());
-        self.metrics.upstream.with_label_values(&operation).observe(upstream.as_secs_f64());
-    }
-
-    /// What is done to a stream's records.
-    fn propagate(&self, stream: Option<&StreamName>) -> Propagate {
-        if !self.config.propagation {
-            return Propagate::Off;
+        let label = [operation.as_str()];
+        self.metrics.overhead.with_label_values(&label).observe(overhead.as_secs_f64());
+        // A long poll waits on purpose: its duration says nothing of Kinesis.
+        if !operation.is_long_poll() {
+            self.metrics.upstream.with_label_values(&label).observe(upstream.as_secs_f64());
         }
-        let Some(stream) = stream else { return Propagate::Observe };
-        let rule =
-            self.config.streams.iter().find(|(pattern, _)| glob::matches(pattern, stream.as_str()));
-        rule.map_or(Propagate::Inject, |(_, propagate)| *propagate)
     }
-}
-
-/// A request id of ours, in the form of AWS' (a version 4 UUID).
-fn request_id() -> String {
-    let mut bytes = entropy::bytes::<16>();
-    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
-    *version = *version & 0x0f | 0x40;
-    *variant = *variant & 0x3f | 0x80;
-    let hex = hex::encode(bytes);
-    let part = |from, to| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }

@@ -2,101 +2,227 @@
 //! Refuses to fail: whatever is not understood goes out as it came, with the reason.
 
 use super::admit::text;
-use super::exchange::PutFacts;
-use super::{Propagate, Proxy};
+use super::exchange::{Originals, PutFacts};
+use super::policy::{Propagate, Treatment};
+use super::{Proxy, retries};
 use crate::domain::envelope::Insertion;
-use crate::domain::envelope::aggregate::Aggregated;
+use crate::domain::stream::StreamName;
+use crate::domain::time::Moment;
 use crate::domain::trace::{Flags, TraceContext, TraceState, parse_xray};
 use crate::io::entropy;
+use crate::wire::kinesis::address::Address;
+use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::put::{
     self, Insertions, Look, Plan, PutBody, RecordVerdict, SizeLaw, Spliced,
 };
+use crate::wire::segments::Segments;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::HashMap;
 
-/// The body to send and what was done to it; no facts for a dry run, which is no traffic, and for
-/// a stream that is switched off.
+/// A context with its tracestate.
+pub(super) type Context = (TraceContext, TraceState);
+
+/// A put, ready to be sent.
+#[derive(Debug)]
+pub(super) struct PreparedPut {
+    pub body: Segments,
+    /// None for a dry run, which is no traffic.
+    pub facts: Option<PutFacts>,
+    pub address: Address,
+}
+
+/// The body to send and what was done to it.
+///
+/// # Errors
+/// The stream is not on the allow list.
 pub(super) fn prepare(
     proxy: &Proxy,
     headers: &HeaderMap,
-    body: Bytes,
-) -> (Bytes, Option<PutFacts>) {
-    if let Some(reason) = unreadable(headers) {
-        return (body, Some(facts(None, parent(headers, &[]), Vec::new(), reason)));
-    }
-    let put = match put::locate(WireForm::Json, &body) {
-        Ok(put) if put.dry_run => return (body, None),
+    body: &Bytes,
+    now: Moment,
+) -> Result<PreparedPut, Fault> {
+    let form = match readable(headers) {
+        Ok(form) => form,
+        Err(reason) => {
+            let facts = Some(unread(proxy, headers, reason, now));
+            return Ok(PreparedPut { body: body.clone().into(), facts, address: Address::default() });
+        }
+    };
+    let put = match put::locate(form, body) {
         Ok(put) => put,
         Err(fault) => {
-            return (body, Some(facts(None, parent(headers, &[]), Vec::new(), fault.as_str())));
+            let facts = Some(unread(proxy, headers, fault.as_str(), now));
+            let address = Address::of(form, body);
+            return Ok(PreparedPut { body: body.clone().into(), facts, address });
         }
     };
-    let propagate = proxy.propagate(put.stream.as_ref());
-    if propagate == Propagate::Off {
-        return (body, Some(facts(Some(&put), parent(headers, &[]), Vec::new(), "off")));
+    let policy = proxy.policy.load();
+    policy.allow.stream(put.stream.as_ref())?;
+    let address = Address {
+        stream_name: put.stream.as_ref().map(ToString::to_string),
+        stream_arn: put.stream_arn.clone(),
+        stream_id: put.stream_id.clone(),
+        ..Address::default()
+    };
+    if put.dry_run {
+        return Ok(PreparedPut { body: body.clone().into(), facts: None, address });
     }
-    let looks = put::look(&body, &put);
-    let mut facts = facts(Some(&put), parent(headers, &looks), links(&looks), "");
-    let common = Insertion::new(&facts.context, &facts.state);
-    let insertions = Insertions { common, own: HashMap::new() };
-    let law = SizeLaw::default();
-    let plan = match propagate {
-        Propagate::Inject => {
-            Plan::Inject { insertions: &insertions, law, aggregated: Aggregated::Tags }
-        }
-        Propagate::Observe | Propagate::Off => Plan::Observe,
+    let treatment = policy.of(put.stream.as_ref());
+    let (body, facts) = treat(proxy, headers, body, put, treatment, now);
+    Ok(PreparedPut { body, facts: Some(facts), address })
+}
+
+fn treat(
+    proxy: &Proxy,
+    headers: &HeaderMap,
+    body: &Bytes,
+    put: PutBody,
+    treatment: Treatment,
+    now: Moment,
+) -> (Segments, PutFacts) {
+    if treatment.propagate == Propagate::Off {
+        let call = Call::of(proxy, headers, &[], now);
+        let verdicts = vec!["off"; put.records.len()];
+        return (body.clone().into(), call.facts(put.stream.clone(), verdicts));
+    }
+    let looks = put::look(body, &put);
+    let call = Call::of(proxy, headers, &looks, now);
+    let (own, resubmitted) = resubmitted(proxy, body, &put, now);
+    let common = Insertion::new(&call.carried.0, &call.carried.1);
+    let insertions = Insertions { common, own };
+    let chosen = treatment.percent >= 100
+        || entropy::chance() * 100.0 < f64::from(treatment.percent);
+    let plan = if treatment.propagate == Propagate::Inject && chosen {
+        let law = law(proxy, put.stream.as_ref(), treatment);
+        Plan::Inject { insertions: &insertions, law, aggregated: treatment.aggregated }
+    } else {
+        Plan::Observe
     };
-    let Spliced { body, verdicts, injected_bytes } = put::splice(&body, &put, &looks, &plan);
+    let Spliced { body: spliced, verdicts, injected_bytes } = put::splice(body, &put, &looks, &plan);
+    let mut facts = call.facts(
+        put.stream.clone(),
+        verdicts.iter().map(RecordVerdict::as_str).collect(),
+    );
+    facts.links.extend(looks.iter().flat_map(|look| look.contexts().iter().cloned()));
+    facts.links.extend(resubmitted);
     facts.injected = verdicts.iter().filter(|v| **v == RecordVerdict::Injected).count();
-    facts.verdicts = verdicts.iter().map(RecordVerdict::as_str).collect();
     facts.injected_bytes = injected_bytes;
-    (body.to_bytes(), Some(facts))
+    if put.records.len() > 1 {
+        let held = proxy.observer.hold(body.len());
+        facts.originals = held.map(|held| Originals { body: body.clone(), put, held });
+    }
+    (spliced, facts)
 }
 
-/// Why a body is not even looked at.
-fn unreadable(headers: &HeaderMap) -> Option<&'static str> {
+/// The stream's own limit: configured, else learned, else what every stream takes.
+fn law(proxy: &Proxy, stream: Option<&StreamName>, treatment: Treatment) -> SizeLaw {
+    let learned = || proxy.record_limits.of(stream?);
+    let default = SizeLaw::default();
+    let record_bytes_max =
+        treatment.record_bytes_max.or_else(learned).unwrap_or(default.record_bytes_max);
+    SizeLaw { record_bytes_max, ..default }
+}
+
+/// Records that failed inside a 200 before and are put again: each keeps its first context.
+fn resubmitted(
+    proxy: &Proxy,
+    body: &[u8],
+    put: &PutBody,
+    now: Moment,
+) -> (HashMap<usize, Insertion>, Vec<Context>) {
+    let (mut own, mut contexts) = (HashMap::new(), Vec::new());
+    if proxy.resubmits.is_empty() {
+        return (own, contexts);
+    }
+    for record in 0..put.records.len() {
+        let bytes = put::record_bytes(body, put, record);
+        if let Some((context, state)) = bytes.and_then(|it| proxy.resubmits.first_context(it, now)) {
+            own.insert(record, Insertion::new(&context, &state));
+            if !contexts.iter().any(|(known, _)| *known == context) {
+                contexts.push((context, state));
+            }
+        }
+    }
+    (own, contexts)
+}
+
+/// The form of a body that may be looked at, or why it may not.
+pub(super) fn readable(headers: &HeaderMap) -> Result<WireForm, &'static str> {
     if text(headers, "content-encoding").is_some_and(|encoding| encoding != "identity") {
-        return Some("body_encoded");
+        return Err("body_encoded");
     }
-    let json =
-        text(headers, "content-type").is_some_and(|t| t.starts_with("application/x-amz-json-1.1"));
-    (!json).then_some("body_other_wire_form")
+    text(headers, "content-type").and_then(WireForm::of).ok_or("body_other_wire_form")
 }
 
-/// Facts of a put whose records all have one verdict; of an unreadable body, one for the whole.
-fn facts(
-    put: Option<&PutBody>,
-    parent: Option<(TraceContext, TraceState)>,
-    links: Vec<(TraceContext, TraceState)>,
-    verdict: &'static str,
-) -> PutFacts {
-    let (context, state) = child(parent.as_ref());
-    PutFacts {
-        stream: put.and_then(|put| put.stream.clone()),
-        context,
-        state,
-        parent: parent.map(|(context, _)| context.span_id),
-        links,
-        verdicts: vec![verdict; put.map_or(1, |put| put.records.len())],
-        injected: 0,
-        injected_bytes: 0,
+fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment) -> PutFacts {
+    Call::of(proxy, headers, &[], now).facts(None, vec![verdict])
+}
+
+/// The contexts of one call.
+struct Call {
+    /// The send span's parent.
+    parent: Option<Context>,
+    /// The send span's own.
+    span: Context,
+    /// What the records carry: the span's own, or what the first try of this call gave them.
+    carried: Context,
+    /// Which try this is, where the client says.
+    attempt: Option<u32>,
+}
+
+impl Call {
+    fn of(proxy: &Proxy, headers: &HeaderMap, looks: &[Look], now: Moment) -> Self {
+        let attempt = retries::attempt(headers).map(|it| it.attempt);
+        let id = text(headers, "amz-sdk-invocation-id");
+        let first = id.and_then(|id| proxy.retries.first_context(id, now));
+        let parent = request_parent(headers).or_else(|| carried_parent(looks));
+        let span = match (&parent, &first) {
+            // A retry stays in the trace that its first try began.
+            (None, Some((first, state))) => {
+                (TraceContext { span_id: entropy::span_id(), ..*first }, state.clone())
+            }
+            _ => child(parent.as_ref()),
+        };
+        let carried = match (first, id) {
+            (Some(first), _) => first,
+            (None, Some(id)) => {
+                proxy.retries.remember(id, span.clone(), now);
+                span.clone()
+            }
+            (None, None) => span.clone(),
+        };
+        Self { parent, span, carried, attempt }
+    }
+
+    fn facts(self, stream: Option<StreamName>, verdicts: Vec<&'static str>) -> PutFacts {
+        let Self { parent, span: (context, state), carried, attempt } = self;
+        let links = if carried.0 == context { Vec::new() } else { vec![carried.clone()] };
+        PutFacts {
+            stream,
+            context,
+            state,
+            carried,
+            parent: parent.map(|(context, _)| context.span_id),
+            links,
+            verdicts,
+            injected: 0,
+            injected_bytes: 0,
+            attempt,
+            originals: None,
+        }
     }
 }
 
-fn links(looks: &[Look]) -> Vec<(TraceContext, TraceState)> {
-    looks.iter().filter_map(|look| look.existing.clone()).collect()
-}
-
-/// The parent: the request's `traceparent`, else X-Ray's header, else the first context that a
-/// record carries.
-fn parent(headers: &HeaderMap, looks: &[Look]) -> Option<(TraceContext, TraceState)> {
-    request_parent(headers).or_else(|| looks.iter().find_map(|look| look.existing.clone()))
+/// The first context that a record carries, W3C's before another tracer's.
+fn carried_parent(looks: &[Look]) -> Option<Context> {
+    let own = looks.iter().find_map(|look| look.contexts().first().cloned());
+    own.or_else(|| looks.iter().find_map(|look| Some((look.foreign()?, TraceState::default()))))
 }
 
 /// The application's own span, out of the request's headers.
-pub(super) fn request_parent(headers: &HeaderMap) -> Option<(TraceContext, TraceState)> {
+pub(super) fn request_parent(headers: &HeaderMap) -> Option<Context> {
     let w3c = text(headers, "traceparent").and_then(|text| TraceContext::parse(text.as_bytes()));
     if let Some(context) = w3c {
         let state: Vec<&str> =
@@ -106,8 +232,8 @@ pub(super) fn request_parent(headers: &HeaderMap) -> Option<(TraceContext, Trace
     Some((parse_xray(text(headers, "x-amzn-trace-id")?)?, TraceState::default()))
 }
 
-/// Our span's context: in the parent's trace with the parent's flags, or a new, sampled root.
-fn child(parent: Option<&(TraceContext, TraceState)>) -> (TraceContext, TraceState) {
+/// A span's context: in the parent's trace with the parent's flags, or a new, sampled root.
+fn child(parent: Option<&Context>) -> Context {
     let span_id = entropy::span_id();
     match parent {
         Some((context, state)) => (TraceContext { span_id, ..*context }, state.clone()),

@@ -3,7 +3,8 @@
 //! Source: reference/tracing.md 2.1.
 
 use super::exchange::{Exchange, PutFacts};
-use crate::domain::stream::{ShardId, StreamName};
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::time::Moment;
 use crate::domain::trace::{
     Attribute, Flags, Kind, Link, Span, SpanId, Status, TraceContext, TraceState, Value,
 };
@@ -14,6 +15,38 @@ use crate::wire::kinesis::read::ReadRecord;
 /// Most links on one receive span; a read of more is told by several spans of the same call, so
 /// that one export stays below what collectors take in one message (4 MiB over gRPC).
 pub(super) const LINKS_MAX: usize = 1_000;
+
+/// A call, for its spans.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// Who asked.
+    pub consumer: &'a ConsumerName,
+    /// The host that it was sent to.
+    pub server: &'a str,
+    /// When it, or this part of it, began.
+    pub started: Moment,
+    /// When it ended.
+    pub ended: Moment,
+}
+
+impl<'a> Call<'a> {
+    /// The whole exchange.
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
+        let Exchange { consumer, server, started, ended, .. } = exchange;
+        Self { consumer, server, started: *started, ended: *ended }
+    }
+}
+
+/// Where records came from, for their receive span.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delivery<'a> {
+    /// The stream, where it is known.
+    pub stream: Option<&'a StreamName>,
+    /// The shard.
+    pub shard: &'a ShardId,
+    /// The application's own span.
+    pub parent: Option<&'a (TraceContext, TraceState)>,
+}
 
 /// What a call came to, for its span.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +67,16 @@ pub(super) fn send(
     ending: &Ending,
     outcome: &PutOutcome,
 ) -> Span {
-    let mut attributes = common(exchange, put.stream.as_ref(), "send", ending);
+    let call = Call::of(exchange);
+    let mut attributes = common(&call, put.stream.as_ref(), "send", ending);
+    // The conventions of HTTP: a resend is one that the same call caused, the first is none.
+    let resends = put.attempt.map_or(0, |attempt| attempt.saturating_sub(1));
+    if resends > 0 {
+        attributes.push(("http.request.resend_count", Value::Int(resends.into())));
+    }
+    if let Some(resent) = exchange.resent {
+        attributes.push(("kinescope.resent", resent.as_str().into()));
+    }
     if exchange.operation == Operation::PutRecords {
         attributes.push(("messaging.batch.message_count", count(put.verdicts.len())));
     } else if let Some((shard, sequence)) = outcome.stored.first() {
@@ -44,8 +86,8 @@ pub(super) fn send(
     if !outcome.failed.is_empty() {
         attributes.push(("kinescope.records.failed", count(outcome.failed.len())));
     }
-    let failure = ending.error.clone().or_else(|| outcome.failed.first().cloned());
-    if let (None, Some(code)) = (&ending.error, outcome.failed.first()) {
+    let failure = ending.error.clone().or_else(|| Some(outcome.failed.first()?.1.clone()));
+    if let (None, Some((_, code))) = (&ending.error, outcome.failed.first()) {
         attributes.push(("error.type", code.clone().into()));
     }
     Span {
@@ -65,14 +107,13 @@ pub(super) fn send(
 
 /// The receive spans of a read that returned records: one, or several where the links need it.
 pub(super) fn receive(
-    exchange: &Exchange,
-    place: (Option<&StreamName>, &ShardId),
-    parent: Option<&(TraceContext, TraceState)>,
+    call: &Call<'_>,
+    of: &Delivery<'_>,
     records: &[ReadRecord],
     ending: &Ending,
     mut fresh: impl FnMut() -> TraceContext,
 ) -> Vec<Span> {
-    let (stream, shard) = place;
+    let Delivery { stream, shard, parent } = *of;
     let links: Vec<Link> = records
         .iter()
         .filter_map(|record| Some((record, record.sequence.as_ref()?.to_string())))
@@ -81,10 +122,10 @@ pub(super) fn receive(
             record.contexts.iter().map(move |(context, state)| link(context, state, id()))
         })
         .collect();
-    let mut attributes = common(exchange, stream, "receive", ending);
+    let mut attributes = common(call, stream, "receive", ending);
     attributes.push(("messaging.batch.message_count", count(records.len())));
     attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
-    attributes.push(("messaging.consumer.group.name", exchange.consumer.to_string().into()));
+    attributes.push(("messaging.consumer.group.name", call.consumer.to_string().into()));
     // A read whose records carry no context is one span without links.
     let chunks = if links.is_empty() {
         vec![vec![]]
@@ -105,8 +146,8 @@ pub(super) fn receive(
             context,
             tracestate: state,
             parent: parent.map(|(context, _)| context.span_id),
-            start: exchange.started.wall,
-            end: exchange.ended.wall,
+            start: call.started.wall,
+            end: call.ended.wall,
             attributes: attributes.clone(),
             links,
             status: Status::Unset,
@@ -133,7 +174,7 @@ fn link(context: &TraceContext, state: &TraceState, attributes: Vec<Attribute>) 
 }
 
 fn common(
-    exchange: &Exchange,
+    call: &Call<'_>,
     stream: Option<&StreamName>,
     operation: &'static str,
     ending: &Ending,
@@ -142,7 +183,7 @@ fn common(
     attributes.push(("messaging.system", "aws.kinesis".into()));
     attributes.push(("messaging.operation.name", operation.into()));
     attributes.push(("messaging.operation.type", operation.into()));
-    attributes.push(("server.address", exchange.server.to_string().into()));
+    attributes.push(("server.address", call.server.to_owned().into()));
     if let Some(stream) = stream {
         attributes.push(("messaging.destination.name", stream.to_string().into()));
         attributes.push(("aws.kinesis.stream_name", stream.to_string().into()));

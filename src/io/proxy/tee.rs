@@ -1,7 +1,8 @@
 //! Owns the answer's way to the client: each frame is passed on as it comes, and a reference to it
 //! kept for the observer. Refuses to wait for anything but the two connections.
 
-use super::exchange::{Copy, Exchange, ObserverSink};
+use super::exchange::{AnswerHead, Copy, Exchange, ObserverSink};
+use super::stream::EventBody;
 use crate::io::clock::Clock;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -19,6 +20,8 @@ pub enum Body {
     Passed(Incoming),
     /// Kinesis', passed on and copied.
     Copied(Box<Tee>),
+    /// A subscription's messages.
+    Events(Box<EventBody>),
 }
 
 /// An answer that is copied while it passes. The exchange goes to the observer when the body is
@@ -33,8 +36,7 @@ pub struct Tee {
 #[derive(Debug)]
 struct Pending {
     exchange: Exchange,
-    status: u16,
-    request_id: Option<String>,
+    head: AnswerHead,
     copy: Copy,
     sink: ObserverSink,
     clock: Clock,
@@ -46,7 +48,7 @@ impl Tee {
     pub fn new(
         inner: Incoming,
         exchange: Exchange,
-        (status, request_id): (u16, Option<String>),
+        head: AnswerHead,
         sink: ObserverSink,
         clock: Clock,
     ) -> Self {
@@ -54,7 +56,7 @@ impl Tee {
         Self {
             inner,
             ended: false,
-            pending: Some(Pending { exchange, status, request_id, copy, sink, clock }),
+            pending: Some(Pending { exchange, head, copy, sink, clock }),
         }
     }
 }
@@ -62,9 +64,9 @@ impl Tee {
 impl Drop for Tee {
     fn drop(&mut self) {
         let Some(pending) = self.pending.take() else { return };
-        let Pending { mut exchange, status, request_id, copy, sink, clock } = pending;
+        let Pending { mut exchange, head, copy, sink, clock } = pending;
         exchange.ended = clock.now();
-        exchange.answer = copy.answer(status, request_id, self.ended || self.inner.is_end_stream());
+        exchange.answer = copy.answer(head, self.ended || self.inner.is_end_stream());
         sink.offer(exchange);
     }
 }
@@ -111,6 +113,7 @@ impl HttpBody for Body {
             Self::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Passed(body) => Pin::new(body).poll_frame(cx),
             Self::Copied(tee) => Pin::new(tee.as_mut()).poll_frame(cx),
+            Self::Events(events) => Pin::new(events.as_mut()).poll_frame(cx),
         }
     }
 
@@ -119,6 +122,7 @@ impl HttpBody for Body {
             Self::Own(body) => body.is_end_stream(),
             Self::Passed(body) => body.is_end_stream(),
             Self::Copied(tee) => tee.is_end_stream(),
+            Self::Events(events) => events.is_end_stream(),
         }
     }
 
@@ -127,6 +131,7 @@ impl HttpBody for Body {
             Self::Own(body) => body.size_hint(),
             Self::Passed(body) => body.size_hint(),
             Self::Copied(tee) => tee.size_hint(),
+            Self::Events(events) => events.size_hint(),
         }
     }
 }

@@ -1,25 +1,36 @@
-//! Owns the way to Kinesis: which host, which headers, our signature, one try. Refuses to send a
-//! request twice: what was begun and broke is the client's to try again.
+//! Owns the way to Kinesis: which host, which headers, our signature, one try. A second try happens
+//! at most once, and only after a complete answer that proves that nothing was stored
+//! ([`outcome::resend`]): what was begun and broke is the client's to try again.
 
 use super::admit::text;
-use crate::domain::time::Wall;
+use super::metrics::Metrics;
+use super::skew::Skew;
+use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
-use crate::io::http::client::HttpsClient;
+use crate::io::http::client::{CallKind, Client, PiecesBody};
+use crate::wire::kinesis::address::Address;
+use crate::wire::kinesis::endpoint::{self, Settings};
 use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::form::WireForm;
+use crate::wire::kinesis::operation::Operation;
+use crate::wire::kinesis::outcome::{self, Resend};
+use crate::wire::segments::Segments;
 use crate::wire::sigv4::{self, BodyHash, SigningKey};
-use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+use crate::domain::time::Wall;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a request waits for the first credentials of the process.
+/// How long a request waits for the first credentials of the process, or for others.
 const CREDENTIALS_PATIENCE: Duration = Duration::from_secs(5);
-/// Regions and keys that are remembered: a pod speaks to one or two.
+/// Hosts and keys that are remembered: a pod speaks to a few.
 const REMEMBERED_MAX: usize = 16;
+/// Most bytes of an error answer, which is read whole before it is judged.
+const ERROR_BYTES_MAX: usize = 1 << 20;
 
 /// Headers that are not passed on: those of one connection, and those that our signature replaces.
 const DROPPED: [HeaderName; 13] = [
@@ -40,7 +51,7 @@ const DROPPED: [HeaderName; 13] = [
 const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const AMZ_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
-/// Where a region's requests go.
+/// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     /// Scheme and authority, path `/`.
@@ -63,72 +74,151 @@ impl Target {
     }
 }
 
+/// A request as it leaves.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub operation: Operation,
+    /// The region of the client's own signature.
+    pub region: String,
+    pub form: WireForm,
+    pub headers: HeaderMap,
+    pub body: Segments,
+    pub hash: BodyHash,
+    /// The client's bytes, where `body` has more.
+    pub original: Option<Bytes>,
+}
+
+/// An answer, and whether it is the second.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub answer: Response<Reply>,
+    pub resent: Option<Resent>,
+}
+
+/// An answer's body.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// Still on its way.
+    Streaming(Incoming),
+    /// An error, read whole.
+    Read(Bytes),
+}
+
+/// Why a request was sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resent {
+    /// Kinesis refused what we had enlarged: the client's bytes.
+    Original,
+    /// Our credentials had expired.
+    OtherCredentials,
+    /// Our clock was wrong.
+    OtherTime,
+}
+
+impl Resent {
+    /// The label value `reason`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::OtherCredentials => "credentials_expired",
+            Self::OtherTime => "clock_skew",
+        }
+    }
+}
+
 /// A signing key, and the credentials and region that it was derived for.
 type DerivedKey = (Arc<aws_credential_types::Credentials>, String, Arc<SigningKey>);
 
 /// The way to Kinesis.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    client: HttpsClient,
+    client: Client,
     credentials: Credentials,
     fixed: Option<Arc<Target>>,
-    resolver: DefaultResolver,
+    settings: Settings,
     targets: Mutex<Vec<(String, Arc<Target>)>>,
     keys: Mutex<Vec<DerivedKey>>,
     answer_timeout: Duration,
+    skew: Skew,
+    clock: Clock,
+    metrics: Metrics,
 }
 
 impl Upstream {
     pub(super) fn new(
-        client: HttpsClient,
+        client: Client,
         credentials: Credentials,
-        endpoint: Option<&Uri>,
+        (endpoint, settings): (Option<&Uri>, Settings),
         answer_timeout: Duration,
+        clock: Clock,
+        metrics: Metrics,
     ) -> Self {
         Self {
             client,
             credentials,
             fixed: endpoint.and_then(Target::new).map(Arc::new),
-            resolver: DefaultResolver::new(),
+            settings,
             targets: Mutex::default(),
             keys: Mutex::default(),
             answer_timeout,
+            skew: Skew::default(),
+            clock,
+            metrics,
         }
     }
 
-    /// Where requests of a region go: the configured endpoint, else the host that the SDK's own
-    /// rules give.
-    pub(super) async fn target(&self, region: &str) -> Result<Arc<Target>, Fault> {
+    /// Whether the configuration names the upstream: an emulator, a VPC endpoint.
+    pub(super) const fn is_fixed(&self) -> bool {
+        self.fixed.is_some()
+    }
+
+    /// The credentials that requests are signed with now.
+    pub(super) fn credentials(&self) -> Option<Arc<aws_credential_types::Credentials>> {
+        self.credentials.current()
+    }
+
+    /// Where a request goes: the configured endpoint, else the host that the SDK's own rules give.
+    pub(super) fn target(
+        &self,
+        operation: Operation,
+        region: &str,
+        address: &Address,
+    ) -> Result<Arc<Target>, Fault> {
         if let Some(fixed) = &self.fixed {
             return Ok(Arc::clone(fixed));
         }
-        let known = |targets: &Vec<(String, Arc<Target>)>| {
-            targets.iter().find(|(name, _)| name == region).map(|(_, target)| Arc::clone(target))
+        let credentials = self.credentials.current();
+        let account = credentials.as_ref().and_then(|keys| keys.account_id());
+        let call = endpoint::Call {
+            region,
+            data: operation.is_data(),
+            stream_arn: address.stream_arn.as_deref(),
+            consumer_arn: address.consumer_arn.as_deref(),
+            resource_arn: address.resource_arn.as_deref(),
+            queue_arn: address.queue_arn.as_deref(),
+            channel_arn: address.channel_arn.as_deref(),
+            is_queue_operation: operation.is_queue(),
+            stream_id: address.stream_id.as_deref(),
+            account: account.map(aws_credential_types::attributes::AccountId::as_str),
         };
-        if let Some(target) = known(&self.targets.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return Ok(target);
-        }
-        let params = Params::builder().region(region).build();
-        let params = params.map_err(|_| Fault::UpstreamUnreachable)?;
-        let endpoint = self.resolver.resolve_endpoint(&params).await;
-        let endpoint = endpoint.map_err(|_| Fault::UpstreamUnreachable)?;
-        let target = endpoint.url().parse().ok().as_ref().and_then(Target::new).map(Arc::new);
-        let target = target.ok_or(Fault::UpstreamUnreachable)?;
+        let host = endpoint::resolve(&call, &self.settings).map_err(|fault| {
+            tracing::warn!(%fault, operation = operation.as_str(), "a request has no host");
+            Fault::NoEndpoint
+        })?;
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, target)) = targets.iter().find(|(known, _)| *known == host) {
+            return Ok(Arc::clone(target));
+        }
+        let uri = format!("https://{host}/").parse().map_err(|_| Fault::NoEndpoint)?;
+        let target = Target::new(&uri).map(Arc::new).ok_or(Fault::NoEndpoint)?;
         targets.truncate(REMEMBERED_MAX - 1);
-        targets.insert(0, (region.to_owned(), Arc::clone(&target)));
+        targets.insert(0, (host, Arc::clone(&target)));
         Ok(target)
     }
 
-    /// Signs and sends; the answer's body is still on its way.
-    pub(super) async fn send(
-        &self,
-        target: &Target,
-        region: &str,
-        headers: HeaderMap,
-        (body, body_hash): (Bytes, BodyHash),
-        now: impl Fn() -> Wall,
-    ) -> Result<Response<Incoming>, Fault> {
+    /// Signs and sends; the body of a good answer is still on its way.
+    pub(super) async fn send(&self, target: &Target, outgoing: Outgoing) -> Result<Sent, Fault> {
         let keys = match self.credentials.current() {
             Some(keys) => keys,
             None => {
@@ -136,13 +226,83 @@ impl Upstream {
                 waited.ok_or(Fault::NoCredentials)?
             }
         };
-        let headers = self.signed(target, region, headers, &body_hash, &keys, now());
-        let mut request = Request::post(target.uri.clone()).body(Full::new(body));
+        let answer = self.once(target, &outgoing, &keys).await?;
+        let judged = matches!(
+            answer.status(),
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE
+        );
+        if !judged {
+            return Ok(Sent { answer: answer.map(Reply::Streaming), resent: None });
+        }
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, ERROR_BYTES_MAX).collect().await;
+        let body = body.map_err(|_| Fault::UpstreamReset)?.to_bytes();
+        let form = text(&parts.headers, "content-type").and_then(WireForm::of);
+        let form = form.unwrap_or(outgoing.form);
+        let resend = outcome::resend(
+            parts.status.as_u16(),
+            outcome::error_type(form, &body).as_deref(),
+            outcome::error_message(form, &body).as_deref(),
+            outgoing.original.is_some(),
+            false,
+        );
+        let again = self.again(resend, outgoing, keys, &parts.headers).await;
+        let Some((resent, outgoing, keys)) = again else {
+            return Ok(Sent { answer: Response::from_parts(parts, Reply::Read(body)), resent: None });
+        };
+        self.metrics.resends.with_label_values(&[resent.as_str()]).inc();
+        let answer = self.once(target, &outgoing, &keys).await?;
+        Ok(Sent { answer: answer.map(Reply::Streaming), resent: Some(resent) })
+    }
+
+    /// What is sent the second time, if anything is.
+    async fn again(
+        &self,
+        resend: Resend,
+        outgoing: Outgoing,
+        keys: Arc<aws_credential_types::Credentials>,
+        answered: &HeaderMap,
+    ) -> Option<(Resent, Outgoing, Arc<aws_credential_types::Credentials>)> {
+        match resend {
+            Resend::No => None,
+            Resend::Original => {
+                let body = outgoing.original?;
+                let hash = BodyHash::of(&body);
+                let outgoing = Outgoing { body: body.into(), hash, original: None, ..outgoing };
+                Some((Resent::Original, outgoing, keys))
+            }
+            Resend::SignAgain { expired: true } => {
+                let other = self.credentials.other_than(&keys, CREDENTIALS_PATIENCE).await?;
+                Some((Resent::OtherCredentials, outgoing, other))
+            }
+            Resend::SignAgain { expired: false } => {
+                let date = text(answered, "date")?;
+                let changed = self.skew.learn(date, self.clock.now().wall);
+                changed.then_some((Resent::OtherTime, outgoing, keys))
+            }
+        }
+    }
+
+    async fn once(
+        &self,
+        target: &Target,
+        outgoing: &Outgoing,
+        keys: &Arc<aws_credential_types::Credentials>,
+    ) -> Result<Response<Incoming>, Fault> {
+        let headers = self.signed(target, outgoing, keys);
+        let body = PiecesBody::from(outgoing.body.clone());
+        let mut request = Request::post(target.uri.clone()).body(body);
         if let Ok(request) = &mut request {
             *request.headers_mut() = headers;
         }
         let request = request.map_err(|_| Fault::UpstreamUnreachable)?;
-        match tokio::time::timeout(self.answer_timeout, self.client.request(request)).await {
+        let kind = if outgoing.operation == Operation::SubscribeToShard {
+            CallKind::Subscription
+        } else {
+            CallKind::Call
+        };
+        let answer = self.client.request(request, kind);
+        match tokio::time::timeout(self.answer_timeout, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "no answer from Kinesis");
@@ -159,20 +319,19 @@ impl Upstream {
     fn signed(
         &self,
         target: &Target,
-        region: &str,
-        mut headers: HeaderMap,
-        body_hash: &BodyHash,
+        outgoing: &Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
-        now: Wall,
     ) -> HeaderMap {
+        let now = self.skew.now(self.clock.now().wall);
+        let mut headers = outgoing.headers.clone();
         strip_connection(&mut headers);
-        let key = self.key(keys, region, now);
+        let key = self.key(keys, &outgoing.region, now);
         let request = sigv4::Request {
             host: &target.host,
             content_type: text(&headers, "content-type"),
             target: text(&headers, "x-amz-target"),
             token: keys.session_token(),
-            body_hash,
+            body_hash: &outgoing.hash,
         };
         let signed = sigv4::sign(&key, keys.access_key_id(), &request, now);
         let pairs = [

@@ -9,6 +9,7 @@ use crate::io::clock::Clock;
 use crate::io::credentials::fault::Fault;
 use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::streams::limits::RecordLimits;
 use crate::io::streams::schedule::Schedule;
 use aws_sdk_kinesis::types::StreamDescriptionSummary;
 use aws_smithy_types::error::display::DisplayErrorContext;
@@ -39,22 +40,24 @@ pub struct Describer {
     clock: Clock,
     asked: mpsc::Receiver<StreamName>,
     events: mpsc::Sender<Event>,
+    limits: RecordLimits,
     schedule: Schedule,
     said: Said,
 }
 
 impl Describer {
-    /// Describes each stream asked about once every `refresh`, and tells `events`.
+    /// Describes each stream asked about once every `refresh`, and tells `events` and `limits`.
     #[must_use]
     pub fn new(
         client: aws_sdk_kinesis::Client,
         clock: Clock,
         events: mpsc::Sender<Event>,
+        limits: RecordLimits,
         refresh: Duration,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
         let (schedule, said) = (Schedule::new(refresh), Said::default());
-        (DescribeQueue(questions), Self { client, clock, asked, events, schedule, said })
+        (DescribeQueue(questions), Self { client, clock, asked, events, limits, schedule, said })
     }
 
     /// Works until `stop`, or until nobody can ask or listen any more.
@@ -101,6 +104,7 @@ impl Describer {
                 let summary = answer.stream_description_summary();
                 if let Some(description) = summary.and_then(|summary| describe(summary, now)) {
                     self.schedule.described(&stream, now.mono, chance);
+                    self.limits.learn(&stream, description.record_bytes_max);
                     // A slow engine slows the describing, and nobody else.
                     return self.events.send(Event::StreamDescribed { stream, description }).await;
                 }
@@ -188,7 +192,7 @@ mod tests {
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
         let (queue, describer) =
-            Describer::new(settings.kinesis(None), clock.clone(), events, refresh);
+            Describer::new(settings.kinesis(None), clock.clone(), events, RecordLimits::default(), refresh);
         for stream in streams {
             assert!(queue.ask((*stream).into()));
         }

@@ -3,11 +3,13 @@
 //! guess: a stream that may not be described stays undescribed.
 
 mod describe;
+mod limits;
 mod list;
 mod schedule;
 mod selection;
 
 pub use describe::DescribeQueue;
 pub use describe::Describer;
+pub use limits::RecordLimits;
 pub use list::Lister;
 pub use selection::Selection;

@@ -3,6 +3,7 @@
 //! Source: reference/wire-and-proxy.md 1.
 
 pub mod account;
+pub mod address;
 pub mod endpoint;
 pub mod fault;
 pub mod form;

@@ -1,0 +1,158 @@
+//! Owns the observer: reads the copies that the data plane handed over, counts, and tells the
+//! engine and the span exporter. Refuses to wait for either: their queues are bounded and a full
+//! one drops and counts.
+
+use super::exchange::{Answer, Exchange, Exchanges, Facts};
+mod put;
+mod read;
+mod subscribed;
+
+use super::Shared;
+use super::metrics::Metrics;
+use super::spans::Ending;
+use crate::domain::engine::Event;
+use crate::domain::lag::ReadObservation;
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::trace::{TraceContext, TraceState};
+use crate::io::entropy;
+use crate::io::otlp::SpanSink;
+use crate::wire::kinesis::form::WireForm;
+use crate::wire::kinesis::outcome::{self, PutOutcome};
+use crate::wire::kinesis::read::{self, RecordsAnswer};
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Exchanges observed before the thread is offered to others.
+const BATCH_MAX: usize = 64;
+/// Copied answers of one batch that are read on the data plane's thread: 0.2 ms at most.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+/// After the bell the observer lets more come: one waking for all that happens meanwhile, and no
+/// figure that anybody reads is finer.
+const GATHER: Duration = Duration::from_millis(10);
+/// Streams that were announced to the engine; more are announced at each put, and its own bound
+/// then counts them.
+const ANNOUNCED_MAX: usize = 1_000;
+/// The label of what could not be placed.
+const UNKNOWN: &str = "unknown";
+
+/// The observer.
+#[derive(Debug)]
+pub struct Observer {
+    shared: Shared,
+    subscriptions: Subscriptions,
+    announced: HashSet<StreamName>,
+    engine: mpsc::Sender<Event>,
+    spans: SpanSink,
+    metrics: Metrics,
+}
+
+impl Observer {
+    /// An observer that shares with the data plane what both must know at once.
+    #[must_use]
+    pub fn new(
+        shared: Shared,
+        engine: mpsc::Sender<Event>,
+        spans: SpanSink,
+        metrics: Metrics,
+    ) -> Self {
+        let announced = HashSet::new();
+        let subscriptions = Subscriptions::default();
+        Self { shared, subscriptions, announced, engine, spans, metrics }
+    }
+
+    /// Observes until `stop`, then what is still queued.
+    pub async fn run(mut self, mut queue: Exchanges, stop: CancellationToken) {
+        let mut stopping = false;
+        while !stopping {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => stopping = true,
+                () = queue.ready() => tokio::time::sleep(GATHER).await,
+            }
+            if stopping {
+                queue.close();
+            }
+            queue.look();
+            loop {
+                let batch = queue.take(BATCH_MAX);
+                if batch.is_empty() {
+                    break;
+                }
+                let Some(observer) = self.observe_all(batch).await else { return };
+                self = observer;
+            }
+        }
+    }
+
+    /// Large answers are read on another thread: the data plane's must not wait for it.
+    async fn observe_all(mut self, batch: Vec<Exchange>) -> Option<Self> {
+        let bytes: usize = batch.iter().map(|exchange| exchange.answer.bytes()).sum();
+        let work = move || {
+            batch.into_iter().for_each(|exchange| self.observe_one(&exchange));
+            self
+        };
+        if bytes <= INLINE_BYTES_MAX {
+            let observer = work();
+            tokio::task::yield_now().await;
+            return Some(observer);
+        }
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+
+    /// A panic of ours costs one exchange, not the observer.
+    fn observe_one(&mut self, exchange: &Exchange) {
+        if catch_unwind(AssertUnwindSafe(|| self.observe(exchange))).is_err() {
+            self.metrics.dropped.with_label_values(&["observer", "panicked"]).inc();
+        }
+    }
+
+    /// Takes one exchange in.
+    fn observe(&mut self, exchange: &Exchange) {
+        match &exchange.facts {
+            Facts::Put(put) => self.put(exchange, put),
+            Facts::Iterator { stream, shard } => {
+                self.iterator(exchange, stream.clone(), shard.clone());
+            }
+            Facts::Queue { queue, parent } => self.queue(exchange, queue, parent.as_ref()),
+            Facts::Read { iterator, stream, parent } => {
+                self.read(exchange, iterator, stream.clone(), parent.as_ref());
+            }
+        }
+    }
+
+    fn announce(&mut self, stream: &StreamName) {
+        if self.announced.contains(stream) {
+            return;
+        }
+        if self.announced.len() < ANNOUNCED_MAX {
+            self.announced.insert(stream.clone());
+        }
+        self.tell(Event::StreamSeen { stream: stream.clone() });
+    }
+
+    fn tell(&self, event: Event) {
+        if self.engine.try_send(event).is_err() {
+            self.metrics.dropped.with_label_values(&["engine", "full"]).inc();
+        }
+    }
+}
+
+/// How the call ended, and the body if it is all there.
+fn ending(exchange: &Exchange) -> (Ending, Option<(WireForm, &[u8])>) {
+    let ended = |error, request_id, status| Ending { error, request_id, status };
+    match &exchange.answer {
+        Answer::Whole { status, form, request_id, body, held: _ } => {
+            let name = || outcome::error_type(*form, body).unwrap_or_else(|| status.to_string());
+            let error = (*status >= 300).then(name);
+            (ended(error, request_id.clone(), Some(*status)), Some((*form, body)))
+        }
+        Answer::Cut { status } => {
+            let error = (*status >= 300).then(|| status.to_string());
+            (ended(error, None, Some(*status)), None)
+        }
+        Answer::Fault(fault) => (ended(Some(fault.reason().to_owned()), None, None), None),
+    }
+}

@@ -1,0 +1,167 @@
+//! Owns what the observer makes of reads: whose iterator it is, how old the records are, the
+//! receive spans, the event for the engine.
+
+use super::super::exchange::Exchange;
+use super::super::iterators::shard_of_sequence;
+use super::super::put::Context;
+use super::super::spans::{self, Delivery};
+use super::{Observer, UNKNOWN, ending};
+use crate::domain::engine::Event;
+use crate::domain::lag::ReadObservation;
+use crate::domain::stream::{ShardId, StreamName};
+use crate::domain::time::Moment;
+use crate::io::entropy;
+use crate::wire::kinesis::queue;
+use crate::wire::kinesis::read::{self, ReadRecord, RecordsAnswer};
+
+/// The shard of a queue's lag: a queue has none.
+const QUEUE: &str = "queue";
+
+impl Observer {
+    pub(super) fn iterator(&mut self, exchange: &Exchange, stream: StreamName, shard: ShardId) {
+        self.announce(&stream);
+        let (ending, body) = ending(exchange);
+        let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
+        if let Some(iterator) = read::iterator_answer(form, body) {
+            self.shared.iterators.begin(&iterator, stream, shard, exchange.ended);
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        exchange: &Exchange,
+        iterator: &str,
+        named: Option<StreamName>,
+        parent: Option<&Context>,
+    ) {
+        let place = self.shared.iterators.place(iterator);
+        let delivered = place.as_ref().and_then(|place| place.delivered);
+        let (ending, body) = ending(exchange);
+        let answer = body
+            .filter(|_| ending.error.is_none())
+            .and_then(|(form, body)| read::records_answer(form, body));
+        let (stream, shard) = match place {
+            Some(place) => (Some(place.stream), place.shard),
+            None => (named, answer.as_ref().and_then(placed).unwrap_or_else(|| UNKNOWN.into())),
+        };
+        let label = self.label(stream.as_ref());
+        if let Some(delivered) = delivered {
+            let pause = exchange.started.since(delivered).as_secs_f64();
+            let labels = [label.as_str(), exchange.consumer.as_str()];
+            self.metrics.poll_interval.with_label_values(&labels).observe(pause);
+        }
+        let Some(answer) = answer else { return };
+        if let Some(next) = &answer.next {
+            self.shared.iterators.follow(iterator, next, exchange.ended);
+            self.relearn(iterator, next, stream.as_ref(), &shard, exchange.ended);
+        }
+        self.count_delivered(exchange, &answer.records, &label);
+        let of = Delivery { stream: stream.as_ref(), shard: &shard, parent };
+        self.export_receive(exchange, &of, &answer.records, &ending);
+        if let Some(stream) = stream {
+            self.announce(&stream);
+            let observation = observation(exchange, &answer);
+            let consumer = exchange.consumer.clone();
+            self.tell(Event::Read { stream, consumer, shard, observation });
+        }
+    }
+
+    /// After a restart without its memory a chain of iterators is found again by what a call and
+    /// its records say.
+    fn relearn(
+        &self,
+        iterator: &str,
+        next: &str,
+        stream: Option<&StreamName>,
+        shard: &ShardId,
+        now: Moment,
+    ) {
+        let known = self.shared.iterators.place(iterator).is_some();
+        if let (false, Some(stream), true) = (known, stream, shard.as_str() != UNKNOWN) {
+            self.shared.iterators.begin(next, stream.clone(), shard.clone(), now);
+        }
+    }
+
+    /// A queue's consumer: its lag is the age of the oldest record that it was given.
+    pub(super) fn queue(
+        &mut self,
+        exchange: &Exchange,
+        queue: &StreamName,
+        parent: Option<&Context>,
+    ) {
+        let (ending, body) = ending(exchange);
+        let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
+        let Some(answer) = queue::answer(form, body) else { return };
+        let label = self.label(Some(queue));
+        self.metrics
+            .redelivered
+            .with_label_values(&[label.as_str(), exchange.consumer.as_str()])
+            .inc_by(answer.redelivered() as u64);
+        let behind = answer.oldest_age(exchange.ended.wall);
+        let records: Vec<ReadRecord> = answer.records.into_iter().map(|it| it.record).collect();
+        self.count_delivered(exchange, &records, &label);
+        let shard = QUEUE.into();
+        let of = Delivery { stream: Some(queue), shard: &shard, parent };
+        self.export_receive(exchange, &of, &records, &ending);
+        let newest = records.last();
+        let observation = ReadObservation {
+            called_at: exchange.started,
+            at: exchange.ended,
+            // A long poll that came back empty found nothing that waits.
+            behind: if records.is_empty() { Some(std::time::Duration::ZERO) } else { behind },
+            records: u32::try_from(records.len()).unwrap_or(u32::MAX),
+            newest_sequence: newest.and_then(|record| record.sequence.clone()),
+            newest_arrival: newest.and_then(|record| record.arrival),
+            shard_ended: false,
+        };
+        let (stream, consumer) = (queue.clone(), exchange.consumer.clone());
+        self.tell(Event::Read { stream, consumer, shard, observation });
+    }
+
+    fn label(&self, stream: Option<&StreamName>) -> String {
+        self.metrics.capped(stream.map_or(UNKNOWN, StreamName::as_str)).to_owned()
+    }
+
+    fn count_delivered(&self, exchange: &Exchange, records: &[ReadRecord], stream: &str) {
+        let ages = self.metrics.record_age.with_label_values(&[stream, exchange.consumer.as_str()]);
+        for record in records {
+            self.metrics.records.with_label_values(&[stream, "get", record.verdict]).inc();
+            if let Some(arrival) = record.arrival {
+                ages.observe(exchange.ended.wall.since(arrival).as_secs_f64());
+            }
+        }
+    }
+
+    fn export_receive(
+        &self,
+        exchange: &Exchange,
+        of: &Delivery<'_>,
+        records: &[ReadRecord],
+        ending: &spans::Ending,
+    ) {
+        if !records.is_empty() && self.spans.is_on() {
+            let fresh = || spans::root(entropy::trace_id(), entropy::span_id());
+            let call = spans::Call::of(exchange);
+            let made = spans::receive(&call, of, records, ending, fresh);
+            made.into_iter().for_each(|span| self.spans.offer(span));
+        }
+    }
+}
+
+/// The shard that the sequence numbers of a batch show.
+fn placed(answer: &RecordsAnswer) -> Option<ShardId> {
+    shard_of_sequence(answer.records.last()?.sequence.as_ref()?.as_str())
+}
+
+fn observation(exchange: &Exchange, answer: &RecordsAnswer) -> ReadObservation {
+    let newest = answer.records.last();
+    ReadObservation {
+        called_at: exchange.started,
+        at: exchange.ended,
+        behind: answer.behind,
+        records: u32::try_from(answer.records.len()).unwrap_or(u32::MAX),
+        newest_sequence: newest.and_then(|record| record.sequence.clone()),
+        newest_arrival: newest.and_then(|record| record.arrival),
+        shard_ended: answer.next.is_none(),
+    }
+}

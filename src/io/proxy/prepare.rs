@@ -1,0 +1,160 @@
+//! Owns what is understood of a request before it leaves: the body to send, its hash, and the facts
+//! for the observer. Refuses to fail for want of understanding: then the bytes go out as they came.
+
+use super::admit::Admitted;
+use super::exchange::Facts;
+use super::put::{self, PreparedPut, readable, request_parent};
+use super::subscriptions::Asked;
+use super::upstream::Outgoing;
+use super::{Proxy, reply};
+use crate::domain::time::Moment;
+use crate::wire::kinesis::address::Address;
+use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::form::WireForm;
+use crate::wire::kinesis::operation::Operation;
+use crate::wire::kinesis::{queue, read, subscribe};
+use crate::wire::segments::Segments;
+use crate::wire::sigv4::BodyHash;
+use bytes::Bytes;
+use http::HeaderMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// Bodies up to this are spliced and hashed where they were read: 0.1 ms at most.
+const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// A request that is ready to leave.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub outgoing: Outgoing,
+    /// Nothing where there is nothing to observe.
+    pub facts: Option<Facts>,
+    /// A subscription that begins.
+    pub subscription: Option<Asked>,
+    pub address: Address,
+}
+
+/// What was understood of a body.
+struct Understood {
+    body: Segments,
+    facts: Option<Facts>,
+    subscription: Option<Asked>,
+    address: Address,
+}
+
+impl Proxy {
+    /// The splice and the hash of a body. Those of a large one take milliseconds, which the other
+    /// requests of this thread would wait for: they are worked out on another.
+    ///
+    /// # Errors
+    /// The stream is not on the allow list.
+    pub(super) async fn prepare(
+        self: &Arc<Self>,
+        admitted: &Admitted,
+        headers: HeaderMap,
+        body: Bytes,
+        now: Moment,
+    ) -> Result<Prepared, Fault> {
+        let (operation, region) = (admitted.operation, admitted.region.clone());
+        if body.len() <= INLINE_BYTES_MAX {
+            return self.prepare_now(operation, region, headers, body, now);
+        }
+        let this = Arc::clone(self);
+        let work = move || this.prepare_now(operation, region, headers, body, now);
+        // What it could not understand it forwards: only a stopping runtime ends it.
+        tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Overloaded))
+    }
+
+    fn prepare_now(
+        &self,
+        operation: Operation,
+        region: String,
+        headers: HeaderMap,
+        original: Bytes,
+        now: Moment,
+    ) -> Result<Prepared, Fault> {
+        let work = AssertUnwindSafe(|| self.understand(operation, &headers, &original, now));
+        let understood = catch_unwind(work).unwrap_or_else(|_| {
+            tracing::error!(
+                operation = operation.as_str(),
+                "our own bug: a body goes out as it came"
+            );
+            self.metrics.records.with_label_values(&["unknown", "put", "panicked"]).inc();
+            Ok(Understood::nothing(&original))
+        });
+        let Understood { body, facts, subscription, address } = understood?;
+        let enlarged = matches!(&facts, Some(Facts::Put(put)) if put.injected > 0);
+        let outgoing = Outgoing {
+            operation,
+            region,
+            form: reply::form_of(&headers),
+            headers,
+            hash: BodyHash::of_pieces(body.iter().map(AsRef::as_ref)),
+            body,
+            original: enlarged.then_some(original),
+        };
+        Ok(Prepared { outgoing, facts, subscription, address })
+    }
+
+    fn understand(
+        &self,
+        operation: Operation,
+        headers: &HeaderMap,
+        body: &Bytes,
+        now: Moment,
+    ) -> Result<Understood, Fault> {
+        if matches!(operation, Operation::PutRecord | Operation::PutRecords) {
+            let PreparedPut { body, facts, address } = put::prepare(self, headers, body, now)?;
+            let facts = facts.map(|facts| Facts::Put(Box::new(facts)));
+            return Ok(Understood { body, facts, subscription: None, address });
+        }
+        let mut understood = Understood::nothing(body);
+        let Ok(form) = readable(headers) else { return Ok(understood) };
+        let policy = self.policy.load();
+        // An emulator has one host for all, and then nothing asks for the address.
+        if !self.upstream.is_fixed() || !policy.allow.streams.is_empty() {
+            understood.address = Address::of(form, body);
+            policy.allow.stream(understood.address.stream().as_ref())?;
+        }
+        let parent = || request_parent(headers);
+        match operation {
+            Operation::GetRecords => {
+                let request = read::records_request(form, body).filter(|it| !it.dry_run);
+                understood.facts = request.map(|it| Facts::Read {
+                    iterator: it.iterator,
+                    stream: it.stream,
+                    parent: parent(),
+                });
+            }
+            Operation::GetShardIterator => {
+                let request = read::iterator_request(form, body).filter(|it| !it.dry_run);
+                understood.facts = request.and_then(|it| {
+                    Some(Facts::Iterator { stream: it.stream?, shard: it.shard })
+                });
+            }
+            Operation::ReceiveQueueRecords | Operation::ReceiveDeadLetterQueueRecords => {
+                let request = queue::request(form, body);
+                understood.facts = request.and_then(|it| {
+                    Some(Facts::Queue { queue: it.queue?, parent: parent() })
+                });
+            }
+            Operation::SubscribeToShard => {
+                let request = subscribe::request(form, body);
+                understood.subscription =
+                    request.map(|request| Asked { request, parent: parent() });
+            }
+            Operation::PutRecord
+            | Operation::PutRecords
+            | Operation::Known(..)
+            | Operation::Other => {}
+        }
+        Ok(understood)
+    }
+}
+
+impl Understood {
+    fn nothing(body: &Bytes) -> Self {
+        let body = body.clone().into();
+        Self { body, facts: None, subscription: None, address: Address::default() }
+    }
+}

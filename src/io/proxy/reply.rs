@@ -1,0 +1,231 @@
+//! Owns the way back to the client: Kinesis' answer frame by frame with a copy for the observer,
+//! stripped where the policy wants it, and the answers that are our own. Refuses to hold back an
+//! answer that nobody asked us to change.
+
+use super::admit::text;
+use super::exchange::{AnswerHead, Exchange, Facts};
+use super::policy::Deliver;
+use super::stream::Subscription;
+use super::tee::Tee;
+use super::upstream::{Reply, Resent};
+use super::{Body, Proxy};
+use crate::io::entropy;
+use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::form::WireForm;
+use crate::wire::kinesis::operation::Operation;
+use crate::wire::kinesis::{read, strip};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+
+/// Most bytes of an answer that is stripped: ten thousand records of 10 MiB in base64, with room.
+/// The protocol allows no more.
+const STRIP_BYTES_MAX: usize = 24 << 20;
+
+/// What an answer's way depends on.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub operation: Operation,
+    /// The form that the client speaks.
+    pub form: WireForm,
+    /// Lacks its end and its answer; none where there is nothing to observe.
+    pub exchange: Option<Exchange>,
+}
+
+impl Route {
+    /// Notes that this is the answer to a second try.
+    pub(super) fn resent(mut self, resent: Option<Resent>) -> Self {
+        if let (Some(resent), Some(exchange)) = (resent, &mut self.exchange) {
+            exchange.resent = Some(resent);
+            if let (Resent::Original, Facts::Put(put)) = (resent, &mut exchange.facts) {
+                put.take_back();
+            }
+        }
+        self
+    }
+}
+
+impl Proxy {
+    /// Kinesis' answer to the client.
+    pub(super) async fn pass_on(
+        &self,
+        route: Route,
+        answer: Response<Reply>,
+        subscription: Option<Subscription>,
+    ) -> Result<Response<Body>, Fault> {
+        let (mut parts, reply) = answer.into_parts();
+        let status = parts.status;
+        strip_hop(&mut parts.headers);
+        parts.version = http::Version::default();
+        let head = AnswerHead {
+            status: status.as_u16(),
+            form: text(&parts.headers, "content-type").and_then(WireForm::of).unwrap_or(route.form),
+            request_id: text(&parts.headers, "x-amzn-requestid").map(str::to_owned),
+        };
+        let body = match reply {
+            Reply::Streaming(body) => match subscription {
+                Some(subscription) if status == StatusCode::OK => {
+                    self.events_on(body, subscription, head.request_id)
+                }
+                _ => self.body_on(&mut parts.headers, body, route.exchange, head).await?,
+            },
+            Reply::Read(body) => self.whole(route.exchange, head, body.clone(), body),
+        };
+        let outcome = match status.as_u16() {
+            200..=299 => "ok",
+            400..=499 => "client_error",
+            _ => "server_error",
+        };
+        self.metrics.requests.with_label_values(&[route.operation.as_str(), outcome]).inc();
+        Ok(Response::from_parts(parts, body))
+    }
+
+    fn events_on(
+        &self,
+        body: Incoming,
+        subscription: Subscription,
+        request_id: Option<String>,
+    ) -> Body {
+        let strips =
+            self.policy.load().of(subscription.stream.as_ref()).deliver == Deliver::Strip;
+        let subscription = Subscription { request_id, ..subscription };
+        Body::Events(Box::new(self.events.body(body, subscription, strips, self.clock.clone())))
+    }
+
+    /// A body of known end: passed on as it comes, or read whole where it has to be changed or
+    /// where the client must not be faster than our memory.
+    async fn body_on(
+        &self,
+        headers: &mut HeaderMap,
+        body: Incoming,
+        exchange: Option<Exchange>,
+        head: AnswerHead,
+    ) -> Result<Body, Fault> {
+        let Some(exchange) = exchange else { return Ok(Body::Passed(body)) };
+        let wants_strip = head.status == 200 && self.wants_strip(&exchange.facts);
+        let learns = head.status == 200
+            && matches!(exchange.facts, Facts::Iterator { .. })
+            && self.policy.load().strips();
+        if !wants_strip && !learns {
+            let (sink, clock) = (self.observer.clone(), self.clock.clone());
+            return Ok(Body::Copied(Box::new(Tee::new(body, exchange, head, sink, clock))));
+        }
+        let Some(_room) = self.load.answer_room(STRIP_BYTES_MAX).await else {
+            self.metrics.dropped.with_label_values(&["strip", "full"]).inc();
+            let (sink, clock) = (self.observer.clone(), self.clock.clone());
+            return Ok(Body::Copied(Box::new(Tee::new(body, exchange, head, sink, clock))));
+        };
+        let original = Limited::new(body, STRIP_BYTES_MAX).collect().await;
+        let original = original.map_err(|_| Fault::UpstreamReset)?.to_bytes();
+        self.learn(&exchange, &head, &original);
+        let delivered = if wants_strip { stripped(head.form, &original).await } else { None };
+        if delivered.is_some() {
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove("x-amz-crc32");
+        }
+        Ok(self.whole(Some(exchange), head, original.clone(), delivered.unwrap_or(original)))
+    }
+
+    fn wants_strip(&self, facts: &Facts) -> bool {
+        let policy = self.policy.load();
+        let strips = |stream| policy.of(stream).deliver == Deliver::Strip;
+        match facts {
+            Facts::Read { iterator, stream, .. } => {
+                let place = self.iterators.place(iterator);
+                strips(place.map(|place| place.stream).or_else(|| stream.clone()).as_ref())
+            }
+            Facts::Queue { queue, .. } => strips(Some(queue)),
+            Facts::Put(_) | Facts::Iterator { .. } => false,
+        }
+    }
+
+    /// What the observer would learn a moment later, when the client may have called again.
+    fn learn(&self, exchange: &Exchange, head: &AnswerHead, body: &[u8]) {
+        let now = self.clock.now();
+        match &exchange.facts {
+            Facts::Iterator { stream, shard } => {
+                if let Some(iterator) = read::iterator_answer(head.form, body) {
+                    self.iterators.begin(&iterator, stream.clone(), shard.clone(), now);
+                }
+            }
+            Facts::Read { iterator, .. } => {
+                let answer = read::records_answer(head.form, body);
+                if let Some(next) = answer.and_then(|answer| answer.next) {
+                    self.iterators.follow(iterator, &next, now);
+                }
+            }
+            Facts::Put(_) | Facts::Queue { .. } => {}
+        }
+    }
+
+    /// An answer that is there whole: `delivered` to the client, `original` to the observer.
+    fn whole(
+        &self,
+        exchange: Option<Exchange>,
+        head: AnswerHead,
+        original: Bytes,
+        delivered: Bytes,
+    ) -> Body {
+        if let Some(exchange) = exchange {
+            let mut copy = self.observer.copy();
+            copy.keep(&original, &self.observer);
+            let answer = copy.answer(head, true);
+            self.observer.offer(Exchange { ended: self.clock.now(), answer, ..exchange });
+        }
+        Body::Own(Full::new(delivered))
+    }
+
+    /// Our own answer, in Kinesis' shape.
+    pub(super) fn refuse(&self, operation: &str, form: WireForm, fault: Fault) -> Response<Body> {
+        self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
+        let (status, kind) = (fault.status(), fault.kind());
+        let mut answer = Response::new(Body::Own(Full::new(Bytes::from(fault.body(form)))));
+        *answer.status_mut() =
+            StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let headers = answer.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.content_type()));
+        headers.insert("x-kinescope-error", HeaderValue::from_static(fault.reason()));
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
+        if let Ok(id) = HeaderValue::from_str(&request_id()) {
+            headers.insert("x-amzn-requestid", id);
+        }
+        answer
+    }
+}
+
+/// The form of a request that may be of neither: our own answers are then in JSON.
+pub(super) fn form_of(headers: &HeaderMap) -> WireForm {
+    text(headers, "content-type").and_then(WireForm::of).unwrap_or(WireForm::Json)
+}
+
+/// A large answer is stripped on another thread: ten thousand records take milliseconds.
+async fn stripped(form: WireForm, original: &Bytes) -> Option<Bytes> {
+    let body = original.clone();
+    let work = move || strip::records(form, &body).map(|segments| segments.to_bytes());
+    // A panic of ours leaves the bytes as they came.
+    tokio::task::spawn_blocking(work).await.unwrap_or_default()
+}
+
+fn strip_hop(headers: &mut HeaderMap) {
+    let hop = [
+        header::CONNECTION,
+        header::TRANSFER_ENCODING,
+        header::TE,
+        header::TRAILER,
+        header::UPGRADE,
+    ];
+    hop.iter().for_each(|name| drop(headers.remove(name)));
+    headers.remove("keep-alive");
+}
+
+/// A request id of ours, in the form of AWS' (a version 4 UUID).
+fn request_id() -> String {
+    let mut bytes = entropy::bytes::<16>();
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let hex = hex::encode(bytes);
+    let part = |from, to| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
