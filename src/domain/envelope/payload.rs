@@ -1,9 +1,14 @@
 //! Owns what a record's payload is, which contexts it carries and where context may go. Refuses to
-//! change it. Large payloads are judged by their two ends only: reading a megabyte whole would cost
-//! more than signing it.
+//! change it. Large payloads are judged by their two ends if those tell: see `edges.rs`, also for
+//! what that gives up.
 
-use super::inspect::{Existing, Leave, inspect};
+use super::edges::examine_edges;
+use super::inspect::{Envelope, Existing, inspect};
+use super::leave::Leave;
+use super::{aggregate, binary};
+use crate::domain::json::Scanner;
 use crate::domain::trace::{TraceContext, TraceState};
+use std::collections::HashSet;
 
 /// What a payload is. The closed list behind the attribute `kinescope.payload.kind`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,43 +97,156 @@ pub const WHOLE_BYTES_MAX: usize = 64 << 10;
 /// base64 of each end can be decoded alone.
 pub const EDGE_BYTES: usize = 12 << 10;
 
-/// Looks at a payload: whole up to [`WHOLE_BYTES_MAX`], else by [`examine_edges`].
+/// Most objects of one payload that we follow.
+const LINES_MAX: usize = 1_000;
+/// Most contexts of one payload that are told.
+const CONTEXTS_MAX: usize = 1_000;
+
+/// Looks at a payload: whole up to [`WHOLE_BYTES_MAX`], else by [`examine_edges`] if they tell.
 #[must_use]
 pub fn examine(payload: &[u8]) -> Examined {
-    let left = |leave, contexts| Examined {
-        kind: Kind::Opaque,
-        contexts,
-        foreign: None,
-        places: Err(leave),
+    let edges = || {
+        let tail = payload.len().checked_sub(EDGE_BYTES)?;
+        examine_edges(payload.get(..EDGE_BYTES)?, payload.get(tail..)?, payload.len())
     };
-    match inspect(payload) {
-        Err(leave) => left(leave, Vec::new()),
-        Ok(envelope) => match envelope.existing {
-            Existing::None => Examined {
-                kind: Kind::Object,
-                contexts: Vec::new(),
-                foreign: None,
-                places: Ok(Places::One(Place { at: envelope.insert_at, empty: envelope.empty })),
-            },
-            Existing::Context(context, state) => {
-                left(Leave::ContextPresent, vec![(context, state)])
-            }
-            Existing::Invalid => left(Leave::ContextInvalid, Vec::new()),
-        },
+    edges().unwrap_or_else(|| examine_whole(payload))
+}
+
+/// Looks at all of a payload, however large. Its kind is the first that fits: no bytes; an
+/// aggregate's magic; other magic bytes; JSON; protobuf's wire format; anything else.
+#[must_use]
+pub fn examine_whole(payload: &[u8]) -> Examined {
+    if payload.is_empty() {
+        return Examined::left(Kind::Empty, Leave::Empty);
+    }
+    if payload.starts_with(&aggregate::MAGIC) {
+        return aggregate::examine(payload);
+    }
+    if let Some((kind, leave)) = binary::by_magic(payload) {
+        return Examined::left(kind, leave);
+    }
+    json(payload).unwrap_or_else(|| {
+        let (kind, leave) = binary::by_form(payload);
+        Examined::left(kind, leave)
+    })
+}
+
+/// The context that a payload carries, whoever wrote it; of several the first.
+#[must_use]
+pub fn extract(payload: &[u8]) -> Option<(TraceContext, TraceState)> {
+    examine(payload).contexts.into_iter().next()
+}
+
+impl Examined {
+    pub(super) fn left(kind: Kind, leave: Leave) -> Self {
+        Self { kind, contexts: Vec::new(), foreign: None, places: Err(leave) }
+    }
+
+    /// Of one object, `start` bytes into the payload.
+    pub(super) fn object(envelope: Envelope, start: usize) -> Self {
+        let place = envelope.place().map(|place| place.moved(start));
+        let contexts = match envelope.existing {
+            Existing::Context(context, state) => vec![(context, state)],
+            Existing::None | Existing::Invalid => Vec::new(),
+        };
+        let foreign = envelope.datadog.flatten();
+        Self { kind: envelope.kind, contexts, foreign, places: place.map(Places::One) }
     }
 }
 
-/// Looks at the two ends of a large payload of `payload_bytes` bytes: its first [`EDGE_BYTES`] and
-/// its last ones (at least `EDGE_BYTES`). `None`: the ends do not tell, examine it whole with
-/// [`examine_whole`] (an aggregate, whose magic needs its checksum).
-#[must_use]
-pub fn examine_edges(head: &[u8], tail: &[u8], payload_bytes: usize) -> Option<Examined> {
-    let _ = (head, tail, payload_bytes);
-    None
+impl Place {
+    fn moved(self, by: usize) -> Self {
+        Self { at: self.at + by, ..self }
+    }
 }
 
-/// Looks at all of a payload, however large.
-#[must_use]
-pub fn examine_whole(payload: &[u8]) -> Examined {
-    examine(payload)
+/// Bytes of the byte order mark that the payload begins with.
+pub(super) fn mark_bytes(payload: &[u8]) -> usize {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if payload.starts_with(MARK) { MARK.len() } else { 0 }
+}
+
+fn json(payload: &[u8]) -> Option<Examined> {
+    let start = mark_bytes(payload);
+    match inspect(payload.get(start..)?) {
+        Ok(envelope) => Some(Examined::object(envelope, start)),
+        Err(Leave::NotObject) => Some(Examined::left(Kind::Json, Leave::NotObject)),
+        Err(leave @ (Leave::DuplicateKeys | Leave::TooComplex)) => {
+            Some(Examined::left(Kind::Object, leave))
+        }
+        Err(_) => lines(payload, start),
+    }
+}
+
+/// Several objects, one a line; nothing if that is not what the payload is. Context goes into all
+/// of them or none.
+fn lines(payload: &[u8], start: usize) -> Option<Examined> {
+    let mut contexts = Contexts::default();
+    let (mut foreign, mut places, mut reason) = (None, Vec::new(), None);
+    let mut objects = 0;
+    for (at, line) in lines_of(payload, start) {
+        if objects == LINES_MAX {
+            reason = Some(Leave::TooComplex);
+            break;
+        }
+        objects += 1;
+        let place = match inspect(line) {
+            Ok(envelope) => {
+                let place = envelope.place();
+                contexts.push_existing(envelope.existing);
+                foreign = foreign.or(envelope.datadog.flatten());
+                place
+            }
+            Err(Leave::NotJson | Leave::NotObject | Leave::Empty) => return None,
+            Err(leave) => Err(leave),
+        };
+        match place {
+            Ok(place) => places.push(place.moved(at)),
+            Err(leave) => reason = reason.or(Some(leave)),
+        }
+    }
+    let places = reason.map_or(Ok(Places::Many(places)), Err);
+    (objects > 0).then_some(Examined {
+        kind: Kind::JsonLines,
+        contexts: contexts.list,
+        foreign,
+        places,
+    })
+}
+
+/// The lines that are not blank, each with its offset.
+pub(super) fn lines_of(payload: &[u8], start: usize) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = start;
+    std::iter::from_fn(move || {
+        let rest = payload.get(at..).filter(|rest| !rest.is_empty())?;
+        let line = memchr::memchr(b'\n', rest).and_then(|end| rest.get(..=end)).unwrap_or(rest);
+        at += line.len();
+        Some((at - line.len(), line))
+    })
+    .filter(|(_, line)| Scanner::new(line).peek().is_some())
+}
+
+/// Contexts in order, each once; bounded.
+#[derive(Default)]
+pub(super) struct Contexts {
+    pub(super) list: Vec<(TraceContext, TraceState)>,
+    known: HashSet<(TraceContext, TraceState)>,
+}
+
+impl Contexts {
+    pub(super) fn push(&mut self, context: (TraceContext, TraceState)) {
+        // Most payloads come from one trace.
+        if self.list.last() != Some(&context)
+            && self.list.len() < CONTEXTS_MAX
+            && self.known.insert(context.clone())
+        {
+            self.list.push(context);
+        }
+    }
+
+    fn push_existing(&mut self, existing: Existing) {
+        if let Existing::Context(context, state) = existing {
+            self.push((context, state));
+        }
+    }
 }
