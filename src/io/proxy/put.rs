@@ -86,13 +86,14 @@ fn facts(
 }
 
 fn links(looks: &[Look]) -> Vec<(TraceContext, TraceState)> {
-    looks.iter().filter_map(|look| look.existing.clone()).collect()
+    looks.iter().flat_map(Look::contexts).cloned().collect()
 }
 
 /// The parent: the request's `traceparent`, else X-Ray's header, else the first context that a
 /// record carries.
 fn parent(headers: &HeaderMap, looks: &[Look]) -> Option<(TraceContext, TraceState)> {
-    request_parent(headers).or_else(|| looks.iter().find_map(|look| look.existing.clone()))
+    request_parent(headers)
+        .or_else(|| looks.iter().find_map(|look| look.contexts().first().cloned()))
 }
 
 /// The application's own span, out of the request's headers.
