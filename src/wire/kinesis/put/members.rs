@@ -1,0 +1,100 @@
+//! Owns which members of a put's body are relied on, and that each comes once. Refuses to know how
+//! they are written.
+
+use super::{BodyFault, PutBody, Shape, Slot};
+use crate::domain::stream::StreamName;
+use std::ops::Range;
+
+/// The members of a body while they are read.
+#[derive(Default)]
+pub(super) struct Members {
+    put: PutBody,
+    named: Option<StreamName>,
+    /// PutRecord's record, whose members stand in the body's root.
+    pub(super) single: Record,
+    seen: Seen,
+}
+
+impl Members {
+    pub(super) fn stream_name(&mut self, name: Option<&str>) {
+        self.seen.once(0);
+        self.named = name.map(StreamName::from);
+    }
+
+    pub(super) fn stream_arn(&mut self, arn: Option<&str>) {
+        self.seen.once(1);
+        self.put.stream_arn = arn.map(str::to_owned);
+    }
+
+    pub(super) fn stream_id(&mut self, id: Option<&str>) {
+        self.seen.once(2);
+        self.put.stream_id = id.map(str::to_owned);
+    }
+
+    pub(super) fn dry_run(&mut self, dry_run: bool) {
+        self.seen.once(3);
+        self.put.dry_run = dry_run;
+    }
+
+    pub(super) fn records(&mut self) {
+        self.seen.once(4);
+    }
+
+    pub(super) fn record(&mut self, record: Record) {
+        self.seen.doubled |= record.seen.doubled;
+        self.put.records.push(record.slot);
+    }
+
+    pub(super) fn finish(mut self) -> Result<PutBody, BodyFault> {
+        if self.seen.doubled || self.single.seen.doubled {
+            return Err(BodyFault::DuplicateKeys);
+        }
+        let of_arn = || StreamName::from_arn(self.put.stream_arn.as_deref()?);
+        self.put.stream = self.named.or_else(of_arn);
+        // In PutRecords, members of a record beside `Records` are nobody's.
+        if !self.seen.has(4) && self.single.has_data {
+            self.put.records.push(self.single.slot);
+        }
+        Ok(self.put)
+    }
+}
+
+/// The members of a record while they are read.
+#[derive(Default)]
+pub(super) struct Record {
+    slot: Slot,
+    has_data: bool,
+    seen: Seen,
+}
+
+impl Record {
+    pub(super) fn data(&mut self, data: Option<(Shape, usize, Range<usize>)>) {
+        self.seen.once(0);
+        self.has_data = data.is_some();
+        let (shape, header_at, inner) = data.unwrap_or_default();
+        self.slot = Slot { shape, header_at, inner, ..self.slot };
+    }
+
+    pub(super) fn partition_key(&mut self, bytes: usize) {
+        self.seen.once(1);
+        self.slot.partition_key_bytes = bytes;
+    }
+}
+
+/// Members met so far, one bit each.
+#[derive(Default)]
+struct Seen {
+    bits: u8,
+    doubled: bool,
+}
+
+impl Seen {
+    const fn once(&mut self, bit: u8) {
+        self.doubled |= self.has(bit);
+        self.bits |= 1 << bit;
+    }
+
+    const fn has(&self, bit: u8) -> bool {
+        self.bits & 1 << bit != 0
+    }
+}
