@@ -1,7 +1,9 @@
 //! Owns the bodies of GetShardIterator and GetRecords in both wire forms, request and answer: whose iterator
 //! it is, how far behind, which records with which contexts. Refuses to change them.
 
-mod payload;
+#[cfg(test)]
+mod laws;
+pub(super) mod payload;
 pub(super) mod walk;
 
 use super::form::WireForm;

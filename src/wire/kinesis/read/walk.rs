@@ -45,6 +45,8 @@ pub(in crate::wire::kinesis) struct Blob<'a> {
     pub(in crate::wire::kinesis) at: Range<usize>,
     /// JSON: base64. CBOR: the payload.
     pub(in crate::wire::kinesis) content: Cow<'a, [u8]>,
+    /// The content stands in the body as it is, up to the end of `at`: no escapes, no chunks.
+    pub(in crate::wire::kinesis) in_place: bool,
 }
 
 /// Reads a body that is one object: `each` gets the walk at a member's value, which it must step
@@ -213,17 +215,19 @@ impl<'a> Walk<'a> {
                 } else {
                     body.get(text.inner.clone()).map(Cow::Borrowed)
                 };
-                Ok(content.map(|content| Blob { at: text.inner, content }))
+                let in_place = !text.escaped;
+                Ok(content.map(|content| Blob { at: text.inner, content, in_place }))
             }
             Self::Cbor(decoder)
                 if matches!(decoder.datatype()?, Type::Bytes | Type::BytesIndef) =>
             {
+                let in_place = decoder.datatype()? == Type::Bytes;
                 let start = decoder.position();
                 let mut content = Cow::Borrowed(&[][..]);
                 for chunk in decoder.bytes_iter()? {
                     append(&mut content, chunk?, |whole, chunk| whole.extend_from_slice(chunk));
                 }
-                Ok(Some(Blob { at: start..decoder.position(), content }))
+                Ok(Some(Blob { at: start..decoder.position(), content, in_place }))
             }
             Self::Json(..) | Self::Cbor(_) => self.skip().map(|()| None),
         }
