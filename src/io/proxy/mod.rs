@@ -9,6 +9,8 @@ mod metrics;
 mod observe;
 mod put;
 mod spans;
+mod stream;
+mod subscriptions;
 mod tee;
 mod upstream;
 
