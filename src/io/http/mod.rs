@@ -2,4 +2,6 @@
 //! know what the requests mean.
 
 pub mod client;
+pub mod pieces;
 pub mod server;
+pub mod tls;
