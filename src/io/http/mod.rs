@@ -2,6 +2,8 @@
 //! know what the requests mean.
 
 pub mod client;
+pub mod connect;
 pub mod pieces;
+mod probe;
 pub mod server;
 pub mod tls;
