@@ -23,7 +23,7 @@ use crate::domain::time::Moment;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::entropy;
-use crate::io::http::client::HttpsClient;
+use crate::io::http::client::Client;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
@@ -95,7 +95,7 @@ impl Proxy {
     #[must_use]
     pub fn new(
         config: Config,
-        client: HttpsClient,
+        client: Client,
         credentials: Credentials,
         observer: ObserverSink,
         metrics: Metrics,

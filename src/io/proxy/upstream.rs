@@ -4,14 +4,14 @@
 use super::admit::text;
 use crate::domain::time::Wall;
 use crate::io::credentials::Credentials;
-use crate::io::http::client::HttpsClient;
+use crate::io::http::client::{CallKind, Client, Error};
+use crate::io::http::pieces::PiecesBody;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::sigv4::{self, BodyHash, SigningKey};
 use aws_sdk_kinesis::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -69,7 +69,7 @@ type DerivedKey = (Arc<aws_credential_types::Credentials>, String, Arc<SigningKe
 /// The way to Kinesis.
 #[derive(Debug)]
 pub(super) struct Upstream {
-    client: HttpsClient,
+    client: Client,
     credentials: Credentials,
     fixed: Option<Arc<Target>>,
     resolver: DefaultResolver,
@@ -80,7 +80,7 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) fn new(
-        client: HttpsClient,
+        client: Client,
         credentials: Credentials,
         endpoint: Option<&Uri>,
         answer_timeout: Duration,
@@ -137,19 +137,19 @@ impl Upstream {
             }
         };
         let headers = self.signed(target, region, headers, &body_hash, &keys, now());
-        let mut request = Request::post(target.uri.clone()).body(Full::new(body));
+        let mut request = Request::post(target.uri.clone()).body(PiecesBody::from(body));
         if let Ok(request) = &mut request {
             *request.headers_mut() = headers;
         }
         let request = request.map_err(|_| Fault::UpstreamUnreachable)?;
-        match tokio::time::timeout(self.answer_timeout, self.client.request(request)).await {
+        let sending = self.client.request(request, CallKind::Call);
+        match tokio::time::timeout(self.answer_timeout, sending).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "no answer from Kinesis");
-                Err(if error.is_connect() {
-                    Fault::UpstreamUnreachable
-                } else {
-                    Fault::UpstreamReset
+                Err(match error {
+                    Error::Connect(_) => Fault::UpstreamUnreachable,
+                    Error::Broke(_) => Fault::UpstreamReset,
                 })
             }
             Err(_) => Err(Fault::UpstreamTimeout),
