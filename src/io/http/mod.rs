@@ -6,4 +6,6 @@ pub mod connect;
 pub mod pieces;
 mod probe;
 pub mod server;
+#[cfg(test)]
+mod tests;
 pub mod tls;

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What a connection may buffer of a request that is being read, in bytes; `Limits::memory` counts
 /// on it.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
+pub(super) const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// HTTP/2 streams of one connection: KCL opens one for each shard.
 const STREAMS_MAX: u32 = 1_000;
 /// What an HTTP/2 client may send of one request before it is read, in bytes. Clients are on this
@@ -159,7 +159,7 @@ async fn listen<B, S, F>(
     while open.join_next().await.is_some() {}
 }
 
-fn http() -> auto::Builder<TokioExecutor> {
+pub(super) fn http() -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     // No timeout on an idle connection: a client keeps its pool, and would meet a closed one.
     // `connections_max` bounds what idle ones cost.
@@ -180,7 +180,7 @@ async fn handshake(identity: &Identity, stream: TcpStream) -> Option<TlsStream<T
 }
 
 /// One connection, from its first request to its end.
-async fn drive<I, B, S>(
+pub(super) async fn drive<I, B, S>(
     http: auto::Builder<TokioExecutor>,
     stream: I,
     service: S,
