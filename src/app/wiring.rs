@@ -12,7 +12,8 @@ use crate::io::admin::{self, Admin, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
-use crate::io::http::{client, server};
+use crate::io::http::client::{Client, ClientSettings};
+use crate::io::http::server;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::otlp::{self, SpanSink};
 use crate::io::proxy::{self, Observer, ObserverSink, Propagate, Proxy};
@@ -248,9 +249,12 @@ pub async fn start(
         let observer = Observer::new(limits.iterators_max, events, spans, metrics.clone());
         let stage = supervisor.stage("observe");
         stage.spawn("observer", Policy::Helpful, observer.run(copies, stage.token()));
+        let timeout = limits.upstream_connect_timeout;
+        let upstream =
+            ClientSettings::from_environment(timeout, |name| environment.get(name).cloned());
         let proxy = Arc::new(Proxy::new(
             proxy_config(&config),
-            client::https(limits.upstream_connect_timeout),
+            Client::new(&upstream, clock.clone()),
             credentials,
             sink,
             metrics,

@@ -1,18 +1,30 @@
-//! Owns the pooled client towards Kinesis. Its one retry is hyper-util's: a request that came back
-//! unstarted from a pooled connection that was closed meanwhile goes out on another, which
-//! invariant 4 allows.
+//! Owns the pooled client towards Kinesis: which protocol, which connection. Refuses to send a
+//! request twice.
+//!
+//! The pool is hyper-util's, and so is the one thing that looks like a retry. A connection may be
+//! closed while it waits in the pool. A request that was handed to such a connection's queue and
+//! never taken out of it comes back whole (`TrySendError::take_message`), and goes out on another
+//! connection; invariant 4 allows that, since no byte of it was written. Read in hyper 1.12 and
+//! hyper-util 0.1.21: the request comes back only from a queue that is closed or dropped with it
+//! inside (`client/dispatch.rs`, and `recv_msg` in `proto/h1/dispatch.rs`); once the connection's
+//! task took it, every error says `message: None`, also GOAWAY and REFUSED_STREAM of HTTP/2; and a
+//! request on a connection that was not reused is never sent again at all.
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
+use super::connect::{BoxError, Connector};
+use super::pieces::PiecesBody;
+use super::probe::Probes;
+use crate::io::clock::Clock;
+use http::uri::Authority;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A client over plain TCP and TLS (ALPN h2, http/1.1) with whole bodies.
-pub type HttpsClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+pub use super::connect::{ClientSettings, ProxySettings};
 
 /// Idle connections are kept this long: under the 60 s after which AWS' front ends close theirs,
 /// so that few requests meet a closed one.
@@ -20,33 +32,139 @@ const IDLE_MAX: Duration = Duration::from_secs(50);
 /// Idle connections kept to one host; a pod rarely has more calls in flight at once.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 
-/// Makes a client. Without any root certificate on the machine only plain `http://` works, which
-/// is what emulators need; a TLS upstream then fails with the verifier's own error.
-#[must_use]
-pub fn https(connect_timeout: Duration) -> HttpsClient {
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp.enforce_http(false);
-    tcp.set_connect_timeout(Some(connect_timeout));
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|tls| tls.with_native_roots().map_err(|e| rustls::Error::General(e.to_string())))
-        .map(|tls| tls.with_no_client_auth());
-    let tls = tls.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no root certificates: only plain http:// can be reached");
-        let none = rustls::RootCertStore::empty();
-        rustls::ClientConfig::builder().with_root_certificates(none).with_no_client_auth()
-    });
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(tcp);
-    Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE_MAX)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .build(connector)
+/// Subscriptions last five minutes and servers let some 100 run on one connection; a request over
+/// that would wait for one of them to end. Spread over this many connections, a pod's all run.
+const SUBSCRIPTION_CONNECTIONS: usize = 8;
+/// What upstream may send of one answer that its reader does not take, in bytes: an event stream's
+/// message or two. KCL's own client has the same.
+const SUBSCRIPTION_WINDOW_BYTES: u32 = 512 << 10;
+/// The same for ordinary answers, which are read at once.
+const CALL_WINDOW_BYTES: u32 = 1 << 20;
+/// The same of all answers on one connection: one reader that stalls leaves room for the others.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// A connection that died without a word (a NAT that forgot it) is found by a PING: at this
+/// distance while something waits for an answer, and given up after `PING_MAX`.
+const SUBSCRIPTION_PING_EVERY: Duration = Duration::from_secs(30);
+const CALL_PING_EVERY: Duration = Duration::from_secs(10);
+const PING_MAX: Duration = Duration::from_secs(10);
+
+/// Which pool a request goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallKind {
+    /// An answer that comes at once.
+    Call,
+    /// SubscribeToShard: an answer that lasts for minutes.
+    Subscription,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing was sent.
+    #[error("cannot connect to upstream")]
+    Connect(#[source] BoxError),
+    /// The request, or a part of it, may have arrived.
+    #[error("the connection broke before an answer")]
+    Broke(#[source] legacy::Error),
+}
+
+type Pool = legacy::Client<Connector, PiecesBody>;
+
+/// The client; cheap to clone, all clones share the pools.
+#[derive(Clone)]
+pub struct Client(Arc<Pools>);
+
+struct Pools {
+    calls: Lane,
+    subscriptions: [Lane; SUBSCRIPTION_CONNECTIONS],
+    /// Counts subscriptions, to share them out.
+    subscribed: AtomicUsize,
+    probes: Probes,
+}
+
+/// Connections of one use: what ALPN gives on `https`, HTTP/1.1 on `http`; and h2c.
+struct Lane {
+    negotiated: Pool,
+    h2c: Pool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Client {
+    /// A client that has no connection yet.
+    #[must_use]
+    pub fn new(settings: &ClientSettings, clock: Clock) -> Self {
+        let connector = Connector::new(settings, clock.clone());
+        let calls = Lane::new(&connector, CALL_WINDOW_BYTES, CALL_PING_EVERY);
+        let subscriptions = std::array::from_fn(|_| {
+            Lane::new(&connector, SUBSCRIPTION_WINDOW_BYTES, SUBSCRIPTION_PING_EVERY)
+        });
+        let probes = Probes::new(connector, clock);
+        Self(Arc::new(Pools { calls, subscriptions, subscribed: AtomicUsize::new(0), probes }))
+    }
+
+    /// Sends a request and gives the answer's head as soon as it is there. To end a request early,
+    /// drop this future or the answer's body.
+    ///
+    /// # Errors
+    /// Whether anything may have been sent.
+    pub async fn request(
+        &self,
+        request: Request<PiecesBody>,
+        kind: CallKind,
+    ) -> Result<Response<Incoming>, Error> {
+        let pools = &self.0;
+        let lane = match kind {
+            CallKind::Call => &pools.calls,
+            CallKind::Subscription => {
+                let turn = pools.subscribed.fetch_add(1, Ordering::Relaxed);
+                let lane = pools.subscriptions.get(turn % SUBSCRIPTION_CONNECTIONS);
+                lane.unwrap_or(&pools.calls)
+            }
+        };
+        let Some(plain) = plain(request.uri()).cloned() else {
+            return lane.negotiated.request(request).await.map_err(Error::from);
+        };
+        let h2c = pools.probes.takes_h2c(&plain).await.map_err(Error::Connect)?;
+        let pool = if h2c { &lane.h2c } else { &lane.negotiated };
+        let answer = pool.request(request).await;
+        answer.map_err(|error| {
+            // Another program may have taken the port.
+            pools.probes.forget(&plain);
+            Error::from(error)
+        })
+    }
+}
+
+/// The authority of a plain upstream.
+fn plain(uri: &Uri) -> Option<&Authority> {
+    uri.authority().filter(|_| uri.scheme() == Some(&http::uri::Scheme::HTTP))
+}
+
+impl From<legacy::Error> for Error {
+    fn from(error: legacy::Error) -> Self {
+        if error.is_connect() { Self::Connect(error.into()) } else { Self::Broke(error) }
+    }
+}
+
+impl Lane {
+    fn new(connector: &Connector, window_bytes: u32, ping_every: Duration) -> Self {
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_initial_stream_window_size(window_bytes)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keep_alive_interval(ping_every)
+            .http2_keep_alive_timeout(PING_MAX);
+        let negotiated = builder.build(connector.clone());
+        let h2c = builder.http2_only(true).build(connector.clone());
+        Self { negotiated, h2c }
+    }
 }

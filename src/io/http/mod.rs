@@ -2,4 +2,10 @@
 //! know what the requests mean.
 
 pub mod client;
+pub mod connect;
+pub mod pieces;
+mod probe;
 pub mod server;
+#[cfg(test)]
+mod tests;
+pub mod tls;

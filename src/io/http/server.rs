@@ -1,11 +1,12 @@
-//! Owns listening: HTTP/1.1 and HTTP/2 with prior knowledge on one port, a bound on connections,
-//! and a drain. Refuses to look into requests.
+//! Owns listening: HTTP/1.1 and HTTP/2 with prior knowledge on one port, both by ALPN on a TLS one,
+//! a bound on connections, and a drain. Refuses to look into requests.
 
+use super::tls::Identity;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use std::convert::Infallible;
@@ -13,16 +14,28 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// What a connection may buffer of a request that is being read, in bytes; `Limits::memory` counts
 /// on it.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
+pub(super) const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// HTTP/2 streams of one connection: KCL opens one for each shard.
 const STREAMS_MAX: u32 = 1_000;
+/// What an HTTP/2 client may send of one request before it is read, in bytes. Clients are on this
+/// machine, so a window is refilled within microseconds, and a larger one makes a put no faster.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// The same of all requests on one connection: some may wait for room while others are read.
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// All headers of one HTTP/2 request: a session token may take some KiB. Those of HTTP/1.1 have to
+/// fit into the buffer.
+const HEADERS_BYTES_MAX: u32 = 32 << 10;
+/// A client on this machine shakes hands within milliseconds; one that hangs gives its place up.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// After an accept that failed (no file descriptors left), wait a little instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -78,11 +91,39 @@ pub async fn serve<B, S, F>(
     S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
 {
-    let mut http = auto::Builder::new(TokioExecutor::new());
-    // No timeout on an idle connection: a client keeps its pool, and would meet a closed one.
-    // `connections_max` bounds what idle ones cost.
-    http.http1().max_buf_size(BUFFER_BYTES_MAX);
-    http.http2().max_concurrent_streams(STREAMS_MAX);
+    listen(listener, None, connections, answer, stop).await;
+}
+
+/// As [`serve`], behind TLS. ALPN says which protocol a connection speaks; where a client does not
+/// ask, its first bytes do. A handshake counts against `connections`.
+pub async fn serve_tls<B, S, F>(
+    listener: TcpListener,
+    identity: Arc<Identity>,
+    connections: Arc<Semaphore>,
+    answer: S,
+    stop: CancellationToken,
+) where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+{
+    listen(listener, Some(identity), connections, answer, stop).await;
+}
+
+async fn listen<B, S, F>(
+    listener: TcpListener,
+    identity: Option<Arc<Identity>>,
+    connections: Arc<Semaphore>,
+    answer: S,
+    stop: CancellationToken,
+) where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+{
+    let http = http();
     let mut open = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -97,25 +138,73 @@ pub async fn serve<B, S, F>(
             let answering = answer(request);
             async move { Ok::<_, Infallible>(answering.await) }
         });
-        let (http, stop) = (http.clone(), stop.clone());
+        let (http, identity, stop) = (http.clone(), identity.clone(), stop.clone());
         open.spawn(async move {
             let _permit = permit;
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            match identity {
+                None => drive(http, stream, service, stop).await,
+                Some(identity) => {
+                    let shaken = stop.run_until_cancelled(handshake(&identity, stream)).await;
+                    let Some(Some(stream)) = shaken else { return };
+                    let http = match stream.get_ref().1.alpn_protocol() {
+                        Some(b"h2") => http.http2_only(),
+                        Some(_) => http.http1_only(),
+                        None => http,
+                    };
+                    drive(http, stream, service, stop).await;
                 }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a client's connection ended early");
             }
         });
     }
     while open.join_next().await.is_some() {}
+}
+
+pub(super) fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    // No timeout on an idle connection: a client keeps its pool, and would meet a closed one.
+    // `connections_max` bounds what idle ones cost.
+    http.http1().max_buf_size(BUFFER_BYTES_MAX);
+    http.http2()
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX);
+    http
+}
+
+async fn handshake(identity: &Identity, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+    let ended = tokio::time::timeout(HANDSHAKE_MAX, identity.accept(stream)).await;
+    let ended = ended.unwrap_or_else(|late| Err(late.into()));
+    // The client says more in its own log: most often it does not trust the certificate.
+    ended.inspect_err(|error| tracing::debug!(%error, "a client's TLS handshake failed")).ok()
+}
+
+/// One connection, from its first request to its end.
+pub(super) async fn drive<I, B, S>(
+    http: auto::Builder<TokioExecutor>,
+    stream: I,
+    service: S,
+    stop: CancellationToken,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection ended early");
+    }
 }
 
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
