@@ -131,7 +131,7 @@ class Kinesis:
 
     def ReceiveQueueRecords(self, given):
         with self.lock:
-            return {"Records": list(self.queue)}
+            return {"QueueRecords": list(self.queue)}
 
     def SubscribeToShard(self, given):
         return [frame("initial-response", b"{}"), *self.events]

@@ -5,7 +5,7 @@
 use super::policy::{self, Allow};
 use crate::domain::stream::ConsumerName;
 use crate::wire::kinesis::account::account_of;
-use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::fault::{AccountId, Fault};
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::sigv4::{ClientScope, client_scope};
 use http::request::Parts;
@@ -77,11 +77,9 @@ pub(super) fn admit(parts: &Parts, door: &Door<'_>) -> Result<Admitted, Fault> {
 /// are normal, and a key that carries none proves nothing.
 fn same_account(theirs: &str, ours: Option<&str>) -> Result<(), Fault> {
     let Some(ours) = ours.filter(|ours| *ours != theirs) else { return Ok(()) };
-    let (Some(theirs), Some(ours)) = (account_of(theirs), account_of(ours)) else { return Ok(()) };
-    if theirs == ours {
-        return Ok(());
-    }
-    Err(Fault::account_mismatch(&theirs, &ours))
+    let account = |key| AccountId::parse(&account_of(key)?);
+    let (Some(application), Some(ours)) = (account(theirs), account(ours)) else { return Ok(()) };
+    if application == ours { Ok(()) } else { Err(Fault::AccountMismatch { application, ours }) }
 }
 
 /// A header as text.

@@ -5,7 +5,7 @@ use super::admit::Caller;
 use crate::domain::alert::glob;
 use crate::domain::envelope::aggregate::Aggregated;
 use crate::domain::stream::StreamName;
-use crate::wire::kinesis::fault::Fault;
+use crate::wire::kinesis::fault::{AllowList, Fault};
 use crate::wire::kinesis::operation::Operation;
 
 /// What is done to the records of a stream on their way in.
@@ -71,15 +71,15 @@ impl Allow {
     pub(super) fn call(&self, caller: &Caller<'_>, operation: &str) -> Result<(), Fault> {
         let key = |allowed: &String| allowed == caller.access_key_id;
         if !self.access_keys.is_empty() && !self.access_keys.iter().any(key) {
-            return Err(Fault::NotAllowed("access_keys"));
+            return Err(Fault::NotAllowed(AllowList::AccessKeys));
         }
-        any(&self.operations, operation).ok_or(Fault::NotAllowed("operations"))
+        any(&self.operations, operation).ok_or(Fault::NotAllowed(AllowList::Operations))
     }
 
     /// Whether this stream may be used.
     pub(super) fn stream(&self, stream: Option<&StreamName>) -> Result<(), Fault> {
         let Some(stream) = stream else { return Ok(()) };
-        any(&self.streams, stream.as_str()).ok_or(Fault::NotAllowed("streams"))
+        any(&self.streams, stream.as_str()).ok_or(Fault::NotAllowed(AllowList::Streams))
     }
 }
 
@@ -184,9 +184,9 @@ mod tests {
         };
         check(&Allow::default(), Ok(()));
         check(&allow(&["AKIA1"], &["Put*"], &["ord*"]), Ok(()));
-        check(&allow(&["AKIA2"], &[], &[]), Err(Fault::NotAllowed("access_keys")));
-        check(&allow(&[], &["Get*", "List*"], &[]), Err(Fault::NotAllowed("operations")));
-        check(&allow(&[], &[], &["mail"]), Err(Fault::NotAllowed("streams")));
+        check(&allow(&["AKIA2"], &[], &[]), Err(Fault::NotAllowed(AllowList::AccessKeys)));
+        check(&allow(&[], &["Get*", "List*"], &[]), Err(Fault::NotAllowed(AllowList::Operations)));
+        check(&allow(&[], &[], &["mail"]), Err(Fault::NotAllowed(AllowList::Streams)));
         assert_eq!(allow(&[], &[], &["mail"]).stream(None), Ok(()));
     }
 }

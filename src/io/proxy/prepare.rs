@@ -3,16 +3,17 @@
 
 use super::admit::Admitted;
 use super::exchange::Facts;
-use super::put::{self, PreparedPut, readable, request_parent};
-use super::subscriptions::Asked;
+use super::put::{self, Context, PreparedPut, readable, request_parent};
+use super::stream::Subscription;
 use super::upstream::Outgoing;
 use super::{Proxy, reply};
+use crate::domain::stream::ConsumerName;
 use crate::domain::time::Moment;
 use crate::wire::kinesis::address::Address;
 use crate::wire::kinesis::fault::Fault;
-use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
-use crate::wire::kinesis::{queue, read, subscribe};
+use crate::wire::kinesis::subscribe::{self, SubscribeRequest};
+use crate::wire::kinesis::{queue, read};
 use crate::wire::segments::Segments;
 use crate::wire::sigv4::BodyHash;
 use bytes::Bytes;
@@ -32,6 +33,35 @@ pub(super) struct Prepared {
     /// A subscription that begins.
     pub subscription: Option<Asked>,
     pub address: Address,
+}
+
+/// A subscription that is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    request: SubscribeRequest,
+    parent: Option<Context>,
+}
+
+impl Asked {
+    /// The subscription, if the answer is a success.
+    pub(super) fn begin(
+        self,
+        consumer: ConsumerName,
+        server: &Arc<str>,
+        started: Moment,
+    ) -> Subscription {
+        let Self { request, parent } = self;
+        Subscription {
+            stream: request.stream,
+            shard: request.shard,
+            consumer,
+            consumer_arn: request.consumer_arn.into(),
+            server: Arc::clone(server),
+            started,
+            request_id: None,
+            parent,
+        }
+    }
 }
 
 /// What was understood of a body.
@@ -133,10 +163,9 @@ impl Proxy {
                 });
             }
             Operation::ReceiveQueueRecords | Operation::ReceiveDeadLetterQueueRecords => {
-                let request = queue::request(form, body);
-                understood.facts = request.and_then(|it| {
-                    Some(Facts::Queue { queue: it.queue?, parent: parent() })
-                });
+                let request = queue::receive_request(form, body);
+                understood.facts = request
+                    .map(|it| Facts::Queue { queue: it.queue.as_str().into(), parent: parent() });
             }
             Operation::SubscribeToShard => {
                 let request = subscribe::request(form, body);

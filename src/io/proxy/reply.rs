@@ -5,7 +5,7 @@
 use super::admit::text;
 use super::exchange::{AnswerHead, Exchange, Facts};
 use super::policy::Deliver;
-use super::stream::Subscription;
+use super::stream::{EventStream, Subscription};
 use super::tee::Tee;
 use super::upstream::{Reply, Resent};
 use super::{Body, Proxy};
@@ -66,7 +66,7 @@ impl Proxy {
         let body = match reply {
             Reply::Streaming(body) => match subscription {
                 Some(subscription) if status == StatusCode::OK => {
-                    self.events_on(body, subscription, head.request_id)
+                    self.events_on(&mut parts.headers, body, subscription, head.request_id)
                 }
                 _ => self.body_on(&mut parts.headers, body, route.exchange, head).await?,
             },
@@ -83,14 +83,20 @@ impl Proxy {
 
     fn events_on(
         &self,
+        headers: &mut HeaderMap,
         body: Incoming,
         subscription: Subscription,
         request_id: Option<String>,
     ) -> Body {
         let strips =
             self.policy.load().of(subscription.stream.as_ref()).deliver == Deliver::Strip;
+        if strips {
+            headers.remove(header::CONTENT_LENGTH);
+        }
         let subscription = Subscription { request_id, ..subscription };
-        Body::Events(Box::new(self.events.body(body, subscription, strips, self.clock.clone())))
+        let (sink, clock) = (self.events.clone(), self.clock.clone());
+        let stream = EventStream::new(body, subscription, sink, clock);
+        Body::Events(Box::new(if strips { stream.stripped() } else { stream }))
     }
 
     /// A body of known end: passed on as it comes, or read whole where it has to be changed or
@@ -179,7 +185,7 @@ impl Proxy {
     /// Our own answer, in Kinesis' shape.
     pub(super) fn refuse(&self, operation: &str, form: WireForm, fault: Fault) -> Response<Body> {
         self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
-        let (status, kind) = (fault.status(), fault.kind());
+        let (status, kind, _) = fault.answer();
         let mut answer = Response::new(Body::Own(Full::new(Bytes::from(fault.body(form)))));
         *answer.status_mut() =
             StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

@@ -1,7 +1,6 @@
 //! Owns what the pieces of subscriptions amount to: deliveries, failures inside a stream, and ends
 //! with their reason. Refuses to grow, and to call a guess a fact: a takeover is one only where the
 //! newer subscription is seen too.
-#![expect(dead_code, unreachable_pub, reason = "the data plane wires these in its own change")]
 
 use super::stream::{StreamEnd, StreamPiece, Subscription, What};
 use crate::domain::lag::ReadObservation;

@@ -2,7 +2,7 @@
 //! kept for the observer. Refuses to wait for anything but the two connections.
 
 use super::exchange::{AnswerHead, Copy, Exchange, ObserverSink};
-use super::stream::EventBody;
+use super::stream::EventStream;
 use crate::io::clock::Clock;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -21,7 +21,7 @@ pub enum Body {
     /// Kinesis', passed on and copied.
     Copied(Box<Tee>),
     /// A subscription's messages.
-    Events(Box<EventBody>),
+    Events(Box<EventStream>),
 }
 
 /// An answer that is copied while it passes. The exchange goes to the observer when the body is

@@ -7,7 +7,8 @@ use super::metrics::Metrics;
 use super::skew::Skew;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
-use crate::io::http::client::{CallKind, Client, PiecesBody};
+use crate::io::http::client::{CallKind, Client, Error};
+use crate::io::http::pieces::PiecesBody;
 use crate::wire::kinesis::address::Address;
 use crate::wire::kinesis::endpoint::{self, Settings};
 use crate::wire::kinesis::fault::Fault;
@@ -202,16 +203,24 @@ impl Upstream {
             stream_id: address.stream_id.as_deref(),
             account: account.map(aws_credential_types::attributes::AccountId::as_str),
         };
-        let host = endpoint::resolve(&call, &self.settings).map_err(|fault| {
-            tracing::warn!(%fault, operation = operation.as_str(), "a request has no host");
-            Fault::NoEndpoint
-        })?;
+        let host = endpoint::resolve(&call, &self.settings).or_else(|fault| {
+            // The SDK would not have sent it; what it is, Kinesis says better than we.
+            tracing::debug!(%fault, operation = operation.as_str(), "sent to the region's host");
+            let call = endpoint::Call {
+                region,
+                data: call.data,
+                is_queue_operation: call.is_queue_operation,
+                ..endpoint::Call::default()
+            };
+            endpoint::resolve(&call, &self.settings)
+        });
+        let host = host.map_err(|_| Fault::UpstreamUnreachable)?.to_string();
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, target)) = targets.iter().find(|(known, _)| *known == host) {
             return Ok(Arc::clone(target));
         }
-        let uri = format!("https://{host}/").parse().map_err(|_| Fault::NoEndpoint)?;
-        let target = Target::new(&uri).map(Arc::new).ok_or(Fault::NoEndpoint)?;
+        let uri = format!("https://{host}/").parse().map_err(|_| Fault::UpstreamUnreachable)?;
+        let target = Target::new(&uri).map(Arc::new).ok_or(Fault::UpstreamUnreachable)?;
         targets.truncate(REMEMBERED_MAX - 1);
         targets.insert(0, (host, Arc::clone(&target)));
         Ok(target)
@@ -306,10 +315,9 @@ impl Upstream {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "no answer from Kinesis");
-                Err(if error.is_connect() {
-                    Fault::UpstreamUnreachable
-                } else {
-                    Fault::UpstreamReset
+                Err(match error {
+                    Error::Connect(_) => Fault::UpstreamUnreachable,
+                    Error::Broke(_) => Fault::UpstreamReset,
                 })
             }
             Err(_) => Err(Fault::UpstreamTimeout),

@@ -10,6 +10,8 @@ mod subscribed;
 use super::Shared;
 use super::metrics::Metrics;
 use super::spans::Ending;
+use super::stream::StreamPiece;
+use super::subscriptions::Subscriptions;
 use crate::domain::engine::Event;
 use crate::domain::lag::ReadObservation;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
@@ -38,6 +40,23 @@ const ANNOUNCED_MAX: usize = 1_000;
 /// The label of what could not be placed.
 const UNKNOWN: &str = "unknown";
 
+/// What the data plane copied.
+enum Copied {
+    /// A request and its answer.
+    Exchange(Exchange),
+    /// A message of a subscription.
+    Piece(StreamPiece),
+}
+
+impl Copied {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Exchange(exchange) => exchange.answer.bytes(),
+            Self::Piece(piece) => piece.bytes(),
+        }
+    }
+}
+
 /// The observer.
 #[derive(Debug)]
 pub struct Observer {
@@ -64,20 +83,31 @@ impl Observer {
     }
 
     /// Observes until `stop`, then what is still queued.
-    pub async fn run(mut self, mut queue: Exchanges, stop: CancellationToken) {
+    pub async fn run(
+        mut self,
+        mut queue: Exchanges,
+        mut pieces: mpsc::Receiver<StreamPiece>,
+        stop: CancellationToken,
+    ) {
         let mut stopping = false;
         while !stopping {
+            let mut first = None;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => stopping = true,
                 () = queue.ready() => tokio::time::sleep(GATHER).await,
+                Some(piece) = pieces.recv() => first = Some(Copied::Piece(piece)),
             }
             if stopping {
                 queue.close();
+                pieces.close();
             }
             queue.look();
             loop {
-                let batch = queue.take(BATCH_MAX);
+                let mut batch: Vec<Copied> = first.take().into_iter().collect();
+                batch.extend(queue.take(BATCH_MAX).into_iter().map(Copied::Exchange));
+                let waiting = std::iter::from_fn(|| pieces.try_recv().ok());
+                batch.extend(waiting.take(BATCH_MAX).map(Copied::Piece));
                 if batch.is_empty() {
                     break;
                 }
@@ -87,11 +117,11 @@ impl Observer {
         }
     }
 
-    /// Large answers are read on another thread: the data plane's must not wait for it.
-    async fn observe_all(mut self, batch: Vec<Exchange>) -> Option<Self> {
-        let bytes: usize = batch.iter().map(|exchange| exchange.answer.bytes()).sum();
+    /// Large copies are read on another thread: the data plane's must not wait for it.
+    async fn observe_all(mut self, batch: Vec<Copied>) -> Option<Self> {
+        let bytes: usize = batch.iter().map(Copied::bytes).sum();
         let work = move || {
-            batch.into_iter().for_each(|exchange| self.observe_one(&exchange));
+            batch.into_iter().for_each(|copied| self.observe_one(&copied));
             self
         };
         if bytes <= INLINE_BYTES_MAX {
@@ -102,9 +132,13 @@ impl Observer {
         tokio::task::spawn_blocking(work).await.ok()
     }
 
-    /// A panic of ours costs one exchange, not the observer.
-    fn observe_one(&mut self, exchange: &Exchange) {
-        if catch_unwind(AssertUnwindSafe(|| self.observe(exchange))).is_err() {
+    /// A panic of ours costs one copy, not the observer.
+    fn observe_one(&mut self, copied: &Copied) {
+        let work = AssertUnwindSafe(|| match copied {
+            Copied::Exchange(exchange) => self.observe(exchange),
+            Copied::Piece(piece) => self.subscribed(piece),
+        });
+        if catch_unwind(work).is_err() {
             self.metrics.dropped.with_label_values(&["observer", "panicked"]).inc();
         }
     }

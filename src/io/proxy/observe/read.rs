@@ -55,9 +55,10 @@ impl Observer {
             self.shared.iterators.follow(iterator, next, exchange.ended);
             self.relearn(iterator, next, stream.as_ref(), &shard, exchange.ended);
         }
-        self.count_delivered(exchange, &answer.records, &label);
+        let call = spans::Call::of(exchange);
+        self.count_delivered(&call, &answer.records, &label);
         let of = Delivery { stream: stream.as_ref(), shard: &shard, parent };
-        self.export_receive(exchange, &of, &answer.records, &ending);
+        self.export_receive(&call, &of, &answer.records, &ending);
         if let Some(stream) = stream {
             self.announce(&stream);
             let observation = observation(exchange, &answer);
@@ -91,7 +92,7 @@ impl Observer {
     ) {
         let (ending, body) = ending(exchange);
         let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
-        let Some(answer) = queue::answer(form, body) else { return };
+        let Some(answer) = queue::receive_answer(form, body) else { return };
         let label = self.label(Some(queue));
         self.metrics
             .redelivered
@@ -99,10 +100,11 @@ impl Observer {
             .inc_by(answer.redelivered() as u64);
         let behind = answer.oldest_age(exchange.ended.wall);
         let records: Vec<ReadRecord> = answer.records.into_iter().map(|it| it.record).collect();
-        self.count_delivered(exchange, &records, &label);
+        let call = spans::Call::of(exchange);
+        self.count_delivered(&call, &records, &label);
         let shard = QUEUE.into();
         let of = Delivery { stream: Some(queue), shard: &shard, parent };
-        self.export_receive(exchange, &of, &records, &ending);
+        self.export_receive(&call, &of, &records, &ending);
         let newest = records.last();
         let observation = ReadObservation {
             called_at: exchange.started,
@@ -122,27 +124,31 @@ impl Observer {
         self.metrics.capped(stream.map_or(UNKNOWN, StreamName::as_str)).to_owned()
     }
 
-    fn count_delivered(&self, exchange: &Exchange, records: &[ReadRecord], stream: &str) {
-        let ages = self.metrics.record_age.with_label_values(&[stream, exchange.consumer.as_str()]);
+    pub(super) fn count_delivered(
+        &self,
+        call: &spans::Call<'_>,
+        records: &[ReadRecord],
+        stream: &str,
+    ) {
+        let ages = self.metrics.record_age.with_label_values(&[stream, call.consumer.as_str()]);
         for record in records {
             self.metrics.records.with_label_values(&[stream, "get", record.verdict]).inc();
             if let Some(arrival) = record.arrival {
-                ages.observe(exchange.ended.wall.since(arrival).as_secs_f64());
+                ages.observe(call.ended.wall.since(arrival).as_secs_f64());
             }
         }
     }
 
-    fn export_receive(
+    pub(super) fn export_receive(
         &self,
-        exchange: &Exchange,
+        call: &spans::Call<'_>,
         of: &Delivery<'_>,
         records: &[ReadRecord],
         ending: &spans::Ending,
     ) {
         if !records.is_empty() && self.spans.is_on() {
             let fresh = || spans::root(entropy::trace_id(), entropy::span_id());
-            let call = spans::Call::of(exchange);
-            let made = spans::receive(&call, of, records, ending, fresh);
+            let made = spans::receive(call, of, records, ending, fresh);
             made.into_iter().for_each(|span| self.spans.offer(span));
         }
     }

@@ -58,6 +58,17 @@ impl StreamPiece {
     }
 }
 
+impl StreamPiece {
+    /// Bytes of its message.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.what {
+            What::Message(message) => message.pieces().iter().map(Bytes::len).sum(),
+            What::Ended { .. } => 0,
+        }
+    }
+}
+
 /// What passed.
 #[derive(Debug)]
 pub enum What {

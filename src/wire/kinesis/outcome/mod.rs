@@ -17,8 +17,8 @@ const MESSAGE_BYTES_MAX: usize = 1_024;
 pub struct PutOutcome {
     /// Records that were stored: shard and sequence number, in order.
     pub stored: Vec<(String, String)>,
-    /// Error codes of records that were not, inside a 200 too.
-    pub failed: Vec<String>,
+    /// Those that were not, inside a 200 too: the place in the request, and the error code.
+    pub failed: Vec<(usize, String)>,
 }
 
 /// One record's outcome; PutRecord's answer is one itself.
@@ -41,8 +41,9 @@ impl<'a> Entry<'a> {
     }
 
     fn count(self, outcome: &mut PutOutcome) -> Option<()> {
+        let place = outcome.stored.len() + outcome.failed.len();
         match self {
-            Self { error: Some(code), .. } => outcome.failed.push(code.into_owned()),
+            Self { error: Some(code), .. } => outcome.failed.push((place, code.into_owned())),
             Self { shard: Some(shard), sequence: Some(sequence), .. } => {
                 outcome.stored.push((shard.into_owned(), sequence.into_owned()));
             }
