@@ -3,6 +3,7 @@
 
 use super::{Service, USAGE, complain, say};
 use crate::app::config::{Config, load, summary};
+use crate::app::reload::Load;
 use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -32,7 +33,9 @@ pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> E
     for warning in &config.warnings {
         tracing::warn!(warning, "configuration may not be what was meant");
     }
-    let outcome = on_runtime(wiring::run(config, environment));
+    let (file, flags, variables) = (service.config.clone(), service.flags(), environment.clone());
+    let again = Load::new(move || load(file.as_deref(), &variables, &flags));
+    let outcome = on_runtime(wiring::run(config, again, environment));
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => failed(&error),

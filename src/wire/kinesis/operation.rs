@@ -73,6 +73,13 @@ impl Operation {
         })
     }
 
+    /// The name of every operation that is known.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["PutRecord", "PutRecords", "GetRecords", "GetShardIterator"]
+            .into_iter()
+            .chain(KNOWN.iter().copied())
+    }
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
