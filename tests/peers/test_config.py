@@ -246,7 +246,7 @@ def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp
     client.call("RegisterStreamConsumer", StreamARN=arn, ConsumerName="mailer")
     done = online(
         tmp_path, ministack.url, [{"match": stream, "deliver": "strip"}],
-        otlp={"endpoint": otlp.url},
+        otlp={"endpoint": f"http://127.0.0.1:{otlp.http_port}"},
         alerts={"receivers": [{"name": "hook", "webhook": {"url": webhook.url}}]},
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -260,7 +260,7 @@ def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp
     assert "mailer" in readers and "cannot be seen from here" in readers
     for start in ["upstream", "otlp", "receiver hook", "state"]:
         line(f"ok       {start}")
-    assert not webhook.received, "nothing is posted to a receiver"
+    assert not webhook.requests, "nothing is posted to a receiver"
 
 
 def test_check_online_fails_for_a_stream_that_is_not_there(ministack, tmp_path):
