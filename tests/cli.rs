@@ -2,16 +2,31 @@
 
 #![expect(clippy::expect_used, reason = "a test ends where it cannot go on")]
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 fn kinescope(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    with_input(arguments, variables, b"")
+}
+
+fn with_input(
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    input: &[u8],
+) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kinescope"));
-    let Output { status, stdout, stderr } = command
+    let mut program = command
         .env_clear()
         .envs(variables.iter().copied())
         .args(arguments)
-        .output()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("the program starts");
+    // A program that does not read its input may be gone already.
+    let _gone = program.stdin.take().expect("a pipe").write_all(input);
+    let Output { status, stdout, stderr } = program.wait_with_output().expect("the program ends");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     (status.code().expect("no signal"), text(stdout), text(stderr))
 }
@@ -62,4 +77,73 @@ fn exit_codes() {
     check(&["probe", "--admin", "127.0.0.1:1"], 1);
     check(&["quit", "--admin", "127.0.0.1:1"], 1);
     check(&["wait", "--timeout", "0s", "--admin", "127.0.0.1:1"], 1);
+}
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[test]
+fn inject_adds_context_or_says_why_not() {
+    let check = |arguments: &[&str], input: &str, expected: &str, verdict: &str| {
+        let arguments = [&["inject"], arguments].concat();
+        let (code, out, err) = with_input(&arguments, &[], input.as_bytes());
+        assert_eq!((code, out.as_str()), (0, expected), "{err}");
+        assert_eq!(err, format!("kinescope: {verdict}\n"));
+    };
+    let with = format!("{{\"traceparent\"   :\"{PARENT}\",\"a\":1.0}}");
+    check(&["--traceparent", PARENT], "{\"a\":1.0}", &with, "injected");
+    check(&[], &with, &with, "context_present");
+    check(&[], "[1]\n", "[1]\n", "not_object");
+    check(&[], "", "", "empty");
+    let state = ["--traceparent", PARENT, "--tracestate", "a=1"];
+    let with = format!("{{\"traceparent\"   :\"{PARENT}\",\"tracestate\":\"a=1\"}}\n");
+    check(&state, "{}\n", &with, "injected");
+}
+
+#[test]
+fn extract_shows_what_inject_added() {
+    let (_, out, _) = with_input(&["inject"], &[], b"{\"eventType\":\"OrderPlaced\",\"secret\":1}");
+    let (code, shown, err) = with_input(&["extract"], &[], out.as_bytes());
+    assert_eq!((code, err.as_str()), (0, ""));
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!(shown["event_type"], "OrderPlaced");
+    assert_eq!(shown["verdict"], "context_present");
+    let context = shown["contexts"][0]["traceparent"].as_str().expect("a context");
+    assert!(out.contains(context) && context.ends_with("-03"), "{context}");
+    assert!(!shown.to_string().contains("secret"), "{shown}");
+}
+
+#[test]
+fn envelopes_that_cannot_be_read() {
+    let large = vec![b' '; (10 << 20) + 1];
+    for command in ["inject", "extract"] {
+        let (code, out, err) = with_input(&[command], &[], &large);
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("10 MiB"), "{err}");
+    }
+    let (code, ..) = kinescope(&["inject", "--traceparent", "00-hunter2"], &[]);
+    assert_eq!(code, 64);
+    assert_eq!(kinescope(&["inject", "--tracestate", "a=1"], &[]).0, 64);
+}
+
+#[test]
+fn check_online_says_what_failed() {
+    let variables = [
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("OTEL_SERVICE_NAME", "mail"),
+        ("KINESCOPE_STATE", "null"),
+        // Port 1 of loopback: nobody listens there.
+        ("KINESCOPE_PROXY__UPSTREAM__ENDPOINT", "http://127.0.0.1:1"),
+        ("KINESCOPE_OTLP__ENDPOINT", "http://127.0.0.1:1"),
+    ];
+    let (code, out, err) = kinescope(&["check", "--online"], &variables);
+    assert_eq!(code, 1, "{out}{err}");
+    let line = |start: &str| out.lines().find(|line| line.starts_with(start));
+    for start in ["OK", "failed   credentials", "failed   upstream", "failed   otlp"] {
+        assert!(line(start).is_some(), "{start}: {out}");
+    }
+    for start in ["skipped  streams", "skipped  tls", "skipped  receivers", "skipped  state"] {
+        assert!(line(start).is_some(), "{start}: {out}");
+    }
+    assert!(err.contains("3 of the checks failed"), "{err}");
 }

@@ -7,5 +7,6 @@ pub mod config;
 pub mod demo;
 pub mod engine_loop;
 pub mod logging;
+pub mod reload;
 pub mod supervisor;
 pub mod wiring;

@@ -4,11 +4,12 @@
 use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, Propagation, Role};
 use crate::app::engine_loop::EngineLoop;
+use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::stream::ConsumerName;
-use crate::io::admin::{self, Admin, SnapshotSource};
+use crate::io::admin::{self, Admin, ReloadSource, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
@@ -89,6 +90,7 @@ pub struct Running {
     snapshots: SnapshotSource,
     supervisor: Supervisor,
     quit: CancellationToken,
+    reload: ReloadSource,
     ready: Arc<AtomicBool>,
     clock: Clock,
     drain: Duration,
@@ -107,12 +109,16 @@ impl Running {
     }
 }
 
-/// `kinescope run`: until SIGTERM, SIGINT or `POST /-/quit`.
+/// `kinescope run`: until SIGTERM, SIGINT or `POST /-/quit`; SIGHUP reads the configuration again.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn run(config: Config, environment: BTreeMap<String, String>) -> Result<(), Error> {
-    let mut running = start(config, &environment, Clock::system()).await?;
+pub async fn run(
+    config: Config,
+    load: Load,
+    environment: BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let mut running = start(config, load, &environment, Clock::system()).await?;
     tracing::info!(data_plane = ?running.data_plane, admin = ?running.admin, "kinescope runs");
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
@@ -123,8 +129,7 @@ pub async fn run(config: Config, environment: BTreeMap<String, String>) -> Resul
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             () = running.quit.cancelled() => break None,
-            // Without a handler the signal would end the process.
-            _ = hangup.recv() => tracing::warn!("reloading is not in this version: restart to change the configuration"),
+            _ = hangup.recv() => running.reload.soon(),
             ended = running.supervisor.watch() => break Some(ended),
         }
     };
@@ -144,10 +149,14 @@ pub async fn run(config: Config, environment: BTreeMap<String, String>) -> Resul
 #[expect(clippy::too_many_lines, reason = "one straight line, room after room")]
 pub async fn start(
     config: Config,
+    load: Load,
     environment: &BTreeMap<String, String>,
     clock: Clock,
 ) -> Result<Running, Error> {
     let registry = Registry::new();
+    // The integrator's: `_in_force` is what the proxy's live policy follows.
+    let (reloader, reload, _in_force) =
+        Reloader::new(load, config.clone(), clock.clone(), &registry)?;
     let dropped = IntCounterVec::new(
         Opts::new(
             "kinescope_dropped_total",
@@ -176,12 +185,15 @@ pub async fn start(
         identity: identity(&config, &region),
         ready: Arc::clone(&ready),
         quit: quit.clone(),
+        reload: reload.clone(),
+        token_file: config.admin.token_file.clone(),
     };
     let admin = admin.bind().await?;
     let admin_addresses = admin.local_addresses();
     let mut supervisor = Supervisor::default();
     let stage = supervisor.stage("admin");
     stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
+    stage.spawn("reload", Policy::Helpful, reloader.run(stage.token()));
 
     let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
     // A wildcard is no place that a link could lead to.
@@ -270,6 +282,7 @@ pub async fn start(
         snapshots,
         supervisor,
         quit,
+        reload,
         ready,
         clock,
         drain,

@@ -1,10 +1,13 @@
 //! Owns the command line: arguments in, an exit code out (0 done, 1 fault, 64 bad configuration or
 //! arguments). The only part that writes to standard output. Refuses to do the work itself.
 
+mod envelope;
 mod lifecycle;
+mod online;
 mod service;
 
 use crate::app::config::{Flags, duration};
+use crate::domain::trace::{TraceContext, TraceState};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -43,7 +46,20 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(Demo),
     /// Validates the configuration and its rules; prints every fault, or what is in force.
-    Check(Service),
+    Check {
+        #[command(flatten)]
+        service: Service,
+        /// Also tries credentials, permissions, streams, exporters and receivers, and says what
+        /// injection would change; reads a few records and writes none. Exit 1 if a check failed.
+        #[arg(long)]
+        online: bool,
+    },
+    /// Adds trace context to the envelope on standard input, by the proxy's rules; its verdict goes
+    /// to standard error.
+    Inject(Context),
+    /// Shows, as JSON, the contexts, kind and event type of the envelope on standard input, and what
+    /// the proxy would do to it.
+    Extract,
     /// Waits until the service in this pod is ready.
     Wait {
         /// How long.
@@ -92,6 +108,17 @@ struct Demo {
     scenario: String,
 }
 
+/// The context that `inject` adds.
+#[derive(Debug, Args)]
+struct Context {
+    /// Added as it is; without it: a new trace.
+    #[arg(long, value_parser = read_traceparent)]
+    traceparent: Option<TraceContext>,
+    /// Goes with it.
+    #[arg(long, requires = "traceparent", value_parser = read_tracestate)]
+    tracestate: Option<TraceState>,
+}
+
 /// Where the service's admin listener is.
 #[derive(Debug, Args)]
 struct Admin {
@@ -102,6 +129,16 @@ struct Admin {
 
 fn read_duration(text: &str) -> Result<Duration, String> {
     duration(text).ok_or_else(|| "should be a duration such as 500ms, 60s, 5m, 4h or 1d".to_owned())
+}
+
+fn read_traceparent(text: &str) -> Result<TraceContext, String> {
+    let example = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    TraceContext::parse(text.as_bytes()).ok_or_else(|| format!("should look like {example}"))
+}
+
+fn read_tracestate(text: &str) -> Result<TraceState, String> {
+    let state = TraceState::parse(text);
+    state.as_str().is_some().then(|| state.clone()).ok_or_else(|| "should look like a=1,b=2".into())
 }
 
 /// Does what the arguments say. The first argument is the program's name.
@@ -126,7 +163,9 @@ impl Command {
             Self::Run(service) => service::run(&service, environment),
             #[cfg(feature = "demo")]
             Self::Demo(demo) => service::demo(demo, &environment),
-            Self::Check(service) => service::check(&service, &environment),
+            Self::Check { service, online } => service::check(&service, &environment, online),
+            Self::Inject(context) => envelope::inject(&context),
+            Self::Extract => envelope::extract(),
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
             Self::Probe(admin) => lifecycle::probe(&admin, &environment),
             Self::Quit(admin) => lifecycle::quit(&admin, &environment),

@@ -1,8 +1,9 @@
 //! Owns `run`, `demo` and `check`: configuration, log, runtime, then the work itself, which is
 //! `app::wiring`'s and `app::demo`'s.
 
-use super::{Service, USAGE, complain, say};
+use super::{Service, USAGE, complain, online, say};
 use crate::app::config::{Config, load, summary};
+use crate::app::reload::Load;
 use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -32,7 +33,9 @@ pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> E
     for warning in &config.warnings {
         tracing::warn!(warning, "configuration may not be what was meant");
     }
-    let outcome = on_runtime(wiring::run(config, environment));
+    let (file, flags, variables) = (service.config.clone(), service.flags(), environment.clone());
+    let again = Load::new(move || load(file.as_deref(), &variables, &flags));
+    let outcome = on_runtime(wiring::run(config, again, environment));
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => failed(&error),
@@ -40,8 +43,12 @@ pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> E
     }
 }
 
-/// Validates the configuration.
-pub(super) fn check(service: &Service, environment: &BTreeMap<String, String>) -> ExitCode {
+/// Validates the configuration; `online` also tries what it names.
+pub(super) fn check(
+    service: &Service,
+    environment: &BTreeMap<String, String>,
+    online: bool,
+) -> ExitCode {
     let config = match prepare(service, environment) {
         Ok(config) => config,
         Err(code) => return code,
@@ -53,7 +60,17 @@ pub(super) fn check(service: &Service, environment: &BTreeMap<String, String>) -
     for warning in &config.warnings {
         say(format_args!("warning: {warning}"));
     }
-    ExitCode::SUCCESS
+    if !online {
+        return ExitCode::SUCCESS;
+    }
+    match on_runtime(online::run(&config, environment, &mut std::io::stdout())) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failures) => {
+            complain(format_args!("{failures} of the checks failed"));
+            ExitCode::FAILURE
+        }
+        Err(error) => failed(&error),
+    }
 }
 
 /// Runs the demo.

@@ -27,6 +27,12 @@ pub struct Limits {
     pub observer_bytes_max: usize,
     /// 20000 shard iterators are remembered: they live five minutes, so 4000 reads a minute.
     pub iterators_max: usize,
+    /// 1024 SubscribeToShard calls at once: a consumer holds one for each shard that it reads, for
+    /// five minutes each. They are not counted in `in_flight_max`, which they would use up.
+    pub subscriptions_max: usize,
+    /// 4096 calls whose context is remembered, so that an SDK's retry carries the one that its
+    /// first try made: at 1000 puts a second, four seconds, and SDKs retry within two.
+    pub retries_max: usize,
     /// 1000 streams and 20000 windows (an account's default quota is 20000 shards in the largest
     /// regions); a shard is forgotten 15 minutes after its last read, three times an iterator's life.
     pub engine: EngineLimits,
@@ -48,6 +54,8 @@ impl Default for Limits {
             observer_queue: 4096,
             observer_bytes_max: 32 * MIB,
             iterators_max: 20_000,
+            subscriptions_max: 1024,
+            retries_max: 4096,
             engine: EngineLimits {
                 streams_max: 1000,
                 windows_max: 20_000,
@@ -67,6 +75,10 @@ impl Limits {
     const OBSERVATION_BYTES: usize = 1024;
     /// An iterator, its stream and its shard.
     const ITERATOR_BYTES: usize = 768;
+    /// What a subscription holds of its answer on the way: one frame in each direction.
+    const SUBSCRIPTION_BYTES: usize = 32 * 1024;
+    /// A call's id and the context that it carries.
+    const RETRY_BYTES: usize = 256;
     /// A window's points, and the alerts and page rows it may cause.
     const WINDOW_BYTES: usize = 4096;
     /// What a stream's description and newest points take.
@@ -75,16 +87,19 @@ impl Limits {
     /// The most memory that all bounds allow together, by what it is for. The process itself
     /// comes on top.
     #[must_use]
-    pub fn memory(&self) -> [(&'static str, usize); 4] {
+    pub fn memory(&self) -> [(&'static str, usize); 5] {
         let observer = self.observer_queue.saturating_mul(Self::OBSERVATION_BYTES);
         let engine = self.engine.windows_max.saturating_mul(Self::WINDOW_BYTES);
         let streams = self.engine.streams_max.saturating_mul(Self::STREAM_BYTES);
         let iterators = self.iterators_max.saturating_mul(Self::ITERATOR_BYTES);
+        let retries = self.retries_max.saturating_mul(Self::RETRY_BYTES);
+        let remembered = iterators.saturating_add(retries);
         [
             ("connections", self.connections_max.saturating_mul(Self::CONNECTION_BYTES)),
+            ("subscriptions", self.subscriptions_max.saturating_mul(Self::SUBSCRIPTION_BYTES)),
             ("bodies", self.buffered_bytes_max),
             ("observer", self.observer_bytes_max.saturating_add(observer)),
-            ("state", engine.saturating_add(streams).saturating_add(iterators)),
+            ("state", engine.saturating_add(streams).saturating_add(remembered)),
         ]
     }
 
@@ -106,6 +121,8 @@ impl Limits {
             observer_queue: table.key("observer_queue").or(default.observer_queue),
             observer_bytes_max: bytes(&mut table, "observer_bytes_max", default.observer_bytes_max),
             iterators_max: table.key("iterators_max").or(default.iterators_max),
+            subscriptions_max: table.key("subscriptions_max").or(default.subscriptions_max),
+            retries_max: table.key("retries_max").or(default.retries_max),
             engine: EngineLimits {
                 streams_max: table.key("streams_max").or(default.engine.streams_max),
                 windows_max: table.key("windows_max").or(default.engine.windows_max),

@@ -3,6 +3,7 @@
 
 mod fault;
 mod limits;
+mod proxy;
 mod raw;
 mod receivers;
 mod rules;
@@ -15,6 +16,7 @@ mod walk;
 pub use crate::wire::status::Role;
 pub use fault::{Fault, Faults, Place};
 pub use limits::Limits;
+pub use proxy::{Allow, App, Deliver, Propagate, Propagation, Proxy, StreamPolicy, Tls};
 pub use sources::Flags;
 pub use summary::summary;
 pub(crate) use value::duration;
@@ -49,52 +51,12 @@ pub struct Config {
     pub alerts: Alerts,
     /// The admin listener.
     pub admin: Admin,
+    /// Where what must outlive a restart is kept; `None`: memory only.
+    pub state: Option<PathBuf>,
     /// Every bound.
     pub limits: Limits,
     /// What is legal but probably not meant; said once, at start.
     pub warnings: Vec<String>,
-}
-
-/// The data plane's part.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Proxy {
-    /// Where it listens.
-    pub listen: Vec<SocketAddr>,
-    /// The kill switch over all streams.
-    pub propagation: Propagation,
-    /// In place of Kinesis's own endpoint: scheme and authority, no path.
-    pub upstream_endpoint: Option<http::Uri>,
-    /// The first match wins; a stream that none matches is [`Propagate::Inject`].
-    pub streams: Vec<StreamPolicy>,
-}
-
-/// Whether bytes may be changed at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Propagation {
-    /// As each stream's policy says.
-    Auto,
-    /// Never.
-    Off,
-}
-
-/// What is done to the streams whose name matches.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StreamPolicy {
-    /// Glob on the stream's name.
-    pub pattern: String,
-    /// What is done.
-    pub propagate: Propagate,
-}
-
-/// What is done to a stream's records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Propagate {
-    /// Context is added where it is safe.
-    Inject,
-    /// Read, measured, never changed.
-    Observe,
-    /// Forwarded unread.
-    Off,
 }
 
 /// The CloudWatch poller's part.
@@ -171,6 +133,9 @@ pub struct Webhook {
 pub struct Admin {
     /// Where it listens.
     pub listen: Vec<SocketAddr>,
+    /// Whoever bears the token in this file may write from elsewhere than loopback; read when it
+    /// is needed.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Reads the file, the variables over it and the flags over both.
@@ -185,5 +150,7 @@ pub fn load(
     sections::read(file, environment, flags, &|path| std::fs::read_to_string(path))
 }
 
+#[cfg(test)]
+mod proxy_tests;
 #[cfg(test)]
 mod tests;

@@ -3,20 +3,18 @@
 
 use super::fault::{Fault, Faults, Place};
 use super::limits::{Limits, positive};
+use super::proxy::{listen, proxy};
 use super::raw::{self, Node};
 use super::sources::{self, Flags};
-use super::value::{Endpoint, Meaning, Pattern, words};
+use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
-use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Propagate};
-use super::{Propagation, Proxy, Role, StreamPolicy, receivers};
+use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Role, receivers};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 words!(Role { "sidecar" => Self::Sidecar, "hub" => Self::Hub, "all" => Self::All });
-words!(Propagation { "auto" => Self::Auto, "off" => Self::Off });
-words!(Propagate { "inject" => Self::Inject, "observe" => Self::Observe, "off" => Self::Off });
 words!(OtlpProtocol { "http/protobuf" => Self::HttpProtobuf, "grpc" => Self::Grpc });
 
 /// Gives a file's text.
@@ -68,9 +66,6 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
-    if variable("HTTPS_PROXY").or_else(|| variable("https_proxy")).is_some() {
-        warnings.push("HTTPS_PROXY is not in this version: calls go out directly".to_owned());
-    }
     let config = Config {
         role,
         service_name,
@@ -78,12 +73,13 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION")),
         external_labels: external_labels(&table.key("external_labels")),
-        proxy: proxy(&table.key("proxy"), &mut warnings),
+        proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
         otlp: otlp(&table.key("otlp")),
         metrics: metrics(&table.key("metrics")),
         alerts: receivers::alerts(&table.key("alerts"), open),
         admin: admin(&admin_spot),
+        state: state(&table.key("state")),
         limits: Limits::read(&table.key("limits")),
         warnings,
     };
@@ -106,7 +102,6 @@ const LATER: &[(&str, Later)] = &[
         ]),
     ),
     ("privacy", Later::Map(&[("fields", Later::One("eventType"))])),
-    ("state", Later::Word("/var/lib/kinescope")),
 ];
 
 /// Reads the keys of one table that this version does not carry out.
@@ -161,86 +156,13 @@ fn external_labels(spot: &Spot<'_>) -> BTreeMap<String, String> {
     labels
 }
 
-fn proxy(spot: &Spot<'_>, warnings: &mut Vec<String>) -> Proxy {
-    let mut table = spot.table();
-    let mut upstream = table.key("upstream").table();
-    let endpoint = upstream.key("endpoint");
-    let proxy = Proxy {
-        listen: listen(&table.key("listen"), &["127.0.0.1:4590", "[::1]:4590"]),
-        propagation: table.key("propagation").or(Propagation::Auto),
-        upstream_endpoint: endpoint.maybe().map(|Endpoint { uri, .. }| uri),
-        streams: stream_policies(&table.key("streams")),
-    };
-    if proxy
-        .upstream_endpoint
-        .as_ref()
-        .is_some_and(|uri| uri.path_and_query().is_some_and(|p| p != "/"))
-    {
-        endpoint.fault("should have no path");
+/// Where what must outlive a restart is kept. Null means memory only, here alone: elsewhere it is
+/// as good as nothing.
+fn state(spot: &Spot<'_>) -> Option<PathBuf> {
+    match spot.is_null() {
+        true => None,
+        false => spot.or(Folder(Some(PathBuf::from("/var/lib/kinescope")))).0,
     }
-    for address in proxy.listen.iter().filter(|address| !address.ip().is_loopback()) {
-        warnings.push(format!(
-            "the data plane listens on {address}, which is not loopback: \
-             whoever reaches it sends with this pod's AWS credentials"
-        ));
-    }
-    later(
-        &mut upstream,
-        &[
-            ("fips", Later::Word("false")),
-            ("dual_stack", Later::Word("false")),
-            ("proxy", Later::Absent),
-        ],
-    );
-    upstream.done();
-    let tls = Later::Map(&[
-        ("enabled", Later::Word("false")),
-        ("listen", Later::One("127.0.0.1:4591")),
-        ("certificate", Later::Absent),
-        ("key", Later::Absent),
-    ]);
-    let allow = Later::Map(&[
-        ("access_keys", Later::Empty),
-        ("streams", Later::Empty),
-        ("operations", Later::Empty),
-    ]);
-    later(&mut table, &[("tls", tls), ("apps", Later::Empty), ("allow", allow)]);
-    table.done();
-    proxy
-}
-
-fn listen(spot: &Spot<'_>, default: &[&str]) -> Vec<SocketAddr> {
-    let default = default.iter().filter_map(|text| SocketAddr::of_text(text)).collect();
-    if spot.is_empty_list() {
-        spot.fault("should have at least one address");
-    }
-    spot.list(default)
-}
-
-fn stream_policies(spot: &Spot<'_>) -> Vec<StreamPolicy> {
-    let policy = |spot: Spot<'_>| {
-        let mut table = spot.table();
-        let pattern = table.key("match");
-        if spot.is_map() && !pattern.given() {
-            spot.fault("should have a `match`");
-        }
-        let policy = StreamPolicy {
-            pattern: pattern.maybe().map_or_else(String::new, |Pattern(pattern)| pattern),
-            propagate: table.key("propagate").or(Propagate::Inject),
-        };
-        later(
-            &mut table,
-            &[
-                ("deliver", Later::Word("keep")),
-                ("propagate_percent", Later::Word("100")),
-                ("aggregated", Later::Word("off")),
-                ("max_record_bytes", Later::Absent),
-            ],
-        );
-        table.done();
-        policy
-    };
-    spot.items().unwrap_or_default().into_iter().map(policy).collect()
 }
 
 /// `auto`, or a plain yes or no.
@@ -329,8 +251,10 @@ fn metrics(spot: &Spot<'_>) -> Metrics {
 
 fn admin(spot: &Spot<'_>) -> Admin {
     let mut table = spot.table();
-    let admin = Admin { listen: listen(&table.key("listen"), &["[::]:9590"]) };
-    table.key("token_file").later(&Later::Absent);
+    let admin = Admin {
+        listen: listen(&table.key("listen"), &["[::]:9590"]),
+        token_file: table.key("token_file").maybe().map(|path: String| PathBuf::from(path)),
+    };
     table.done();
     admin
 }
@@ -342,7 +266,12 @@ fn ports_differ(config: &Config, admin: &Spot<'_>) {
         a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any(a.ip()) || any(b.ip()))
     };
     let ours = &config.admin.listen;
-    if ours.iter().any(|a| config.proxy.listen.iter().any(|b| meets(a, b))) {
-        admin.fault("`listen` should not have an address of proxy.listen");
+    let proxy = &config.proxy;
+    let tls = proxy.tls.iter().map(|tls| ("proxy.tls.listen", &tls.listen));
+    let apps = proxy.apps.iter().map(|app| ("proxy.apps", &app.listen));
+    for (name, listen) in [("proxy.listen", &proxy.listen)].into_iter().chain(tls).chain(apps) {
+        if ours.iter().any(|a| listen.iter().any(|b| meets(a, b))) {
+            admin.fault(format!("`listen` should not have an address of {name}"));
+        }
     }
 }

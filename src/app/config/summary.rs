@@ -1,13 +1,14 @@
 //! Owns what a start-up log and `check` say about a configuration. Refuses to show a secret.
 
-use super::{Config, Limits, Propagate, Propagation};
+use super::{Allow, Config, Deliver, Limits, Propagation, StreamPolicy};
+use crate::domain::envelope::aggregate::Aggregated;
+use crate::io::secret::Secret;
 use std::fmt::Display;
 
 /// The configuration in force as names and values, the worst-case memory last.
 #[must_use]
 pub fn summary(config: &Config) -> Vec<(String, String)> {
     let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
-    let upstream = config.proxy.upstream_endpoint.as_ref().map(ToString::to_string);
     let receivers = config.alerts.receivers.iter().map(|receiver| &receiver.name);
     let cloudwatch = if config.cloudwatch.enabled { "polled" } else { "not polled" };
     [
@@ -15,34 +16,96 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("service", config.service_name.clone()),
         ("region", or(&config.region, "from AWS's own files")),
         ("data plane", join(&config.proxy.listen)),
-        ("upstream", or(&upstream, "Kinesis of the request's region")),
+        ("tls", tls(config)),
+        ("apps", join(config.proxy.apps.iter().map(|a| format!("{}={}", a.name, join(&a.listen))))),
+        ("upstream", upstream(config)),
         ("propagation", propagation(config)),
+        ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch.to_owned()),
         ("otlp", or(&config.otlp.endpoint, "as OTEL_EXPORTER_OTLP_* say")),
         ("alert rules", join(config.alerts.rules.iter().map(|rule| &rule.name))),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),
+        ("state", config.state.as_ref().map_or("memory only".into(), |p| p.display().to_string())),
         ("memory at most", memory(&config.limits)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
 }
 
+fn tls(config: &Config) -> String {
+    config.proxy.tls.as_ref().map_or("off".to_owned(), |tls| {
+        let mounted = tls.certificate.is_some();
+        let certificate = if mounted { "certificate mounted" } else { "certificate made at start" };
+        format!("{}, {certificate}", join(&tls.listen))
+    })
+}
+
+fn upstream(config: &Config) -> String {
+    let proxy = &config.proxy;
+    let variants = [(proxy.fips, " (FIPS)"), (proxy.dual_stack, " (dual-stack)")];
+    let mut text = match &proxy.upstream_endpoint {
+        Some(endpoint) => endpoint.to_string(),
+        None => "Kinesis of the request's region".to_owned(),
+    };
+    variants.iter().filter(|(on, _)| *on).for_each(|(_, variant)| text.push_str(variant));
+    if let Some(host) = proxy.upstream_proxy.as_ref().and_then(proxy_host) {
+        text.push_str(", https through the proxy at ");
+        text.push_str(&host);
+    }
+    text
+}
+
+/// Host and port of a proxy's address, without the user and the password that it may hold.
+fn proxy_host(address: &Secret) -> Option<String> {
+    let uri: http::Uri = address.reveal().parse().ok()?;
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}{port}", uri.host()?))
+}
+
 fn propagation(config: &Config) -> String {
     match config.proxy.propagation {
         Propagation::Off => "off for every stream".to_owned(),
         Propagation::Auto => {
-            let policies = config.proxy.streams.iter().map(|policy| {
-                let what = match policy.propagate {
-                    Propagate::Inject => "inject",
-                    Propagate::Observe => "observe",
-                    Propagate::Off => "off",
-                };
-                format!("{}={what}", policy.pattern)
-            });
+            let policies = config.proxy.streams.iter().map(policy);
             join(policies.chain(["else inject".to_owned()]))
         }
     }
+}
+
+/// A policy as far as it differs from the default.
+fn policy(policy: &StreamPolicy) -> String {
+    let mut text = format!("{}={}", policy.pattern, policy.propagate.as_str());
+    if policy.propagate_percent != 100 {
+        text.push_str(&format!(" {} %", policy.propagate_percent));
+    }
+    match policy.deliver {
+        Deliver::Keep => {}
+        Deliver::Strip => text.push_str(" strip"),
+    }
+    match policy.aggregated {
+        Aggregated::Tags => {}
+        Aggregated::Json => text.push_str(" aggregated=json"),
+        Aggregated::Off => text.push_str(" aggregated=off"),
+    }
+    if let Some(bytes) = policy.max_record_bytes {
+        text.push_str(&format!(" up to {bytes} bytes"));
+    }
+    text
+}
+
+/// Access key ids are no secrets, but no business of a log either.
+fn allowed(allow: &Allow) -> String {
+    let mut parts = Vec::new();
+    if !allow.access_keys.is_empty() {
+        parts.push(format!("access keys: {}", allow.access_keys.len()));
+    }
+    for (what, patterns) in [("streams", &allow.streams), ("operations", &allow.operations)] {
+        if !patterns.is_empty() {
+            parts.push(format!("{what}: {}", join(patterns)));
+        }
+    }
+    if parts.is_empty() { "everyone everything".to_owned() } else { parts.join("; ") }
 }
 
 fn memory(limits: &Limits) -> String {

@@ -21,16 +21,21 @@ fn read(
     sections::read(Some(Path::new("k.yaml")), &environment.collect(), flags, &open)
 }
 
-fn good(text: &str, variables: &[&str]) -> Config {
+pub(super) fn good(text: &str, variables: &[&str]) -> Config {
     read(text, &[], variables, &Flags::default()).unwrap()
 }
 
 /// Every fault of the text and the variables, one a line, without the file's name.
-fn check(text: &str, variables: &[&str], expected: &[&str]) {
+pub(super) fn check(text: &str, variables: &[&str], expected: &[&str]) {
     check_files(text, &[], variables, expected);
 }
 
-fn check_files(text: &str, files: &[(&str, &str)], variables: &[&str], expected: &[&str]) {
+pub(super) fn check_files(
+    text: &str,
+    files: &[(&str, &str)],
+    variables: &[&str],
+    expected: &[&str],
+) {
     let faults = read(text, files, variables, &Flags::default()).unwrap_err();
     let lines = faults.0.iter().map(|fault| fault.to_string().replace("k.yaml:", ""));
     assert_eq!(lines.collect::<Vec<_>>(), expected, "{text}");
@@ -104,8 +109,8 @@ fn keys_that_are_wrong() {
         &[],
         &[
             "2:3: proxy.propogation: unknown key; did you mean `propagation`?",
-            "3:3: proxy.zzz: unknown key; known here: upstream, listen, propagation, streams, tls, \
-             apps, allow",
+            "3:3: proxy.zzz: unknown key; known here: listen, tls, apps, propagation, upstream, \
+             streams, allow",
         ],
     );
     check("role: hub\nrole: all\n", &[], &["2:1: role: given twice; keep one"]);
@@ -114,19 +119,17 @@ fn keys_that_are_wrong() {
 #[test]
 fn what_is_not_in_this_version_is_refused() {
     check(
-        "hub: { endpoint: 'http://hub:4595' }\nleases: [{ application: a }]\nstate: /x\n\
+        "hub: { endpoint: 'http://hub:4595' }\nleases: [{ application: a }]\n\
          traces: { create_spans: true, creat_spans: false }\nprivacy: { fields: [eventType, id] }\n\
-         cloudwatch: { consumers: false }\nproxy: { tls: { enabled: true } }\n",
+         cloudwatch: { consumers: false }\n",
         &[],
         &[
             "1:18: hub.endpoint: not in this version; leave it out",
             "2:9: leases: not in this version; leave it out",
-            "3:8: state: not in this version; leave it out, or at `/var/lib/kinescope`",
-            "4:25: traces.create_spans: not in this version; leave it out, or at `false`",
-            "4:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
-            "5:20: privacy.fields: not in this version; leave it out",
-            "6:26: cloudwatch.consumers: not in this version; leave it out, or at `true`",
-            "7:26: proxy.tls.enabled: not in this version; leave it out, or at `false`",
+            "3:25: traces.create_spans: not in this version; leave it out, or at `false`",
+            "3:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
+            "4:20: privacy.fields: not in this version; leave it out",
+            "5:26: cloudwatch.consumers: not in this version; leave it out, or at `true`",
         ],
     );
 }
@@ -252,7 +255,7 @@ fn variables_that_are_wrong() {
             "KINESCOPE_ADMIN__LISTN=x",
             "KINESCOPE_ADMIN__LISTEN=127.0.0.1:1,y",
             "KINESCOPE_ALERTS__RECEIVERS=x",
-            "KINESCOPE_STATE=/x",
+            "KINESCOPE_PRIVACY__FIELDS=x",
         ],
         &[
             "KINESCOPE_ADMIN__LISTEN: admin.listen: every item should be an address and a port, \
@@ -260,11 +263,11 @@ fn variables_that_are_wrong() {
             "KINESCOPE_ADMIN__LISTN: admin.listn: unknown key; did you mean `listen`? (levels are \
              separated by two underscores)",
             "KINESCOPE_ALERTS__RECEIVERS: alerts.receivers: should be a list",
+            "KINESCOPE_PRIVACY__FIELDS: privacy.fields: not in this version; leave it out",
             "KINESCOPE_PROXY_LISTEN: proxy_listen: unknown key; known here: role, admin, service, \
-             region, external_labels, proxy, cloudwatch, otlp, metrics, alerts, limits, hub, \
-             leases, traces, privacy, state (levels are separated by two underscores)",
+             region, external_labels, proxy, cloudwatch, otlp, metrics, alerts, state, limits, \
+             hub, leases, traces, privacy (levels are separated by two underscores)",
             "KINESCOPE_PROXY__PROPAGATION: proxy.propagation: should be one of: auto, off",
-            "KINESCOPE_STATE: state: not in this version; leave it out, or at `/var/lib/kinescope`",
         ],
     );
 }
@@ -294,5 +297,7 @@ fn the_contract_is_read() {
     assert_eq!(url_file, Some(PathBuf::from("/etc/kinescope/hook-url")));
     let plain = good("service: { name: inventory }\nregion: us-east-1\n", &[]);
     assert_eq!((config.limits, config.admin), (plain.limits, plain.admin));
-    assert_eq!((config.cloudwatch, config.proxy.listen), (plain.cloudwatch, plain.proxy.listen));
+    assert_eq!((config.cloudwatch, config.state), (plain.cloudwatch, plain.state));
+    let proxy = Proxy { streams: plain.proxy.streams, ..config.proxy };
+    assert_eq!(proxy, Proxy { streams: Vec::new(), ..plain.proxy });
 }

@@ -6,6 +6,7 @@ use crate::domain::alert::Severity;
 use crate::domain::alert::Signal;
 use http::Uri;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A type that a plain value can mean. `None` from a reader is a wrong value.
@@ -174,6 +175,75 @@ impl Meaning for Pattern {
     fn of_text(text: &str) -> Option<Self> {
         let control = text.chars().any(char::is_control);
         (!control && (1..=256).contains(&text.len())).then(|| Self(text.to_owned()))
+    }
+}
+
+/// A name that can be a part of a path: letters, digits, `_.-`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name(pub(super) String);
+
+impl Meaning for Name {
+    fn wanted() -> String {
+        "1 to 64 letters, digits and `_.-`, beginning with a letter or digit".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        let right = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+        let begins = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        (begins && text.len() <= 64 && text.bytes().all(right)).then(|| Self(text.to_owned()))
+    }
+}
+
+/// The public half of an access key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyId(pub(super) String);
+
+impl Meaning for KeyId {
+    fn wanted() -> String {
+        "an access key id (never the secret key): letters, digits and `_`".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        let right = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let sized = (1..=128).contains(&text.len());
+        (sized && text.bytes().all(right)).then(|| Self(text.to_owned()))
+    }
+}
+
+/// A share of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Percent(pub(super) u8);
+
+impl Meaning for Percent {
+    fn wanted() -> String {
+        "a whole number from 0 to 100".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        text.parse().ok().filter(|percent| *percent <= 100).map(Self)
+    }
+
+    fn of_number(number: &str) -> Option<Self> {
+        Self::of_text(number)
+    }
+}
+
+/// A folder, or, in a variable, `null` for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Folder(pub(super) Option<PathBuf>);
+
+impl Meaning for Folder {
+    fn wanted() -> String {
+        "a folder's path, or null for memory only".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        let plain = !text.is_empty() && !text.chars().any(char::is_control);
+        plain.then(|| Self(Some(PathBuf::from(text))))
+    }
+
+    fn of_loose(text: &str) -> Option<Self> {
+        if text == "null" { Some(Self(None)) } else { Self::of_text(text) }
     }
 }
 

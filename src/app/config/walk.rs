@@ -51,6 +51,21 @@ impl<'w> Spot<'w> {
         self.walk.fault(Fault { place, path, why: why.into() });
     }
 
+    /// Notes that the value here, which was taken from `place`, is wrong.
+    pub(super) fn fault_at(&self, place: Place, why: impl Into<String>) {
+        self.walk.fault(Fault { place, path: self.path.clone(), why: why.into() });
+    }
+
+    /// Where the value was written.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// Whether null is written here, where that is not the same as nothing.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.node, Some(Node { shape: Shape::Null, .. }))
+    }
+
     /// Whether anything is written here; null says the same as nothing.
     pub(super) fn given(&self) -> bool {
         self.node.is_some_and(|node| !matches!(node.shape, Shape::Null))
@@ -128,6 +143,17 @@ impl<'w> Spot<'w> {
         match self.items() {
             Some(items) => items.iter().filter_map(Self::maybe).collect(),
             None => default,
+        }
+    }
+
+    /// A list of plain values, or one alone.
+    pub(super) fn one_or_list<T: Meaning>(&self) -> Vec<T> {
+        match self.node.map(|node| &node.shape) {
+            Some(Shape::List(_) | Shape::Loose(_)) => self.list(Vec::new()),
+            Some(
+                Shape::Null | Shape::Bool(_) | Shape::Number(_) | Shape::Text(_) | Shape::Map(_),
+            )
+            | None => self.maybe().into_iter().collect(),
         }
     }
 
@@ -295,17 +321,20 @@ fn shown(key: &str) -> &str {
 }
 
 fn unknown(entry: &Entry, known: &[&str]) -> String {
-    let nearest = known.iter().map(|known| (distance(&entry.key, known), known)).min();
-    let mut why = match nearest {
-        Some((distance, key)) if distance <= 1 + key.len() / 3 => {
-            format!("unknown key; did you mean `{key}`?")
-        }
-        Some(_) | None => format!("unknown key; known here: {}", known.join(", ")),
+    let mut why = match nearest(&entry.key, known.iter().copied()) {
+        Some(key) => format!("unknown key; did you mean `{key}`?"),
+        None => format!("unknown key; known here: {}", known.join(", ")),
     };
     if matches!(entry.place, Place::Variable(_)) {
         why.push_str(" (levels are separated by two underscores)");
     }
     why
+}
+
+/// The known word that may have been meant.
+pub(super) fn nearest<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let (distance, nearest) = known.map(|known| (distance(word, known), known)).min()?;
+    (distance <= 1 + nearest.len() / 3).then_some(nearest)
 }
 
 /// How many letters must be added, left out or changed to make one word of the other.

@@ -28,6 +28,7 @@ use super::webhook::Hook;
 use crate::app::config::Config;
 use crate::app::config::Faults;
 use crate::app::logging::chain;
+use crate::app::reload::Load;
 use crate::app::wiring;
 use crate::app::wiring::Running;
 use crate::domain::snapshot::Snapshot;
@@ -213,7 +214,8 @@ async fn run(
 ) -> Result<Running, Error> {
     let failed = |why: String| Error::Start { service, why };
     let config = config.map_err(|faults| failed(faults.to_string()))?;
-    let started = wiring::start(config, &settings::environment(), clock.clone()).await;
+    let load = Load::same(&config);
+    let started = wiring::start(config, load, &settings::environment(), clock.clone()).await;
     started.map_err(|error| failed(chain(&error)))
 }
 

@@ -3,9 +3,12 @@
 //! the application waits: it shares nothing with the data plane but the runtime's threads.
 
 mod gzip;
+mod reload;
 mod routes;
 mod source;
+mod writes;
 
+pub use reload::{Differences, ReloadSource, Reloaded};
 pub use source::SnapshotSource;
 
 use crate::io::http::server::is_family_missing;
@@ -18,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -60,6 +64,11 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// Cancelled by `POST /-/quit`.
     pub quit: CancellationToken,
+    /// Asked by `POST /-/reload`.
+    pub reload: ReloadSource,
+    /// Holds the token that lets others than loopback programs write; read at each such request,
+    /// so that a rotated one counts at once.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Why nothing listens.

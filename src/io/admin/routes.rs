@@ -4,13 +4,14 @@
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::Admin;
 use crate::io::admin::gzip;
+use crate::io::admin::writes::refusal;
 use crate::wire::exposition;
 use crate::wire::status;
 use axum::Router;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ORIGIN,
-    REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -156,7 +157,7 @@ async fn quit(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    if let Some(refusal) = refusal(peer, &headers) {
+    if let Some(refusal) = refusal(peer, &headers, desk.admin.token_file.as_deref()).await {
         return answer(StatusCode::FORBIDDEN, JSON, refusal);
     }
     tracing::info!("asked to quit through the admin listener");
@@ -164,22 +165,26 @@ async fn quit(
     answer(StatusCode::OK, JSON, "{\"quitting\":true}\n")
 }
 
-/// Why a write is refused. Loopback is the pod itself; but a web page that a person on this very
-/// machine looks at is loopback too, and browsers name its origin on every POST.
-fn refusal(peer: SocketAddr, headers: &HeaderMap) -> Option<&'static str> {
-    if headers.contains_key(ORIGIN) {
-        Some("{\"error\":\"requests from web pages are refused here\"}\n")
-    } else if !peer.ip().to_canonical().is_loopback() {
-        Some("{\"error\":\"only a loopback peer may do this\"}\n")
-    } else {
-        None
+async fn reload(
+    State(desk): State<Arc<Desk>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refusal) = refusal(peer, &headers, desk.admin.token_file.as_deref()).await {
+        return answer(StatusCode::FORBIDDEN, JSON, refusal);
     }
-}
-
-async fn reload() -> Response {
-    let sentence = "{\"error\":\"reloading configuration is not in this version; restart the \
-                    process to change it\"}\n";
-    answer(StatusCode::NOT_IMPLEMENTED, JSON, sentence)
+    match desk.admin.reload.now().await {
+        Some(Ok(differences)) => {
+            let mut body = serde_json::to_vec(&differences).unwrap_or_default();
+            body.push(b'\n');
+            answer(StatusCode::OK, JSON, body)
+        }
+        Some(Err(faults)) => answer(StatusCode::BAD_REQUEST, TEXT, format!("{faults}\n")),
+        None => {
+            let sentence = "the configuration was not read within five seconds; try again\n";
+            answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, sentence)
+        }
+    }
 }
 
 async fn unknown_path(uri: Uri) -> Response {
@@ -189,24 +194,4 @@ async fn unknown_path(uri: Uri) -> Response {
         uri.path()
     );
     answer(StatusCode::NOT_FOUND, TEXT, sentence)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_loopback_programs_may_write() {
-        let check = |peer: &str, origin: Option<&'static str>, allowed| {
-            let headers = origin.map(|origin| (ORIGIN, HeaderValue::from_static(origin)));
-            let refusal = refusal(peer.parse().unwrap(), &headers.into_iter().collect());
-            assert_eq!(refusal.is_none(), allowed, "{peer} {origin:?}");
-        };
-        check("127.0.0.1:1", None, true);
-        check("[::1]:1", None, true);
-        check("[::ffff:127.0.0.1]:1", None, true);
-        check("10.0.0.7:1", None, false);
-        check("[::ffff:10.0.0.7]:1", None, false);
-        check("127.0.0.1:1", Some("http://localhost:9590"), false);
-    }
 }

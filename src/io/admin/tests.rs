@@ -25,6 +25,8 @@ fn admin(snapshots: SnapshotSource) -> Admin {
         identity: sample::identity(),
         ready: Arc::default(),
         quit: CancellationToken::new(),
+        reload: ReloadSource(mpsc::channel(1).0),
+        token_file: None,
     }
 }
 
@@ -144,12 +146,38 @@ async fn quitting_is_for_loopback_programs() {
 }
 
 #[tokio::test]
-async fn reloading_says_that_it_cannot() {
-    let served = serve_with(true).await;
+async fn reloading_tells_what_it_came_to() {
+    let (asks, mut asked) = mpsc::channel::<oneshot::Sender<Reloaded>>(1);
+    let admin = Admin { reload: ReloadSource(asks), ..admin(SnapshotSource(mpsc::channel(1).0)) };
+    let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
+    let bound = admin.bind().await.unwrap();
+    let (address, stop) = (bound.local_addresses()[0], CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(bound.serve(stop.clone()));
+    tasks.spawn(async move {
+        let differences =
+            Differences { changed: vec!["proxy.streams"], needs_restart: vec!["role"] };
+        for outcome in [Ok(differences), Err("2 faults\n  k.yaml:1:1: role: no".to_owned())] {
+            asked.recv().await.unwrap().send(outcome).unwrap();
+        }
+    });
+    let served = Served { address, ready, quit, stop, tasks };
+    assert_eq!(ask(&served, "GET /-/reload", "").await.0, 405);
+    assert_eq!(ask(&served, "POST /-/reload", "origin: http://x\r\n").await.0, 403);
     let (status, _, body) = ask(&served, "POST /-/reload", "").await;
-    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(status, 501);
-    assert!(body["error"].as_str().unwrap().contains("not in this version"));
+    assert_eq!(
+        (status, body.as_slice()),
+        (
+            200,
+            &br#"{"changed":["proxy.streams"],"needs_restart":["role"]}
+"#[..]
+        )
+    );
+    let (status, head, body) = ask(&served, "POST /-/reload", "").await;
+    assert!(status == 400 && head.contains("text/plain"), "{head}");
+    assert_eq!(body, b"2 faults\n  k.yaml:1:1: role: no\n");
+    // Whoever owned the configuration is gone.
+    assert_eq!(ask(&served, "POST /-/reload", "").await.0, 503);
 }
 
 #[tokio::test]

@@ -96,6 +96,14 @@ impl Exporter {
         span_data(span, &self.scope)
     }
 
+    /// Whether the collector takes an export, by one without spans.
+    ///
+    /// # Errors
+    /// Why not, for a person.
+    pub async fn probe(&self) -> Result<(), String> {
+        self.export(Vec::new()).await.map(|_| ()).map_err(|failure| failure.cause)
+    }
+
     /// Delivers a batch, trying again where that may help. Returns how many spans the collector
     /// refused; over gRPC that cannot be seen, and none is said.
     pub(super) async fn export(&self, batch: Vec<SpanData>) -> Result<u64, Failure> {

@@ -104,6 +104,13 @@ impl Operation {
         Some(read.unwrap_or_else(|| known().map_or(Self::Other, |known| Self::Known(known))))
     }
 
+    /// The name of every operation that is known.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        ["PutRecord", "PutRecords", "GetRecords", "GetShardIterator"]
+            .into_iter()
+            .chain(KNOWN.iter().copied())
+    }
+
     /// The label value.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
