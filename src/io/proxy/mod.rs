@@ -4,10 +4,13 @@
 mod admit;
 mod exchange;
 mod iterators;
+pub mod journal;
 mod load;
 mod metrics;
 mod observe;
 mod put;
+mod retries;
+mod skew;
 mod spans;
 mod tee;
 mod upstream;

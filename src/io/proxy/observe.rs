@@ -175,7 +175,7 @@ impl Observer {
         named: Option<StreamName>,
         parent: Option<&(TraceContext, TraceState)>,
     ) {
-        let place = self.iterators.place(iterator).cloned();
+        let place = self.iterators.place(iterator);
         let delivered = place.as_ref().and_then(|place| place.delivered);
         let (stream, shard) = match place {
             Some(place) => (Some(place.stream), place.shard),

@@ -1,0 +1,1 @@
+//! Owns what comes next here. Refuses nothing.
