@@ -4,90 +4,21 @@
 #[cfg(test)]
 mod laws;
 pub(super) mod payload;
+mod request;
 pub(super) mod walk;
+
+pub use request::{
+    IteratorRequest, RecordsRequest, ShardIteratorType, iterator_request, records_request,
+};
 
 use super::form::WireForm;
 use crate::domain::envelope::Kind;
-use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
+use crate::domain::stream::{SequenceNumber, ShardId};
 use crate::domain::time::Wall;
 use crate::domain::trace::{TraceContext, TraceState};
 use std::borrow::Cow;
 use std::time::Duration;
 use walk::{Broken, Walk, members};
-
-/// What a GetShardIterator call says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IteratorRequest {
-    /// The stream by its name, out of its ARN, or by its id where nothing else names it.
-    pub stream: Option<StreamName>,
-    /// The shard.
-    pub shard: ShardId,
-    /// `StreamARN`, whole: the call's host follows from it.
-    pub stream_arn: Option<String>,
-    /// `DryRun` was true: no read will follow.
-    pub dry_run: bool,
-    /// `ShardIteratorType`.
-    pub starts_at: ShardIteratorType,
-}
-
-/// What a GetRecords call says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecordsRequest {
-    /// `ShardIterator`: opaque.
-    pub iterator: String,
-    /// The stream, if the call names it, as in [`IteratorRequest`].
-    pub stream: Option<StreamName>,
-    /// `StreamARN`, whole.
-    pub stream_arn: Option<String>,
-    /// `DryRun` was true: not a read.
-    pub dry_run: bool,
-}
-
-/// Where in its shard an iterator begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ShardIteratorType {
-    /// At a sequence number.
-    AtSequenceNumber,
-    /// Behind a sequence number.
-    AfterSequenceNumber,
-    /// At the oldest record that is kept.
-    TrimHorizon,
-    /// Behind the newest record: what is older is left out on purpose.
-    Latest,
-    /// At a time.
-    AtTimestamp,
-    /// None of these: absent, or newer than this version.
-    Other,
-}
-
-impl ShardIteratorType {
-    const ALL: [Self; 5] = [
-        Self::AtSequenceNumber,
-        Self::AfterSequenceNumber,
-        Self::TrimHorizon,
-        Self::Latest,
-        Self::AtTimestamp,
-    ];
-
-    /// Kinesis' word for it; `other` for none.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AtSequenceNumber => "AT_SEQUENCE_NUMBER",
-            Self::AfterSequenceNumber => "AFTER_SEQUENCE_NUMBER",
-            Self::TrimHorizon => "TRIM_HORIZON",
-            Self::Latest => "LATEST",
-            Self::AtTimestamp => "AT_TIMESTAMP",
-            Self::Other => "other",
-        }
-    }
-
-    /// From Kinesis' word.
-    #[must_use]
-    pub fn of(word: &str) -> Self {
-        Self::ALL.into_iter().find(|known| known.as_str() == word).unwrap_or(Self::Other)
-    }
-}
 
 /// A GetRecords answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,29 +50,6 @@ pub struct ReadRecord {
     pub verdict: &'static str,
 }
 
-/// What a GetShardIterator call asks about; `None` if the body is not one.
-#[must_use]
-pub fn iterator_request(form: WireForm, body: &[u8]) -> Option<IteratorRequest> {
-    let (mut named, mut shard, mut starts_at) = (Named::default(), None, ShardIteratorType::Other);
-    members(form, body, |walk, key| {
-        match key {
-            "ShardId" => shard = walk.text()?,
-            "ShardIteratorType" => {
-                starts_at = walk.text()?.map_or(starts_at, |word| ShardIteratorType::of(&word));
-            }
-            _ => named.member(walk, key)?,
-        }
-        Ok(())
-    })?;
-    Some(IteratorRequest {
-        stream: named.stream(),
-        shard: ShardId::from(&*shard?),
-        stream_arn: named.arn.map(Cow::into_owned),
-        dry_run: named.dry_run,
-        starts_at,
-    })
-}
-
 /// The iterator that a GetShardIterator answer gives.
 #[must_use]
 pub fn iterator_answer(form: WireForm, body: &[u8]) -> Option<String> {
@@ -154,56 +62,6 @@ pub fn iterator_answer(form: WireForm, body: &[u8]) -> Option<String> {
         Ok(())
     })?;
     iterator.map(Cow::into_owned)
-}
-
-/// What a GetRecords call says; `None` if the body is not one.
-#[must_use]
-pub fn records_request(form: WireForm, body: &[u8]) -> Option<RecordsRequest> {
-    let (mut named, mut iterator) = (Named::default(), None);
-    members(form, body, |walk, key| {
-        match key {
-            "ShardIterator" => iterator = walk.text()?,
-            _ => named.member(walk, key)?,
-        }
-        Ok(())
-    })?;
-    Some(RecordsRequest {
-        iterator: iterator?.into_owned(),
-        stream: named.stream(),
-        stream_arn: named.arn.map(Cow::into_owned),
-        dry_run: named.dry_run,
-    })
-}
-
-/// The members that say which stream a call is about, and whether it is meant.
-#[derive(Debug, Default)]
-struct Named<'a> {
-    name: Option<Cow<'a, str>>,
-    arn: Option<Cow<'a, str>>,
-    id: Option<Cow<'a, str>>,
-    dry_run: bool,
-}
-
-impl<'a> Named<'a> {
-    fn member(&mut self, walk: &mut Walk<'a>, key: &str) -> Result<(), Broken> {
-        match key {
-            "StreamName" => self.name = walk.text()?,
-            "StreamARN" => self.arn = walk.text()?,
-            "StreamId" => self.id = walk.text()?,
-            "DryRun" => self.dry_run = walk.flag()?,
-            _ => walk.skip()?,
-        }
-        Ok(())
-    }
-
-    fn stream(&self) -> Option<StreamName> {
-        let given = |name: &Option<Cow<'a, str>>| {
-            name.as_deref().filter(|name| !name.is_empty()).map(StreamName::from)
-        };
-        given(&self.name)
-            .or_else(|| StreamName::from_arn(self.arn.as_deref()?))
-            .or_else(|| given(&self.id))
-    }
 }
 
 /// Reads a GetRecords answer, or the payload of a SubscribeToShardEvent, which has the same members
@@ -281,50 +139,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests() {
-        let arn = "arn:aws:kinesis:us-east-1:1:stream/s";
-        let place = Some(("s".into(), "shardId-000000000001".into()));
-        let check = |body: &str, expected| {
-            let request = iterator_request(WireForm::Json, body.as_bytes());
-            let named = request.and_then(|request| Some((request.stream?, request.shard)));
-            assert_eq!(named, expected, "{body}");
-        };
-        check(
-            r#"{"StreamName":"s","ShardId":"shardId-000000000001","ShardIteratorType":"LATEST"}"#,
-            place.clone(),
-        );
-        check(
-            &format!(r#"{{"ShardId":"shardId-000000000001","StreamARN":"{arn}","Timestamp":1.5}}"#),
-            place.clone(),
-        );
-        check(r#"{"StreamName":null,"StreamId":"s","ShardId":"shardId-000000000001"}"#, place);
-        check(r#"{"ShardId":"x"}"#, None);
-        check("no", None);
-        let plain = RecordsRequest {
-            iterator: "AAA=".into(),
-            stream: None,
-            stream_arn: None,
-            dry_run: false,
-        };
-        let check = |body: &str, expected| {
-            assert_eq!(records_request(WireForm::Json, body.as_bytes()), expected, "{body}");
-        };
-        check(r#"{"ShardIterator":"AAA=","Limit":5}"#, Some(plain.clone()));
-        check(
-            &format!(r#"{{"StreamARN":"{arn}","ShardIterator":"AAA=","DryRun":true}}"#),
-            Some(RecordsRequest {
-                stream: Some("s".into()),
-                stream_arn: Some(arn.into()),
-                dry_run: true,
-                ..plain
-            }),
-        );
-        check(r#"{"ShardIterator":"AAA="} {}"#, None);
-        check(r#"{"Limit":5}"#, None);
+    fn iterators() {
         assert_eq!(
             iterator_answer(WireForm::Json, br#"{"ShardIterator":"AAA\/="}"#).as_deref(),
             Some("AAA/=")
         );
+        let answer = iterator_answer(WireForm::Cbor, b"\xa1\x6dShardIterator\x61i");
+        assert_eq!(answer.as_deref(), Some("i"));
     }
 
     #[test]
@@ -348,6 +169,43 @@ mod tests {
         );
         assert_eq!((one.verdict, two.verdict), ("linked", "no_context"));
         assert_eq!(two.sequence, Some("50".into()));
+    }
+
+    #[test]
+    fn times_in_milliseconds_and_seconds() {
+        let check = |time: &[u8], expected_ms: Option<u64>| {
+            let body =
+                [b"\xa1\x67Records\x81\xa1\x78\x1bApproximateArrivalTimestamp", time].concat();
+            let answer = records_answer(WireForm::Cbor, &body).unwrap();
+            let arrival = answer.records.first().unwrap().arrival;
+            assert_eq!(arrival, expected_ms.map(Wall::from_ms), "{time:02x?}");
+        };
+        let now_ms = 1_764_000_000_123_u64;
+        let number = |head: &[u8], bytes: [u8; 8]| [head, &bytes].concat();
+        check(&number(b"\xc1\x1b", now_ms.to_be_bytes()), Some(now_ms));
+        check(&number(b"\x1b", now_ms.to_be_bytes()), Some(now_ms));
+        check(&number(b"\x1b", 1_764_000_000_u64.to_be_bytes()), Some(1_764_000_000_000));
+        check(&number(b"\xc1\xfb", 1_764_000_000.123_f64.to_be_bytes()), Some(now_ms));
+        check(&number(b"\xfb", (now_ms as f64).to_be_bytes()), Some(now_ms));
+        check(&number(b"\x1b", u64::MAX.to_be_bytes()), None);
+        check(&number(b"\xfb", f64::NAN.to_be_bytes()), None);
+        check(b"\xc0\x6a2026-11-22", None);
+        check(b"\x20", None);
+        check(b"\xf6", None);
+        check(b"\xf9\x3c\x00", None);
+        let json = br#"{"Records":[{"ApproximateArrivalTimestamp":1764000000123}]}"#;
+        let answer = records_answer(WireForm::Json, json).unwrap();
+        assert_eq!(answer.records.first().unwrap().arrival, Some(Wall::from_ms(now_ms)));
+    }
+
+    #[test]
+    fn the_end_of_a_shard_names_its_children() {
+        let child = r#"{"ParentShards":["a"],"ShardId":"b","HashKeyRange":{}}"#;
+        let body = format!(r#"{{"Records":[],"ChildShards":[{child}]}}"#);
+        let answer = records_answer(WireForm::Json, body.as_bytes()).unwrap();
+        assert_eq!((answer.next, answer.child_shards), (None, vec!["b".into()]));
+        let open = records_answer(WireForm::Json, br#"{"Records":[],"ChildShards":null}"#);
+        assert_eq!(open.unwrap().child_shards, []);
     }
 
     #[test]
