@@ -207,3 +207,6 @@ fn untagged(record: &UserRecord<'_>) -> Option<(Insertion, Vec<u8>)> {
     let body = record.body.strip_suffix(tags(&context, &state).as_slice())?;
     Some((Insertion::new(&context, &state), body.to_vec()))
 }
+
+#[cfg(test)]
+mod tests;

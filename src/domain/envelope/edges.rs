@@ -106,3 +106,139 @@ fn parts_objects(mut tail: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::payload::{examine, examine_whole};
+    use super::*;
+    use proptest::prelude::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn edges(payload: &[u8]) -> Option<Examined> {
+        let tail = payload.get(payload.len() - EDGE_BYTES - 1..).unwrap();
+        examine_edges(&payload[..EDGE_BYTES + 2], tail, payload.len())
+    }
+
+    /// `FILL` stands for a string of 70,000 bytes.
+    fn check(form: &str, expected: Option<Result<usize, Leave>>) {
+        let payload = form.replace("FILL", &format!("\"{}\"", "x".repeat(70_000)));
+        let told = edges(payload.as_bytes());
+        assert_eq!(
+            told.as_ref().map(|t| t.places.clone().map(|places| places.as_slice()[0].at)),
+            expected,
+            "{form}"
+        );
+        let same = told.unwrap_or_else(|| examine_whole(payload.as_bytes()));
+        assert_eq!(examine(payload.as_bytes()), same, "{form}");
+    }
+
+    #[test]
+    fn what_the_ends_tell() {
+        check("{\"a\":FILL}", Some(Ok(1)));
+        check("\u{feff} {\"a\":FILL,\"b\":[1]} \n", Some(Ok(5)));
+        check("{\"a\":[FILL,{\"b\":1}\n,{\"b\":2}]}", Some(Ok(1)));
+        check(
+            &format!("{{\"traceparent\":\"{PARENT}\",\"a\":FILL}}"),
+            Some(Err(Leave::ContextPresent)),
+        );
+        check("{\"\\u0074raceparent\":\"\",\"a\":FILL}", Some(Err(Leave::ContextInvalid)));
+        check("{\"a\":{\"traceparent\":1},\"b\":FILL}", Some(Ok(1)));
+        check("[FILL]", Some(Err(Leave::NotObject)));
+        check(&format!("[{}true]", "true,".repeat(20_000)), Some(Err(Leave::NotObject)));
+        check("{\"a\":FILL,\"b\":\"\u{20ac}\u{20ac}\"}", Some(Ok(1)));
+        check(&format!("{{\"a\":\"{}\"}}", "\u{20ac}".repeat(30_000)), Some(Ok(1)));
+        check(&format!("{{\"a\":\"x{}\"}}", "\u{20ac}".repeat(30_000)), Some(Ok(1)));
+    }
+
+    #[test]
+    fn what_they_do_not() {
+        let check = |form: &str| check(form, None);
+        check(&format!("{{\"a\":FILL,\"traceparent\":\"{PARENT}\"}}"));
+        check(&format!("{{\"traceparent\":\"{PARENT}\",\"a\":FILL,\"tracestate\":\"a=1\"}}"));
+        check("{\"a\":FILL,\"_datadog\":{}}");
+        check("{\"_datadog\":{},\"a\":FILL}");
+        check("{\"tracestate\":\"a=1\",\"a\":FILL}");
+        check("{\"traceparent\":FILL}");
+        check("{\"traceparent\":[FILL]}");
+        check("{\"a\":1,\"a\":FILL}");
+        check("{\"a\":FILL");
+        check("{\"a\":FILL]");
+        check("{a:FILL}");
+        check("{}\n{\"a\":FILL}");
+        check("{\"a\":FILL}\n\n {\"a\":1}\n");
+        check("FILL");
+        check("42 FILL");
+        check(&format!("{}{{\"a\":FILL}}", " ".repeat(EDGE_BYTES - 1)));
+        check(&format!("{{{}\"a\":FILL}}", " ".repeat(EDGE_BYTES)));
+        check(&format!(
+            "{{{}}}",
+            (0..20_000).map(|i| format!("\"{i}\":0")).collect::<Vec<_>>().join(",")
+        ));
+        let small = vec![b' '; WHOLE_BYTES_MAX];
+        assert_eq!(edges(&small), None);
+        let aggregate = [&aggregate::MAGIC[..], &[0; 70_000]].concat();
+        assert_eq!(edges(&aggregate), None);
+        let bad_end = [&b"{\"a\":\""[..], &[b'x'; 70_000], b"\xff\"}"].concat();
+        assert_eq!(edges(&bad_end), None);
+        let bad_start = [&b"{\"a\":\"\xff"[..], &[b'x'; 70_000], b"\"}"].concat();
+        assert_eq!(edges(&bad_start), None);
+    }
+
+    #[test]
+    fn magic_needs_the_head_alone() {
+        let gzip = [&[0x1f, 0x8b][..], &[0; 70_000]].concat();
+        assert_eq!(edges(&gzip), Some(Examined::left(Kind::Gzip, Leave::Gzip)));
+    }
+
+    /// Values of a large object; one has a long string.
+    fn value() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            Just("-0.5e+3".to_owned()),
+            "\"[a-z\u{20ac} ]{0,30}\"",
+            Just("{\"traceparent\":\"x\"}".to_owned()),
+            (20_000_usize..40_000).prop_map(|length| format!("\"{}\"", "z".repeat(length))),
+        ];
+        leaf.prop_recursive(2, 16, 4, |inner| {
+            proptest::collection::vec(inner, 0..4).prop_map(|all| format!("[{}]", all.join(", ")))
+        })
+    }
+
+    /// A large object, with context at one of its ends: the middle is given up.
+    fn large_object() -> impl Strategy<Value = String> {
+        let context = prop_oneof![
+            2 => Just(None),
+            1 => Just(Some(format!("\"traceparent\":\"{PARENT}\""))),
+            1 => Just(Some("\"_datadog\":{}".to_owned())),
+        ];
+        let members = proptest::collection::vec(value(), 1..40);
+        (members, context, any::<bool>(), "[ \n]{0,2}").prop_map(
+            |(values, context, last, space)| {
+                let member = |(i, value): (usize, &String)| format!("{space}\"k{i}\" : {value}");
+                let mut members: Vec<_> = values.iter().enumerate().map(member).collect();
+                let middle = members.len() / 2;
+                members.insert(middle, format!("\"k\":\"{}\"", "y".repeat(WHOLE_BYTES_MAX)));
+                if let Some(context) = context {
+                    members.insert(if last { members.len() } else { 0 }, context);
+                }
+                format!("{space}{{{}{space}}}{space}", members.join(","))
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Where the ends tell, all of it says the same.
+        #[test]
+        fn ends_agree_with_the_whole(payload in large_object()) {
+            let told = edges(payload.as_bytes());
+            let plain = !payload.contains("traceparent") && !payload.contains("_datadog");
+            prop_assert!(told.is_some() || !plain);
+            if let Some(told) = told {
+                prop_assert_eq!(told, examine_whole(payload.as_bytes()));
+            }
+        }
+    }
+}

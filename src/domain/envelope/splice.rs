@@ -173,7 +173,7 @@ fn without(
 
 #[cfg(test)]
 mod tests {
-    use super::super::payload::extract;
+    use super::super::payload::{EDGE_BYTES, WHOLE_BYTES_MAX, extract};
     use super::*;
     use proptest::prelude::*;
 
@@ -190,7 +190,8 @@ mod tests {
             let spliced = splice(payload.as_bytes(), &insertion(state)).unwrap();
             assert_eq!(String::from_utf8_lossy(&spliced), expected);
             assert_eq!((spliced.len() - payload.len()) % 3, 0, "the base64 behind it moved");
-            assert!(serde_json::from_slice::<serde_json::Value>(&spliced).is_ok());
+            let json = &spliced[mark_bytes(&spliced)..];
+            assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
             assert_eq!(unsplice(&spliced), payload.as_bytes());
             assert_eq!(splice(&spliced, &insertion(state)), Err(Leave::ContextPresent));
         };
@@ -201,6 +202,55 @@ mod tests {
             "x=\"\\",
             format!("{{\"traceparent\"  :\"{PARENT}\",\"tracestate\":\"x=\\\"\\\\\", \"a\":1.10}}"),
         );
+        check("\u{feff} { }", "", format!("\u{feff} {{\"traceparent\" :\"{PARENT}\" }}"));
+    }
+
+    #[test]
+    fn every_object_of_several() {
+        let (with_comma, alone) =
+            (format!("\"traceparent\"   :\"{PARENT}\","), format!("\"traceparent\" :\"{PARENT}\""));
+        let check = |payload: &str, expected: String| {
+            let spliced = splice(payload.as_bytes(), &insertion("")).unwrap();
+            assert_eq!(String::from_utf8_lossy(&spliced), expected);
+            assert_eq!(unsplice(&spliced), payload.as_bytes());
+            assert_eq!(splice(&spliced, &insertion("")), Err(Leave::ContextPresent));
+        };
+        check(
+            "\u{feff}\r\n {\"a\":1}\r\n\n{}",
+            format!("\u{feff}\r\n {{{with_comma}\"a\":1}}\r\n\n{{{alone}}}"),
+        );
+        // Not all of them: some other hand wrote it.
+        let some = format!("{{{with_comma}\"a\":1}}\n{{}}\n");
+        assert_eq!(unsplice(some.as_bytes()), some.as_bytes());
+        let other = PARENT.replace("b7ad", "b7ae");
+        let two = format!("{{{with_comma}\"a\":1}}\n{{\"traceparent\" :\"{other}\"}}\n");
+        assert_eq!(unsplice(two.as_bytes()), two.as_bytes());
+    }
+
+    #[test]
+    fn large_payloads_by_their_ends() {
+        let round = |payload: &str| {
+            let spliced = splice(payload.as_bytes(), &insertion("a=1")).unwrap();
+            assert!(unsplice(&spliced) == payload.as_bytes());
+            assert_eq!(extract(&spliced).unwrap().0.to_string(), PARENT);
+            assert_eq!(splice(&spliced, &insertion("a=1")), Err(Leave::ContextPresent));
+        };
+        for bytes in [WHOLE_BYTES_MAX - 100, WHOLE_BYTES_MAX - 9, WHOLE_BYTES_MAX, 1 << 20] {
+            let long = "x".repeat(bytes);
+            round(&format!("{{\"a\":\"{long}\"}}"));
+            round(&format!("\u{feff} {{\"a\":\"{long}\"}}\n{{}}\n"));
+            round(&format!("{{\"a\":1}}\n{{\"a\":\"{long}\"}}"));
+            // Two lines, both longer than an end.
+            let half = &long[bytes / 2..];
+            round(&format!("{{\"a\":\"{half}\"}}\n{{\"a\":\"{half}\"}}"));
+            // Where the space before the object fills the head.
+            for space in [EDGE_BYTES / 2, EDGE_BYTES - 9, EDGE_BYTES, EDGE_BYTES + 1] {
+                round(&format!("{}{{\"a\":\"{long}\"}}", " ".repeat(space)));
+            }
+        }
+        let many: Vec<_> = (0..1022).map(|i| format!("\"{i}\":0")).collect();
+        round(&format!("{{{},\"a\":\"{}\"}}", many[1..].join(","), "x".repeat(WHOLE_BYTES_MAX)));
+        round(&format!("{{{}}}", many.join(",")));
     }
 
     #[test]
@@ -244,6 +294,27 @@ mod tests {
             let spliced = splice(payload.as_bytes(), &insertion(&state)).unwrap();
             prop_assert_eq!(unsplice(&spliced), payload.as_bytes());
             prop_assert_eq!(extract(&spliced).unwrap().0.to_string(), PARENT);
+        }
+
+        #[test]
+        fn unsplice_undoes_lines(
+            objects in proptest::collection::vec((object(), "\r?\n[ \n]{0,2}"), 1..6),
+            last in any::<bool>(),
+            mark in "\u{feff}?",
+        ) {
+            let mut payload = mark;
+            for (object, end) in &objects {
+                payload += &object.replace(['\n', '\r'], " ");
+                payload += end;
+            }
+            if last {
+                payload += "{}";
+            }
+            let spliced = splice(payload.as_bytes(), &insertion("a=1")).unwrap();
+            prop_assert_eq!((spliced.len() - payload.len()) % 3, 0);
+            prop_assert_eq!(unsplice(&spliced), payload.as_bytes());
+            prop_assert_eq!(splice(&spliced, &insertion("")), Err(Leave::ContextPresent));
+            prop_assert_eq!(unsplice(payload.as_bytes()), payload.as_bytes());
         }
 
         #[test]
