@@ -1,6 +1,6 @@
 //! Owns the AWS SDK for Rust as a program for `tests/peers`: one call a line in, one answer a line
-//! out, JSON, as `tests/peers/kinesis.cjs` has it. Knows nothing of Kinescope but the endpoint that
-//! it is given as its argument.
+//! out, JSON, as `tests/peers/kinesis.cjs` has it. Knows nothing of Kinescope: where it calls is the
+//! environment's business (`AWS_ENDPOINT_URL_KINESIS`), as in any application.
 //!
 //! ```json
 //! {"operation": "PutRecord", "input": {"StreamName": "…", "PartitionKey": "…", "Data": {"base64": "…"}}}

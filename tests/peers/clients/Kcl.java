@@ -77,6 +77,7 @@ public class Kcl {
     }
 
     public static void main(String[] given) throws Exception {
+        ((ch.qos.logback.classic.Logger) org.slf4j.LoggerFactory.getLogger("ROOT")).setLevel(ch.qos.logback.classic.Level.WARN);
         String mode = given[0], stream = given[1], application = given[2];
         KinesisAsyncClient kinesis = KinesisClientUtil.createKinesisAsyncClient(KinesisAsyncClient.builder());
         SingleStreamTracker tracker = new SingleStreamTracker(stream,

@@ -25,6 +25,11 @@ import software.amazon.awssdk.services.kinesis.model.Record;
 public class Kinesis {
     static final ObjectMapper JSON = new ObjectMapper();
 
+    /** Standard output is for answers only: the library's own log would go there. */
+    static void beQuiet() {
+        ((ch.qos.logback.classic.Logger) org.slf4j.LoggerFactory.getLogger("ROOT")).setLevel(ch.qos.logback.classic.Level.OFF);
+    }
+
     /** The calls that both clients have. */
     interface Calls {
         PutRecordResponse put(PutRecordRequest asked);
@@ -51,6 +56,7 @@ public class Kinesis {
     }
 
     public static void main(String[] given) throws Exception {
+        beQuiet();
         Calls calls = given[0].equals("async") ? new Async() : new Sync();
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in));
         for (String line; (line = lines.readLine()) != null;) {
