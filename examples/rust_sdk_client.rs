@@ -25,9 +25,7 @@ type Fault = Box<dyn Error>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Fault> {
-    let endpoint = std::env::args().nth(1).ok_or("the endpoint is missing")?;
-    let config =
-        aws_config::defaults(BehaviorVersion::latest()).endpoint_url(endpoint).load().await;
+    let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let client = Client::new(&config);
     for line in std::io::stdin().lock().lines() {
         let asked: Value = serde_json::from_str(&line?)?;
