@@ -1,6 +1,8 @@
 """Owns what the peer tests share: the emulators (once a session), a kinescope for each test, and the
 logs of every program beside a failure."""
 
+import signal
+
 import pytest
 
 import harness
@@ -21,6 +23,20 @@ def pytest_runtest_makereport(item, call):
 STARTED = pytest.StashKey()
 
 
+@pytest.fixture(autouse=True)
+def bounded(request):
+    """No test may take longer than this, whatever it waits for."""
+    def too_long(*_):
+        raise AssertionError("the test took longer than five minutes")
+
+    seconds = 0 if request.node.get_closest_marker("soak") else 300
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(seconds)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
 @pytest.fixture(scope="session")
 def ministack(tmp_path_factory):
     program = harness.start_ministack(tmp_path_factory.mktemp("ministack"))
@@ -35,9 +51,22 @@ def kinesis_mock(tmp_path_factory):
     program.kill()
 
 
+@pytest.fixture(scope="session")
+def ferrokinesis(tmp_path_factory):
+    program = harness.start_ferrokinesis(tmp_path_factory.mktemp("ferrokinesis"))
+    yield program
+    program.kill()
+
+
+@pytest.fixture(params=["ministack", "kinesis_mock", "ferrokinesis"])
+def any_upstream(request):
+    """Every emulator; ferrokinesis always says a lag of 0."""
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(params=["ministack", "kinesis_mock"])
 def upstream(request):
-    """Both emulators tell the truth about MillisBehindLatest; others always say 0."""
+    """Those that tell the truth about MillisBehindLatest."""
     return request.getfixturevalue(request.param)
 
 

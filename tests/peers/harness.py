@@ -157,6 +157,15 @@ def start_kinesis_mock(folder):
     return program.wait_until(lambda: client.try_call("ListStreams"), "kinesis-mock's answer", 60)
 
 
+def start_ferrokinesis(folder):
+    program, port = ROOT / "target/debug/examples/ferrokinesis", free_port()
+    if not program.exists():
+        missing("ferrokinesis: cargo build --examples")
+    ferrokinesis = Program("ferrokinesis", [program, port], folder)
+    ferrokinesis.url = f"http://127.0.0.1:{port}"
+    return ferrokinesis.wait_until(lambda: listens(port), "ferrokinesis's port", 30)
+
+
 def missing(peer):
     import pytest
 
@@ -200,6 +209,19 @@ class Boto3:
         method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
         return getattr(self.client, method)(**given)
 
+    def subscribe(self, consumer_arn, count, shard="shardId-000000000000"):
+        """The first `count` records of a shard by enhanced fan-out, and the lag that came with them."""
+        events = self.client.subscribe_to_shard(
+            ConsumerARN=consumer_arn, ShardId=shard, StartingPosition={"Type": "TRIM_HORIZON"})["EventStream"]
+        read = []
+        for event in events:
+            told = event["SubscribeToShardEvent"]
+            read += told["Records"]
+            if len(read) >= count:
+                break
+        events.close()
+        return {"Records": read, "MillisBehindLatest": told["MillisBehindLatest"]}
+
     def try_call(self, operation, **given):
         try:
             return self.call(operation, **given) or True
@@ -210,20 +232,13 @@ class Boto3:
         self.client.close()
 
 
-class Node:
-    """The AWS SDK for JavaScript v3 in kinesis.cjs; HTTP/2 prior knowledge unless `handler` is h1."""
+class Lines:
+    """A client in a program of its own: one call a line in, one answer a line out, JSON."""
 
-    name = "aws-sdk-js-v3"
-
-    def __init__(self, endpoint, handler="", max_attempts=3):
-        node, modules = shutil.which("node"), PEERS / "npm/node_modules"
-        if node is None or not modules.exists():
-            missing("aws-sdk-js-v3")
-        env = {**ENV, "NODE_PATH": str(modules), "HANDLER": handler, "MAX_ATTEMPTS": str(max_attempts),
-               "NODE_NO_WARNINGS": "1"}
+    def __init__(self, command, env):
         self.process = subprocess.Popen(
-            [node, str(pathlib.Path(__file__).with_name("kinesis.cjs")), endpoint],
-            env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [str(part) for part in command], env={**ENV, **env}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         self.attempts = 0
 
@@ -231,16 +246,38 @@ class Node:
         request = {"operation": operation, "input": given, "headers": headers or {}}
         self.process.stdin.write(json.dumps(request, default=_bytes_to_json) + "\n")
         self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline(), object_hook=_json_to_bytes)
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(f"the client ended with {self.process.wait()}")
+        answer = json.loads(line, object_hook=_json_to_bytes)
         self.attempts = answer.get("attempts")
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["output"]
 
+    def subscribe(self, consumer_arn, count, shard="shardId-000000000000"):
+        """The first `count` records of a shard by enhanced fan-out, and the lag that came with them."""
+        return self.call("SubscribeToShard", ConsumerARN=consumer_arn, ShardId=shard, Count=count)
+
     def close(self):
         self.process.stdin.close()
         self.process.kill()
         self.process.wait()
+        self.process.stdout.close()
+
+
+class Node(Lines):
+    """The AWS SDK for JavaScript v3 in kinesis.cjs; HTTP/2 prior knowledge unless `handler` is h1."""
+
+    name = "aws-sdk-js-v3"
+
+    def __init__(self, endpoint, handler="", max_attempts=3, env=None):
+        node, modules = shutil.which("node"), PEERS / "npm/node_modules"
+        if node is None or not modules.exists():
+            missing("aws-sdk-js-v3")
+        super().__init__([node, pathlib.Path(__file__).with_name("kinesis.cjs"), endpoint], {
+            "NODE_PATH": str(modules), "HANDLER": handler, "MAX_ATTEMPTS": str(max_attempts),
+            "NODE_NO_WARNINGS": "1", **(env or {})})
 
 
 def _bytes_to_json(value):

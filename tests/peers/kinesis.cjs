@@ -3,6 +3,8 @@
 //   {"output": {…}} or {"error": {"name": "…", "status": 400}}, both with "attempts".
 // Its default handler speaks HTTP/2 with prior knowledge to http:// endpoints; HANDLER=h1 asks for
 // HTTP/1.1, which kinesis-mock needs when it is called without the sidecar.
+// SubscribeToShard answers once it has Count records. With TRACER=dd-trace the SDK is instrumented.
+if (process.env.TRACER) require(process.env.TRACER).init()
 const sdk = require('@aws-sdk/client-kinesis')
 const readline = require('node:readline')
 
@@ -21,7 +23,43 @@ function toJson (key, value) {
   return raw instanceof Date ? raw.getTime() / 1000 : value
 }
 
+// The first records of a shard by enhanced fan-out.
+async function subscribe ({ Count, ...input }) {
+  const abort = new AbortController()
+  const command = new sdk.SubscribeToShardCommand({ ...input, StartingPosition: { Type: 'TRIM_HORIZON' } })
+  const { EventStream, $metadata } = await client.send(command, { abortSignal: abort.signal })
+  const Records = []
+  for await (const { SubscribeToShardEvent: event } of EventStream) {
+    Records.push(...event.Records)
+    if (Records.length >= Count) {
+      abort.abort()
+      return { Records, MillisBehindLatest: event.MillisBehindLatest, $metadata }
+    }
+  }
+  throw new Error('the subscription ended early')
+}
+
+// The aggregation library works on records as a Lambda function gets them.
+const agg = process.env.AGGREGATION ? require('aws-kinesis-agg') : undefined
+const aggregation = {
+  Aggregate: ({ Records }) => new Promise((resolve, reject) => {
+    const records = Records.map(({ PartitionKey, Data }) => ({ partitionKey: PartitionKey, data: Data }))
+    agg.aggregate(records, (made, done) => { resolve({ PartitionKey: made.partitionKey, Data: made.data }); done() },
+      () => {}, reject)
+  }),
+  Deaggregate: ({ Data }) => {
+    let records
+    agg.deaggregateSync({ data: Data.toString('base64'), kinesisSchemaVersion: '1.0' }, true, (error, found) => {
+      if (error) throw error
+      records = found
+    })
+    return { Records: records.map((one) => ({ PartitionKey: one.partitionKey, Data: Buffer.from(one.data, 'base64') })) }
+  }
+}
+
 async function call ({ operation, input, headers }) {
+  if (aggregation[operation]) return { output: await aggregation[operation](input) }
+  if (operation === 'SubscribeToShard') return { output: await subscribe(input) }
   const command = new sdk[`${operation}Command`](input)
   command.middlewareStack.add(
     (next) => (args) => {

@@ -21,29 +21,40 @@ leave_out() {
 fingerprint() { cat "$@" | cksum; }
 up_to_date() { [ -f "$1" ] && [ "$(cat "$1")" = "$(fingerprint "${@:2}")" ]; }
 
-python_peers() {
-  local stamp=$there/venv/stamp
-  up_to_date "$stamp" $here/requirements.txt && return
-  command -v python3 >/dev/null || { leave_out "every peer test: there is no python3"; return; }
-  echo "setting up the Python peers (ministack, boto3, rotel, pytest) in target/peers/venv"
-  rm -rf "$there/venv"
-  if python3 -m venv "$there/venv" >>"$log" 2>&1 &&
-    "$there/venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-      -r $here/requirements.txt >>"$log" 2>&1; then
-    fingerprint $here/requirements.txt >"$stamp"
+# environment FOLDER REQUIREMENTS WHAT LEFT_OUT: Python packages, exact versions, in a folder of their own.
+environment() {
+  local folder=$there/$1 stamp=$there/$1/stamp
+  up_to_date "$stamp" "$2" && return
+  command -v python3 >/dev/null || { leave_out "$4: there is no python3"; return 1; }
+  echo "setting up $3 in target/peers/$1"
+  rm -rf "$folder"
+  if python3 -m venv "$folder" >>"$log" 2>&1 &&
+    "$folder/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+      -r "$2" >>"$log" 2>&1; then
+    fingerprint "$2" >"$stamp"
   else
     tail -5 "$log" >&2
-    rm -rf "$there/venv"
-    leave_out "every peer test: the Python packages of $here/requirements.txt could not be installed"
+    rm -rf "$folder"
+    leave_out "$4: the Python packages of $2 could not be installed"
+    return 1
   fi
+}
+
+python_peers() {
+  environment venv $here/requirements.txt "the Python peers (ministack, boto3, rotel, pytest)" "every peer test"
+}
+
+client_peers() {
+  environment clients $here/requirements-clients.txt "more clients (AWS CLI, ddtrace, the jars of KCL, Go, moto)" \
+    "aws-cli, ddtrace, aws-sdk-java-v2, kcl, aws-sdk-go-v2, moto"
 }
 
 node_peers() {
   local stamp=$there/npm/stamp
   local files=($here/package.json $here/package-lock.json $here/.npmrc)
   up_to_date "$stamp" "${files[@]}" && return
-  command -v npm >/dev/null || { leave_out "kinesis-mock, aws-sdk-js-v3: there is no npm"; return; }
-  echo "setting up the Node peers (kinesis-mock, the AWS SDK for JavaScript) in target/peers/npm"
+  command -v npm >/dev/null || { leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node: there is no npm"; return; }
+  echo "setting up the Node peers (kinesis-mock, the AWS SDK for JavaScript, dd-trace, aws-kinesis-agg) in target/peers/npm"
   rm -rf "$there/npm"
   mkdir -p "$there/npm"
   cp "${files[@]}" "$there/npm/"
@@ -52,33 +63,89 @@ node_peers() {
   else
     tail -5 "$log" >&2
     rm -rf "$there/npm"
-    leave_out "kinesis-mock, aws-sdk-js-v3: the npm packages could not be installed"
+    leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node: the npm packages could not be installed"
   fi
 }
 
-# Debian's package is unpacked, not installed: its programs need nothing but libc, no root is needed
-# and no daemon is started on somebody's machine. One of the PATH is the second choice, so that a
-# green run here does not hide that the first fails.
+# unpacked FOLDER PACKAGE…: Debian's packages, unpacked and not installed: no root is needed, and no
+# daemon is started on somebody's machine.
+unpacked() {
+  command -v apt-get >/dev/null && command -v dpkg >/dev/null || return
+  rm -rf "$1"
+  mkdir -p "$1"
+  # A fresh machine has no package lists yet, and only root may fetch them.
+  (cd "$1" && { apt-get download -qq "${@:2}" || { apt-get update -qq && apt-get download -qq "${@:2}"; }; } &&
+    for package in *.deb; do dpkg -x "$package" . || exit; done && rm -f ./*.deb) >>"$log" 2>&1 </dev/null
+}
+
+# One of the PATH is the second choice, so that a green run here does not hide that the first fails.
 debian_peers() {
   local root=$there/debian
   [ -x "$root/usr/bin/promtool" ] && return
-  if command -v apt-get >/dev/null && command -v dpkg >/dev/null; then
-    echo "unpacking Debian's prometheus in target/peers/debian"
-    rm -rf "$root"
-    mkdir -p "$root"
-    # A fresh machine has no package lists yet, and only root may fetch them.
-    (cd "$root" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } &&
-      dpkg -x prometheus_*.deb . && rm -f prometheus_*.deb) >>"$log" 2>&1 </dev/null
-  fi
+  echo "unpacking Debian's prometheus in target/peers/debian"
+  unpacked "$root" prometheus
   [ -x "$root/usr/bin/promtool" ] && return
   rm -rf "$root"
   command -v prometheus >/dev/null && command -v promtool >/dev/null && return
   leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
 }
 
+# The SDK's sources are Debian's, without modules: GOPATH mode. They are 280 MB, so only the program stays.
+go_peer() {
+  local stamp=$there/go/stamp files=("$here/clients/kinesis.go" "$here/requirements-clients.txt")
+  up_to_date "$stamp" "${files[@]}" && return
+  echo "building the Go client in target/peers/go"
+  rm -rf "$there/go"
+  local root=$there/go/root
+  if unpacked "$root" golang-github-aws-aws-sdk-go-v2-dev golang-github-aws-smithy-go-dev \
+    golang-github-jmespath-go-jmespath-dev golang-golang-x-net-dev golang-github-google-go-cmp-dev &&
+    env -u GOROOT GO111MODULE=off GOPATH="$root/usr/share/gocode" GOPROXY=off GOTOOLCHAIN=local GOFLAGS= \
+      GOCACHE="$there/go/cache" CGO_ENABLED=0 "$there/clients/bin/go" build -trimpath \
+      -o "$there/go/kinesis" $here/clients/kinesis.go >>"$log" 2>&1; then
+    fingerprint "${files[@]}" >"$stamp"
+  else
+    tail -5 "$log" >&2
+    leave_out "aws-sdk-go-v2: Debian's sources of it could not be fetched or built"
+  fi
+  rm -rf "$root" "$there/go/cache"
+}
+
+# Java of the PATH, or Debian's. Debian's own is made to look for its settings where it was unpacked.
+java_peers() {
+  local stamp=$there/java/stamp files=($here/clients/*.java "$here/requirements-clients.txt")
+  up_to_date "$stamp" "${files[@]}" && return
+  echo "compiling the Java clients in target/peers/java"
+  rm -rf "$there/java"
+  mkdir -p "$there/java/classes"
+  local bin link root=$there/java/debian
+  if bin=$(command -v javac) && command -v java >/dev/null; then
+    bin=$(dirname "$bin")
+  else
+    unpacked "$root" openjdk-17-jdk-headless openjdk-17-jre-headless
+    bin=$(echo "$root"/usr/lib/jvm/java-17-openjdk-*/bin)
+    find "$root" -type l -lname '/etc/*' | while read -r link; do
+      ln -sfn "$root$(readlink "$link")" "$link"
+    done
+  fi
+  ln -sfn "$bin" "$there/java/bin"
+  ln -sfn "$(echo "$there"/clients/lib/python3*/site-packages/amazon_kclpy/jars)" "$there/java/jars"
+  if "$there/java/bin/javac" -proc:none -cp "$there/java/jars/*" -d "$there/java/classes" \
+    $here/clients/*.java >>"$log" 2>&1; then
+    fingerprint "${files[@]}" >"$stamp"
+  else
+    tail -5 "$log" >&2
+    rm -rf "$there/java"
+    leave_out "aws-sdk-java-v2, kcl: there is no Java, or the clients could not be compiled"
+  fi
+}
+
 python_peers
 node_peers
 debian_peers
+if client_peers; then
+  go_peer
+  java_peers
+fi
 
 if [ -s "$there/left-out" ] && [ "${KINESCOPE_REQUIRE_PEERS:-0}" = 1 ]; then
   echo "KINESCOPE_REQUIRE_PEERS=1 and a peer is missing; what the installers said is in target/peers/setup.log" >&2
