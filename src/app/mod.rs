@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod data_plane;
 pub mod engine_loop;
 pub mod logging;
 pub mod reload;

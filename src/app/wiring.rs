@@ -3,6 +3,7 @@
 
 use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, Propagation, Role};
+use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
@@ -50,8 +51,8 @@ const REGION_UNKNOWN: &str = "unknown";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The data plane's port.
-    #[error("the data plane cannot listen")]
-    DataPlane(#[source] std::io::Error),
+    #[error(transparent)]
+    DataPlane(#[from] DoorError),
     /// The admin port.
     #[error("the admin listener cannot start")]
     Admin(#[from] admin::Error),
@@ -154,8 +155,7 @@ pub async fn start(
     clock: Clock,
 ) -> Result<Running, Error> {
     let registry = Registry::new();
-    // The integrator's: `_in_force` is what the proxy's live policy follows.
-    let (reloader, reload, _in_force) =
+    let (reloader, reload, in_force) =
         Reloader::new(load, config.clone(), clock.clone(), &registry)?;
     let dropped = IntCounterVec::new(
         Opts::new(
@@ -170,9 +170,7 @@ pub async fn start(
 
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
     let has_data_plane = config.role != Role::Hub;
-    let listeners =
-        if has_data_plane { server::bind(&config.proxy.listen).await } else { Ok(vec![]) };
-    let listeners = listeners.map_err(Error::DataPlane)?;
+    let doors = if has_data_plane { data_plane::bind(&config, &clock).await? } else { vec![] };
     let ready = Arc::new(AtomicBool::new(false));
     let quit = CancellationToken::new();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
@@ -254,25 +252,18 @@ pub async fn start(
 
     let mut data_plane = Vec::new();
     if has_data_plane {
-        let metrics = proxy::Metrics::register(&registry, &region, dropped.clone())?;
-        let limits = &config.limits;
-        let (sink, copies) =
-            ObserverSink::new(limits.observer_queue, limits.observer_bytes_max, dropped);
-        let observer = Observer::new(limits.iterators_max, events, spans, metrics.clone());
-        let stage = supervisor.stage("observe");
-        stage.spawn("observer", Policy::Helpful, observer.run(copies, stage.token()));
-        let timeout = limits.upstream_connect_timeout;
-        let upstream =
-            ClientSettings::from_environment(timeout, |name| environment.get(name).cloned());
-        let proxy = Arc::new(Proxy::new(
-            proxy_config(&config),
-            Client::new(&upstream, clock.clone()),
+        let given = Given {
             credentials,
-            sink,
-            metrics,
-            clock.clone(),
-        ));
-        data_plane = serve(&mut supervisor, listeners, &proxy, limits.connections_max);
+            record_limits,
+            events,
+            spans,
+            in_force,
+            dropped,
+            region: region.clone(),
+        };
+        let instruments = (&registry, &clock);
+        data_plane =
+            data_plane::start(&config, environment, doors, given, instruments, &mut supervisor)?;
     }
     ready.store(true, Ordering::Relaxed);
     let drain = config.limits.drain;
@@ -287,28 +278,6 @@ pub async fn start(
         clock,
         drain,
     })
-}
-
-fn serve(
-    supervisor: &mut Supervisor,
-    listeners: Vec<TcpListener>,
-    proxy: &Arc<Proxy>,
-    connections_max: usize,
-) -> Vec<SocketAddr> {
-    let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    let connections = Arc::new(Semaphore::new(connections_max));
-    let stage = supervisor.stage("proxy");
-    for listener in listeners {
-        let proxy = Arc::clone(proxy);
-        let answer = move |request| {
-            let proxy = Arc::clone(&proxy);
-            // Boxed: the connection moves the future about, and it is kilobytes large.
-            Box::pin(proxy.answer(request))
-        };
-        let serving = server::serve(listener, Arc::clone(&connections), answer, stage.token());
-        stage.spawn("listener", Policy::Vital, serving);
-    }
-    addresses
 }
 
 /// The span exporter's task, where export is on.
@@ -406,27 +375,5 @@ fn poll_config(config: &Config) -> cloudwatch::Config {
         interval: config.cloudwatch.interval,
         delay: config.cloudwatch.delay,
         ..cloudwatch::Config::default()
-    }
-}
-
-fn proxy_config(config: &Config) -> proxy::Config {
-    let propagate = |policy: &config::StreamPolicy| {
-        let propagate = match policy.propagate {
-            config::Propagate::Inject => Propagate::Inject,
-            config::Propagate::Observe => Propagate::Observe,
-            config::Propagate::Off => Propagate::Off,
-        };
-        (policy.pattern.clone(), propagate)
-    };
-    proxy::Config {
-        consumer: ConsumerName::from(config.service_name.as_str()),
-        propagation: config.proxy.propagation == Propagation::Auto,
-        streams: config.proxy.streams.iter().map(propagate).collect(),
-        endpoint: config.proxy.upstream_endpoint.clone(),
-        any_host: config.proxy.listen.iter().any(|address| !address.ip().is_loopback()),
-        body_bytes_max: config.limits.body_bytes_max,
-        buffered_bytes_max: config.limits.buffered_bytes_max,
-        in_flight_max: config.limits.in_flight_max,
-        answer_timeout: config.limits.upstream_response_timeout,
     }
 }

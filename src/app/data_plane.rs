@@ -1,0 +1,241 @@
+//! Owns the wiring of the data plane: its listeners, its client, its policy and the observer beside
+//! it. Refuses to decide: the configuration says what, the rooms say how.
+
+use crate::app::config::{self, Config, Propagation};
+use crate::app::supervisor::{Policy, Supervisor};
+use crate::domain::engine::Event;
+use crate::domain::stream::ConsumerName;
+use crate::io::clock::Clock;
+use crate::io::credentials::Credentials;
+use crate::io::http::client::{Client, ClientSettings, ProxySettings};
+use crate::io::http::server;
+use crate::io::http::tls::{self, Identity};
+use crate::io::otlp::SpanSink;
+use crate::io::proxy;
+use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
+use crate::io::proxy::{Iterators, Resubmits, Shared, StreamSink, Treatment};
+use crate::io::streams::RecordLimits;
+use crate::wire::kinesis::endpoint::Settings;
+use prometheus::{IntCounterVec, Registry};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// The certificate that was made at start, in the state folder, for clients that verify it.
+const CERTIFICATE_FILE: &str = "certificate.pem";
+
+/// A port that is bound, and whose requests come in there.
+#[derive(Debug)]
+pub struct Door {
+    listener: TcpListener,
+    identity: Option<Arc<Identity>>,
+    app: Option<ConsumerName>,
+}
+
+/// Why a port could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The port.
+    #[error("the data plane cannot listen")]
+    Listen(#[from] std::io::Error),
+    /// The certificate.
+    #[error("the TLS listener has no certificate")]
+    Tls(#[from] tls::Error),
+}
+
+/// Binds every listener of the configuration, the plain ones first.
+///
+/// # Errors
+/// Which could not be opened, and why.
+pub async fn bind(config: &Config, clock: &Clock) -> Result<Vec<Door>, DoorError> {
+    let door = |identity: Option<Arc<Identity>>, app: Option<ConsumerName>| {
+        move |listener| Door { listener, identity: identity.clone(), app: app.clone() }
+    };
+    let plain = server::bind(&config.proxy.listen).await?;
+    let mut doors: Vec<Door> = plain.into_iter().map(door(None, None)).collect();
+    for app in &config.proxy.apps {
+        let name = Some(ConsumerName::from(app.name.as_str()));
+        doors.extend(server::bind(&app.listen).await?.into_iter().map(door(None, name)));
+    }
+    if let Some(tls) = &config.proxy.tls {
+        let identity = match (&tls.certificate, &tls.key) {
+            (Some(certificate), Some(key)) => {
+                Identity::mounted(certificate.clone(), key.clone(), clock.clone())?
+            }
+            (_, _) => Identity::made()?,
+        };
+        publish(&identity, config.state.as_deref());
+        let listeners = server::bind(&tls.listen).await?;
+        doors.extend(listeners.into_iter().map(door(Some(Arc::new(identity)), None)));
+    }
+    Ok(doors)
+}
+
+/// Writes a made certificate where clients can be told to trust it.
+fn publish(identity: &Identity, state: Option<&Path>) {
+    let Some(pem) = identity.certificate_pem() else { return };
+    let Some(path) = state.map(|folder| folder.join(CERTIFICATE_FILE)) else {
+        tracing::info!("the TLS listener's certificate was made at start; clients cannot verify it");
+        return;
+    };
+    match std::fs::write(&path, pem) {
+        Ok(()) => tracing::info!(path = %path.display(), "the TLS listener's certificate was made"),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "the TLS listener's certificate cannot be kept: clients cannot verify it");
+        }
+    }
+}
+
+/// What the data plane is given by the rooms that started before it.
+#[derive(Debug)]
+pub struct Given {
+    /// Signs for every request.
+    pub credentials: Credentials,
+    /// Each stream's record limit.
+    pub record_limits: RecordLimits,
+    /// To the engine.
+    pub events: mpsc::Sender<Event>,
+    /// To the exporter.
+    pub spans: SpanSink,
+    /// The configuration in force.
+    pub in_force: watch::Receiver<Arc<Config>>,
+    /// `kinescope_dropped_total`.
+    pub dropped: IntCounterVec,
+    /// The `region` label.
+    pub region: String,
+}
+
+/// Starts the observer, the listeners and what they need; gives where it listens.
+///
+/// # Errors
+/// A metric family is there twice: our own bug.
+pub fn start(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    doors: Vec<Door>,
+    given: Given,
+    (registry, clock): (&Registry, &Clock),
+    supervisor: &mut Supervisor,
+) -> Result<Vec<SocketAddr>, prometheus::Error> {
+    let Given { credentials, record_limits, events, spans, in_force, dropped, region } = given;
+    let metrics = proxy::Metrics::register(registry, &region, dropped.clone())?;
+    let limits = &config.limits;
+    let stage = supervisor.stage("observe");
+    let iterators = match &config.state {
+        Some(folder) => {
+            let (iterators, task) =
+                proxy::journal::open(folder, limits.iterators_max, clock, dropped.clone());
+            stage.spawn("journal", Policy::Helpful, task.run(stage.token()));
+            iterators
+        }
+        None => Iterators::new(limits.iterators_max),
+    };
+    let shared = Shared { iterators, record_limits, resubmits: Resubmits::default() };
+    let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
+    let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
+    let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
+    let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
+    stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
+    let proxy = Arc::new(Proxy::new(
+        proxy_config(config),
+        policy(config),
+        Client::new(&client_settings(config, environment), clock.clone()),
+        credentials,
+        (sink, stream_sink),
+        shared,
+        metrics,
+        clock.clone(),
+    ));
+    let stage = supervisor.stage("proxy");
+    stage.spawn("policy", Policy::Helpful, follow(Arc::clone(&proxy), in_force, stage.token()));
+    let addresses =
+        doors.iter().filter_map(|door| door.listener.local_addr().ok()).collect();
+    let connections = Arc::new(Semaphore::new(limits.connections_max));
+    for Door { listener, identity, app } in doors {
+        let proxy = Arc::clone(&proxy);
+        let answer = move |request| {
+            let (proxy, app) = (Arc::clone(&proxy), app.clone());
+            // Boxed: the connection moves the future about, and it is kilobytes large.
+            Box::pin(proxy.answer(request, app))
+        };
+        let (connections, stop) = (Arc::clone(&connections), stage.token());
+        match identity {
+            None => {
+                let serving = server::serve(listener, connections, answer, stop);
+                stage.spawn("listener", Policy::Vital, serving);
+            }
+            Some(identity) => {
+                let serving = server::serve_tls(listener, identity, connections, answer, stop);
+                stage.spawn("tls_listener", Policy::Vital, serving);
+            }
+        }
+    }
+    Ok(addresses)
+}
+
+/// Puts each reloaded policy in force.
+async fn follow(
+    proxy: Arc<Proxy>,
+    mut in_force: watch::Receiver<Arc<Config>>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    while let Some(Ok(())) = stop.run_until_cancelled(in_force.changed()).await {
+        let config = Arc::clone(&in_force.borrow_and_update());
+        proxy.set_policy(policy(&config));
+    }
+}
+
+fn client_settings(config: &Config, environment: &BTreeMap<String, String>) -> ClientSettings {
+    let timeout = config.limits.upstream_connect_timeout;
+    let from_environment =
+        ClientSettings::from_environment(timeout, |name| environment.get(name).cloned());
+    let proxy = ProxySettings {
+        https_proxy: config.proxy.upstream_proxy.clone(),
+        no_proxy: config.proxy.no_proxy.clone(),
+        ..from_environment.proxy
+    };
+    ClientSettings { proxy, ..from_environment }
+}
+
+fn policy(config: &Config) -> proxy::Policy {
+    let treatment = |policy: &config::StreamPolicy| Treatment {
+        propagate: match policy.propagate {
+            config::Propagate::Inject => Propagate::Inject,
+            config::Propagate::Observe => Propagate::Observe,
+            config::Propagate::Off => Propagate::Off,
+        },
+        percent: policy.propagate_percent,
+        deliver: match policy.deliver {
+            config::Deliver::Keep => Deliver::Keep,
+            config::Deliver::Strip => Deliver::Strip,
+        },
+        aggregated: policy.aggregated,
+        record_bytes_max: policy.max_record_bytes,
+    };
+    let config::Allow { access_keys, streams, operations } = config.proxy.allow.clone();
+    let policies = config.proxy.streams.iter();
+    proxy::Policy {
+        propagation: config.proxy.propagation == Propagation::Auto,
+        streams: policies.map(|policy| (policy.pattern.clone(), treatment(policy))).collect(),
+        allow: Allow { access_keys, streams, operations },
+    }
+}
+
+fn proxy_config(config: &Config) -> proxy::Config {
+    let apps = config.proxy.apps.iter().flat_map(|app| &app.listen);
+    let tls = config.proxy.tls.iter().flat_map(|tls| &tls.listen);
+    let mut listen = config.proxy.listen.iter().chain(apps).chain(tls);
+    proxy::Config {
+        consumer: ConsumerName::from(config.service_name.as_str()),
+        endpoint: config.proxy.upstream_endpoint.clone(),
+        settings: Settings { fips: config.proxy.fips, dual_stack: config.proxy.dual_stack },
+        any_host: listen.any(|address| !address.ip().is_loopback()),
+        body_bytes_max: config.limits.body_bytes_max,
+        buffered_bytes_max: config.limits.buffered_bytes_max,
+        in_flight_max: config.limits.in_flight_max,
+        answer_timeout: config.limits.upstream_response_timeout,
+    }
+}
