@@ -217,21 +217,29 @@ impl Proxy {
         headers: &HeaderMap,
         body: Bytes,
     ) -> (Bytes, Option<Facts>) {
-        let facts =
-            match operation {
-                Operation::PutRecord | Operation::PutRecords => {
-                    let (body, facts) = put::prepare(self, headers, body);
-                    return (body, facts.map(Facts::Put));
-                }
-                Operation::GetRecords => {
-                    read::records_request(WireForm::Json, &body).map(|(iterator, stream)| {
-                        Facts::Read { iterator, stream, parent: put::request_parent(headers) }
-                    })
-                }
-                Operation::GetShardIterator => read::iterator_request(WireForm::Json, &body)
-                    .map(|(stream, shard)| Facts::Iterator { stream, shard }),
-                Operation::Known(_) | Operation::Other => None,
-            };
+        let facts = match operation {
+            Operation::PutRecord | Operation::PutRecords => {
+                let (body, facts) = put::prepare(self, headers, body);
+                return (body, facts.map(Facts::Put));
+            }
+            Operation::GetRecords => read::records_request(WireForm::Json, &body)
+                .filter(|request| !request.dry_run)
+                .map(|request| Facts::Read {
+                    iterator: request.iterator,
+                    stream: request.stream,
+                    parent: put::request_parent(headers),
+                }),
+            Operation::GetShardIterator => read::iterator_request(WireForm::Json, &body)
+                .filter(|request| !request.dry_run)
+                .and_then(|request| {
+                    Some(Facts::Iterator { stream: request.stream?, shard: request.shard })
+                }),
+            Operation::SubscribeToShard
+            | Operation::ReceiveQueueRecords
+            | Operation::ReceiveDeadLetterQueueRecords
+            | Operation::Known(_)
+            | Operation::Other => None,
+        };
         (body, facts)
     }
 
