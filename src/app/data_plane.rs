@@ -13,7 +13,7 @@ use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::SpanSink;
 use crate::io::proxy;
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
-use crate::io::proxy::{Iterators, Resubmits, Shared, StreamSink, Treatment};
+use crate::io::proxy::{Iterators, RefusedRecords, Shared, StreamSink, Treatment};
 use crate::io::streams::RecordLimits;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
@@ -78,7 +78,9 @@ pub async fn bind(config: &Config, clock: &Clock) -> Result<Vec<Door>, DoorError
 fn publish(identity: &Identity, state: Option<&Path>) {
     let Some(pem) = identity.certificate_pem() else { return };
     let Some(path) = state.map(|folder| folder.join(CERTIFICATE_FILE)) else {
-        tracing::info!("the TLS listener's certificate was made at start; clients cannot verify it");
+        tracing::info!(
+            "the TLS listener's certificate was made at start; clients cannot verify it"
+        );
         return;
     };
     match std::fs::write(&path, pem) {
@@ -127,13 +129,13 @@ pub fn start(
     let iterators = match &config.state {
         Some(folder) => {
             let (iterators, task) =
-                proxy::journal::open(folder, limits.iterators_max, clock, dropped.clone());
+                proxy::restored_iterators(folder, limits.iterators_max, clock, dropped.clone());
             stage.spawn("journal", Policy::Helpful, task.run(stage.token()));
             iterators
         }
         None => Iterators::new(limits.iterators_max),
     };
-    let shared = Shared { iterators, record_limits, resubmits: Resubmits::default() };
+    let shared = Shared { iterators, record_limits, refused: Arc::new(RefusedRecords::new()) };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
@@ -151,8 +153,7 @@ pub fn start(
     ));
     let stage = supervisor.stage("proxy");
     stage.spawn("policy", Policy::Helpful, follow(Arc::clone(&proxy), in_force, stage.token()));
-    let addresses =
-        doors.iter().filter_map(|door| door.listener.local_addr().ok()).collect();
+    let addresses = doors.iter().filter_map(|door| door.listener.local_addr().ok()).collect();
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     for Door { listener, identity, app } in doors {
         let proxy = Arc::clone(&proxy);

@@ -3,9 +3,9 @@
 
 pub mod commands;
 pub mod config;
+pub mod data_plane;
 #[cfg(feature = "demo")]
 pub mod demo;
-pub mod data_plane;
 pub mod engine_loop;
 pub mod logging;
 pub mod reload;

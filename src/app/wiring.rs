@@ -214,8 +214,13 @@ pub async fn start(
     let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
-    let (describe, describer) =
-        Describer::new(kinesis.clone(), clock.clone(), events.clone(), record_limits.clone(), DESCRIBE_EVERY);
+    let (describe, describer) = Describer::new(
+        kinesis.clone(),
+        clock.clone(),
+        events.clone(),
+        record_limits.clone(),
+        DESCRIBE_EVERY,
+    );
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
         engine: Engine::new(engine_config(&config, &region)),

@@ -149,8 +149,7 @@ mod tests {
         ];
         let check = |uri: &str, headers: &[(&str, &str)], expected: Result<Option<&str>, Fault>| {
             let allow = Allow::default();
-            let door =
-                Door { any_host: false, allow: &allow, our_key: None, via: "kinescope-17" };
+            let door = Door { any_host: false, allow: &allow, our_key: None, via: "kinescope-17" };
             let seen = admit(&parts(uri, headers), &door);
             assert_eq!(
                 seen.as_ref().map(|a| a.app.as_ref().map(ConsumerName::as_str)),

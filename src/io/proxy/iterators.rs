@@ -59,7 +59,9 @@ struct Map {
 }
 
 impl Iterators {
-    pub(super) fn new(places_max: usize) -> Self {
+    /// Follows at most `places_max` iterators.
+    #[must_use]
+    pub fn new(places_max: usize) -> Self {
         let map = Map { places: HashMap::new(), order: VecDeque::new(), places_max };
         Self { map: Arc::new(Mutex::new(map)), journal: None }
     }

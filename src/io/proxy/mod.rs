@@ -21,9 +21,13 @@ mod tee;
 mod upstream;
 
 pub use exchange::{Exchange, ObserverSink};
+pub use iterators::Iterators;
+pub use journal::open as restored_iterators;
 pub use metrics::Metrics;
 pub use observe::Observer;
 pub use policy::{Allow, Deliver, Policy, Propagate, Treatment};
+pub use retries::RefusedRecords;
+pub use stream::StreamSink;
 pub use tee::Body;
 
 use crate::domain::stream::ConsumerName;
@@ -44,9 +48,10 @@ use hyper::body::Incoming;
 use load::Load;
 use prepare::Prepared;
 use reply::Route;
+use retries::Calls;
 use std::sync::Arc;
 use std::time::Duration;
-use upstream::{Resent, Upstream};
+use upstream::Upstream;
 
 /// What the data plane needs to know for as long as it runs.
 #[derive(Debug, Clone)]
@@ -77,11 +82,8 @@ pub struct Shared {
     /// Each stream's own record limit.
     pub record_limits: RecordLimits,
     /// Records that failed inside a 200.
-    pub resubmits: Resubmits,
+    pub refused: Arc<RefusedRecords>,
 }
-
-pub use iterators::Iterators;
-pub use retries::Resubmits;
 
 /// The data plane.
 #[derive(Debug)]
@@ -94,16 +96,13 @@ pub struct Proxy {
     events: StreamSink,
     iterators: Iterators,
     record_limits: RecordLimits,
-    retries: Retries,
-    resubmits: Resubmits,
+    calls: Calls,
+    refused: Arc<RefusedRecords>,
     metrics: Metrics,
     clock: Clock,
     /// What this process writes into `Via`, by which it knows its own requests again.
     via: String,
 }
-
-use retries::Retries;
-pub use stream::StreamSink;
 
 impl Proxy {
     /// Wires the data plane.
@@ -129,7 +128,7 @@ impl Proxy {
         let load =
             Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
-        let Shared { iterators, record_limits, resubmits } = shared;
+        let Shared { iterators, record_limits, refused } = shared;
         Self {
             config,
             policy: ArcSwap::from_pointee(policy),
@@ -139,8 +138,8 @@ impl Proxy {
             events,
             iterators,
             record_limits,
-            retries: Retries::default(),
-            resubmits,
+            calls: Calls::new(),
+            refused,
             metrics,
             clock,
             via,

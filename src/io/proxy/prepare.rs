@@ -158,9 +158,8 @@ impl Proxy {
             }
             Operation::GetShardIterator => {
                 let request = read::iterator_request(form, body).filter(|it| !it.dry_run);
-                understood.facts = request.and_then(|it| {
-                    Some(Facts::Iterator { stream: it.stream?, shard: it.shard })
-                });
+                understood.facts = request
+                    .and_then(|it| Some(Facts::Iterator { stream: it.stream?, shard: it.shard }));
             }
             Operation::ReceiveQueueRecords | Operation::ReceiveDeadLetterQueueRecords => {
                 let request = queue::receive_request(form, body);

@@ -21,8 +21,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::HashMap;
 
-/// A context with its tracestate.
-pub(super) type Context = (TraceContext, TraceState);
+pub(super) use super::retries::Context;
 
 /// A put, ready to be sent.
 #[derive(Debug)]
@@ -47,7 +46,11 @@ pub(super) fn prepare(
         Ok(form) => form,
         Err(reason) => {
             let facts = Some(unread(proxy, headers, reason, now));
-            return Ok(PreparedPut { body: body.clone().into(), facts, address: Address::default() });
+            return Ok(PreparedPut {
+                body: body.clone().into(),
+                facts,
+                address: Address::default(),
+            });
         }
     };
     let put = match put::locate(form, body) {
@@ -89,24 +92,27 @@ fn treat(
     }
     let looks = put::look(body, &put);
     let call = Call::of(proxy, headers, &looks, now);
-    let (own, resubmitted) = resubmitted(proxy, body, &put, now);
-    let common = Insertion::new(&call.carried.0, &call.carried.1);
-    let insertions = Insertions { common, own };
-    let chosen = treatment.percent >= 100
-        || entropy::chance() * 100.0 < f64::from(treatment.percent);
+    let resubmitted = resubmitted(proxy, body, &put, now);
+    let insertion = |(context, state): &Context| Insertion::new(context, state);
+    let insertions = Insertions {
+        common: insertion(&call.carried),
+        own: resubmitted.iter().map(|(record, context)| (*record, insertion(context))).collect(),
+    };
+    let chosen =
+        treatment.percent >= 100 || entropy::chance() * 100.0 < f64::from(treatment.percent);
     let plan = if treatment.propagate == Propagate::Inject && chosen {
         let law = law(proxy, put.stream.as_ref(), treatment);
         Plan::Inject { insertions: &insertions, law, aggregated: treatment.aggregated }
     } else {
         Plan::Observe
     };
-    let Spliced { body: spliced, verdicts, injected_bytes } = put::splice(body, &put, &looks, &plan);
-    let mut facts = call.facts(
-        put.stream.clone(),
-        verdicts.iter().map(RecordVerdict::as_str).collect(),
-    );
-    facts.links.extend(looks.iter().flat_map(|look| look.contexts().iter().cloned()));
-    facts.links.extend(resubmitted);
+    let Spliced { body: spliced, verdicts, injected_bytes } =
+        put::splice(body, &put, &looks, &plan);
+    let mut facts =
+        call.facts(put.stream.clone(), verdicts.iter().map(RecordVerdict::as_str).collect());
+    facts.link(looks.iter().flat_map(Look::contexts));
+    facts.link(resubmitted.values());
+    facts.resubmitted = resubmitted;
     facts.injected = verdicts.iter().filter(|v| **v == RecordVerdict::Injected).count();
     facts.injected_bytes = injected_bytes;
     if put.records.len() > 1 {
@@ -126,26 +132,15 @@ fn law(proxy: &Proxy, stream: Option<&StreamName>, treatment: Treatment) -> Size
 }
 
 /// Records that failed inside a 200 before and are put again: each keeps its first context.
-fn resubmitted(
-    proxy: &Proxy,
-    body: &[u8],
-    put: &PutBody,
-    now: Moment,
-) -> (HashMap<usize, Insertion>, Vec<Context>) {
-    let (mut own, mut contexts) = (HashMap::new(), Vec::new());
-    if proxy.resubmits.is_empty() {
-        return (own, contexts);
+fn resubmitted(proxy: &Proxy, body: &[u8], put: &PutBody, now: Moment) -> HashMap<usize, Context> {
+    if proxy.refused.is_empty() {
+        return HashMap::new();
     }
-    for record in 0..put.records.len() {
-        let bytes = put::record_bytes(body, put, record);
-        if let Some((context, state)) = bytes.and_then(|it| proxy.resubmits.first_context(it, now)) {
-            own.insert(record, Insertion::new(&context, &state));
-            if !contexts.iter().any(|(known, _)| *known == context) {
-                contexts.push((context, state));
-            }
-        }
-    }
-    (own, contexts)
+    let first = |record| {
+        let bytes = put::record_bytes(body, put, record)?;
+        Some((record, proxy.refused.first_context(bytes, now)?))
+    };
+    (0..put.len()).filter_map(first).collect()
 }
 
 /// The form of a body that may be looked at, or why it may not.
@@ -175,24 +170,13 @@ struct Call {
 impl Call {
     fn of(proxy: &Proxy, headers: &HeaderMap, looks: &[Look], now: Moment) -> Self {
         let attempt = retries::attempt(headers).map(|it| it.attempt);
-        let id = text(headers, "amz-sdk-invocation-id");
-        let first = id.and_then(|id| proxy.retries.first_context(id, now));
         let parent = request_parent(headers).or_else(|| carried_parent(looks));
-        let span = match (&parent, &first) {
-            // A retry stays in the trace that its first try began.
-            (None, Some((first, state))) => {
-                (TraceContext { span_id: entropy::span_id(), ..*first }, state.clone())
-            }
-            _ => child(parent.as_ref()),
-        };
-        let carried = match (first, id) {
-            (Some(first), _) => first,
-            (None, Some(id)) => {
-                proxy.retries.remember(id, span.clone(), now);
-                span.clone()
-            }
-            (None, None) => span.clone(),
-        };
+        let mut first = None;
+        let carried = proxy
+            .calls
+            .first_context(headers, now, || first.insert(child(parent.as_ref())).clone());
+        // A retry stays in the trace that its first try began.
+        let span = first.unwrap_or_else(|| child(parent.as_ref().or(Some(&carried))));
         Self { parent, span, carried, attempt }
     }
 
@@ -210,6 +194,7 @@ impl Call {
             injected: 0,
             injected_bytes: 0,
             attempt,
+            resubmitted: HashMap::new(),
             originals: None,
         }
     }

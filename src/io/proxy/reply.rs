@@ -88,8 +88,7 @@ impl Proxy {
         subscription: Subscription,
         request_id: Option<String>,
     ) -> Body {
-        let strips =
-            self.policy.load().of(subscription.stream.as_ref()).deliver == Deliver::Strip;
+        let strips = self.policy.load().of(subscription.stream.as_ref()).deliver == Deliver::Strip;
         if strips {
             headers.remove(header::CONTENT_LENGTH);
         }

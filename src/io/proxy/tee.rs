@@ -53,11 +53,7 @@ impl Tee {
         clock: Clock,
     ) -> Self {
         let copy = sink.copy();
-        Self {
-            inner,
-            ended: false,
-            pending: Some(Pending { exchange, head, copy, sink, clock }),
-        }
+        Self { inner, ended: false, pending: Some(Pending { exchange, head, copy, sink, clock }) }
     }
 }
 

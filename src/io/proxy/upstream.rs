@@ -5,6 +5,7 @@
 use super::admit::text;
 use super::metrics::Metrics;
 use super::skew::Skew;
+use crate::domain::time::Wall;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::{CallKind, Client, Error};
@@ -17,7 +18,6 @@ use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::outcome::{self, Resend};
 use crate::wire::segments::Segments;
 use crate::wire::sigv4::{self, BodyHash, SigningKey};
-use crate::domain::time::Wall;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
@@ -257,7 +257,10 @@ impl Upstream {
         );
         let again = self.again(resend, outgoing, keys, &parts.headers).await;
         let Some((resent, outgoing, keys)) = again else {
-            return Ok(Sent { answer: Response::from_parts(parts, Reply::Read(body)), resent: None });
+            return Ok(Sent {
+                answer: Response::from_parts(parts, Reply::Read(body)),
+                resent: None,
+            });
         };
         self.metrics.resends.with_label_values(&[resent.as_str()]).inc();
         let answer = self.once(target, &outgoing, &keys).await?;
@@ -286,7 +289,7 @@ impl Upstream {
             }
             Resend::SignAgain { expired: false } => {
                 let date = text(answered, "date")?;
-                let changed = self.skew.learn(date, self.clock.now().wall);
+                let changed = self.skew.learn_told(date, self.clock.now().wall);
                 changed.then_some((Resent::OtherTime, outgoing, keys))
             }
         }

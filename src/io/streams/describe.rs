@@ -191,8 +191,13 @@ mod tests {
         .await;
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
-        let (queue, describer) =
-            Describer::new(settings.kinesis(None), clock.clone(), events, RecordLimits::default(), refresh);
+        let (queue, describer) = Describer::new(
+            settings.kinesis(None),
+            clock.clone(),
+            events,
+            RecordLimits::default(),
+            refresh,
+        );
         for stream in streams {
             assert!(queue.ask((*stream).into()));
         }

@@ -106,9 +106,8 @@ impl Operation {
 
     /// The name of every operation that is known.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        ["PutRecord", "PutRecords", "GetRecords", "GetShardIterator"]
-            .into_iter()
-            .chain(KNOWN.iter().copied())
+        let read = READ.into_iter().map(Self::as_str);
+        read.chain(DATA.iter().chain(&CONTROL).copied())
     }
 
     /// The label value.
@@ -142,6 +141,12 @@ impl Operation {
             Self::Known(name) => DATA.contains(&name),
             Self::Other => false,
         }
+    }
+
+    /// Whether Kinesis waits on purpose before it answers.
+    #[must_use]
+    pub const fn is_long_poll(self) -> bool {
+        matches!(self, Self::ReceiveQueueRecords | Self::ReceiveDeadLetterQueueRecords)
     }
 
     /// Whether it is about a queue (the model's `ResourceType` `queue`), and so goes to the queue

@@ -52,7 +52,8 @@ impl Observer {
             let injected = put.verdicts.get(*record) == Some(&"injected");
             let bytes = record_bytes(&originals.body, &originals.put, *record);
             if let Some(bytes) = bytes.filter(|_| injected) {
-                self.shared.resubmits.remember(bytes, put.carried.clone(), exchange.ended);
+                let context = put.resubmitted.get(record).unwrap_or(&put.carried);
+                self.shared.refused.note(bytes, context.clone(), exchange.ended);
             }
         }
     }

@@ -116,7 +116,7 @@ mod tests {
             {"ErrorCode":"ProvisionedThroughputExceededException","ErrorMessage":"Rate exceeded"}]}"#;
         let expected = PutOutcome {
             stored: vec![("shardId-000000000000".into(), "49".into())],
-            failed: vec!["ProvisionedThroughputExceededException".into()],
+            failed: vec![(1, "ProvisionedThroughputExceededException".into())],
         };
         assert_eq!(put_answer(WireForm::Json, body), Some(expected));
     }
