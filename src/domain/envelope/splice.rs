@@ -8,7 +8,8 @@
 
 use super::aggregate;
 use super::leave::Leave;
-use super::payload::{Place, Places, examine, lines_of, mark_bytes};
+use super::payload::{Place, Places, examine};
+use super::text::{lines_of, mark_bytes};
 use crate::domain::json::Scanner;
 use crate::domain::trace::{TraceContext, TraceState};
 use std::borrow::Cow;
