@@ -9,7 +9,8 @@
 
 use super::inspect::Root;
 use super::leave::Leave;
-use super::payload::{EDGE_BYTES, Examined, Kind, WHOLE_BYTES_MAX, mark_bytes};
+use super::payload::{EDGE_BYTES, Examined, Kind, WHOLE_BYTES_MAX};
+use super::text::mark_bytes;
 use super::{aggregate, binary};
 use crate::domain::json::{Fault, Scanner};
 

@@ -12,6 +12,7 @@ mod leave;
 mod payload;
 mod protobuf;
 mod splice;
+mod text;
 
 pub use edges::examine_edges;
 pub use inspect::{Envelope, Existing, inspect};

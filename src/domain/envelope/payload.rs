@@ -3,10 +3,9 @@
 //! what that gives up.
 
 use super::edges::examine_edges;
-use super::inspect::{Envelope, Existing, inspect};
+use super::inspect::{Envelope, Existing};
 use super::leave::Leave;
-use super::{aggregate, binary};
-use crate::domain::json::Scanner;
+use super::{aggregate, binary, text};
 use crate::domain::trace::{TraceContext, TraceState};
 use std::collections::HashSet;
 
@@ -97,8 +96,6 @@ pub const WHOLE_BYTES_MAX: usize = 64 << 10;
 /// base64 of each end can be decoded alone.
 pub const EDGE_BYTES: usize = 12 << 10;
 
-/// Most objects of one payload that we follow.
-const LINES_MAX: usize = 1_000;
 /// Most contexts of one payload that are told.
 const CONTEXTS_MAX: usize = 1_000;
 
@@ -125,7 +122,7 @@ pub fn examine_whole(payload: &[u8]) -> Examined {
     if let Some((kind, leave)) = binary::by_magic(payload) {
         return Examined::left(kind, leave);
     }
-    json(payload).unwrap_or_else(|| {
+    text::examine(payload).unwrap_or_else(|| {
         let (kind, leave) = binary::by_form(payload);
         Examined::left(kind, leave)
     })
@@ -155,75 +152,9 @@ impl Examined {
 }
 
 impl Place {
-    fn moved(self, by: usize) -> Self {
+    pub(super) fn moved(self, by: usize) -> Self {
         Self { at: self.at + by, ..self }
     }
-}
-
-/// Bytes of the byte order mark that the payload begins with.
-pub(super) fn mark_bytes(payload: &[u8]) -> usize {
-    const MARK: &[u8] = b"\xef\xbb\xbf";
-    if payload.starts_with(MARK) { MARK.len() } else { 0 }
-}
-
-fn json(payload: &[u8]) -> Option<Examined> {
-    let start = mark_bytes(payload);
-    match inspect(payload.get(start..)?) {
-        Ok(envelope) => Some(Examined::object(envelope, start)),
-        Err(Leave::NotObject) => Some(Examined::left(Kind::Json, Leave::NotObject)),
-        Err(leave @ (Leave::DuplicateKeys | Leave::TooComplex)) => {
-            Some(Examined::left(Kind::Object, leave))
-        }
-        Err(_) => lines(payload, start),
-    }
-}
-
-/// Several objects, one a line; nothing if that is not what the payload is. Context goes into all
-/// of them or none.
-fn lines(payload: &[u8], start: usize) -> Option<Examined> {
-    let mut contexts = Contexts::default();
-    let (mut foreign, mut places, mut reason) = (None, Vec::new(), None);
-    let mut objects = 0;
-    for (at, line) in lines_of(payload, start) {
-        if objects == LINES_MAX {
-            reason = Some(Leave::TooComplex);
-            break;
-        }
-        objects += 1;
-        let place = match inspect(line) {
-            Ok(envelope) => {
-                let place = envelope.place();
-                contexts.push_existing(envelope.existing);
-                foreign = foreign.or(envelope.datadog.flatten());
-                place
-            }
-            Err(Leave::NotJson | Leave::NotObject | Leave::Empty) => return None,
-            Err(leave) => Err(leave),
-        };
-        match place {
-            Ok(place) => places.push(place.moved(at)),
-            Err(leave) => reason = reason.or(Some(leave)),
-        }
-    }
-    let places = reason.map_or(Ok(Places::Many(places)), Err);
-    (objects > 0).then_some(Examined {
-        kind: Kind::JsonLines,
-        contexts: contexts.list,
-        foreign,
-        places,
-    })
-}
-
-/// The lines that are not blank, each with its offset.
-pub(super) fn lines_of(payload: &[u8], start: usize) -> impl Iterator<Item = (usize, &[u8])> {
-    let mut at = start;
-    std::iter::from_fn(move || {
-        let rest = payload.get(at..).filter(|rest| !rest.is_empty())?;
-        let line = memchr::memchr(b'\n', rest).and_then(|end| rest.get(..=end)).unwrap_or(rest);
-        at += line.len();
-        Some((at - line.len(), line))
-    })
-    .filter(|(_, line)| Scanner::new(line).peek().is_some())
 }
 
 /// Contexts in order, each once; bounded.
@@ -244,7 +175,7 @@ impl Contexts {
         }
     }
 
-    fn push_existing(&mut self, existing: Existing) {
+    pub(super) fn push_existing(&mut self, existing: Existing) {
         if let Existing::Context(context, state) = existing {
             self.push((context, state));
         }

@@ -8,7 +8,8 @@
 
 use super::aggregate;
 use super::leave::Leave;
-use super::payload::{Place, Places, examine, lines_of, mark_bytes};
+use super::payload::{Place, Places, examine};
+use super::text::{lines_of, mark_bytes};
 use crate::domain::json::Scanner;
 use crate::domain::trace::{TraceContext, TraceState};
 use std::borrow::Cow;
@@ -116,7 +117,8 @@ pub fn unsplice(payload: &[u8]) -> Cow<'_, [u8]> {
 /// What was inserted, and the payload without it.
 pub(super) fn original(payload: &[u8]) -> Option<(Insertion, Vec<u8>)> {
     let insertion = first_insertion(payload)?;
-    // Of several objects each carries it, or, in a large payload judged by its ends, the first.
+    // Of several objects each carries it, or, in a large payload judged by its ends, the first. Both
+    // fit only where other lines of a large payload came in our form already: then each loses it.
     let original = [usize::MAX, 1].into_iter().find_map(|objects_max| {
         let (rest, places) = without(payload, &insertion, objects_max)?;
         let same = examine(&rest).places.is_ok_and(|again| again.as_slice() == places);
