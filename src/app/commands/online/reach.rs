@@ -120,9 +120,14 @@ async fn handshake(host: &str, stream: TcpStream) -> std::io::Result<()> {
 pub(super) fn state(folder: Option<&Path>) -> Verdict {
     let Some(folder) = folder else { return Verdict::skipped("memory only") };
     let probe = folder.join(format!(".kinescope-check-{}", std::process::id()));
+    let was_there = folder.exists();
     let tried = std::fs::create_dir_all(folder)
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe));
+    if !was_there {
+        // A check leaves nothing behind; what others put there meanwhile stays.
+        let _kept = std::fs::remove_dir(folder);
+    }
     match tried {
         Ok(()) => Verdict::ok(format!("{} can be written to", folder.display())),
         Err(error) => Verdict::failed(format!(
@@ -195,7 +200,8 @@ mod tests {
     fn folders_for_state() {
         let folder = folder("state");
         starts(&state(None), "Skipped");
-        starts(&state(Some(&folder.join("deeper"))), "Ok");
+        starts(&state(Some(&folder.join("new"))), "Ok");
+        assert!(!folder.join("new").exists(), "a check leaves nothing behind");
         std::fs::write(folder.join("file"), "").unwrap();
         starts(&state(Some(&folder.join("file"))), "Failed");
         std::fs::remove_dir_all(folder).unwrap();
