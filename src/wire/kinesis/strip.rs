@@ -122,3 +122,50 @@ fn changed(payload: &[u8], original: &[u8]) -> usize {
     let rest_stays = original.get(same..).is_some_and(|rest| payload.ends_with(rest));
     if rest_stays { same } else { original.len() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::envelope::{Insertion, splice};
+    use crate::domain::trace::{TraceContext, TraceState};
+
+    #[test]
+    fn of_a_large_record_only_the_front_is_new() {
+        let context = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let context = TraceContext::parse(context).unwrap();
+        let insertion = Insertion::new(&context, &TraceState::default());
+        let original = format!("{{\"a\":\"{}\"}}", "x".repeat(3_000));
+        let payload = splice(original.as_bytes(), &insertion).unwrap();
+        let base64 = base64_simd::STANDARD.encode_to_string(&payload);
+        let json = format!(r#"{{"Records":[{{"Data":"{base64}"}},{{"Data":"e30="}}]}}"#);
+        let mut cbor = minicbor::Encoder::new(Vec::new());
+        cbor.map(1).unwrap().str("Records").unwrap().array(1).unwrap();
+        cbor.map(1).unwrap().str("Data").unwrap().bytes(&payload).unwrap();
+        for (form, body) in
+            [(WireForm::Json, json.into_bytes()), (WireForm::Cbor, cbor.into_writer())]
+        {
+            let body = Bytes::from(body);
+            let stripped = records(form, &body).unwrap();
+            let [before, new, behind] = &stripped.iter().collect::<Vec<_>>()[..] else {
+                panic!("three pieces: {form:?}")
+            };
+            assert!(new.len() < 16, "{form:?}: {}", new.len());
+            assert!(body.starts_with(before) && body.ends_with(behind));
+            assert_eq!(records(form, &stripped.to_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn beginnings_worth_reading_on() {
+        let check = |head: &[u8], expected| assert_eq!(may_be_ours(head), expected, "{head:?}");
+        check(b"{\"traceparent\" :\"00-", true);
+        check(b"\xef\xbb\xbf \r\n{\"traceparent\"  :", true);
+        check(b"  \n ", true);
+        check(b"{\"trac", true);
+        check(b"\xf3\x89\x9a\xc2\x0a", true);
+        check(b"{\"traceparent\":\"00-", false);
+        check(b"{ \"traceparent\" :", false);
+        check(b"{\"a\":1}", false);
+        check(b"\x1f\x8b\x08", false);
+    }
+}

@@ -73,15 +73,15 @@ impl<'a> Walk<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self, &str) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        let (mut left, end) = match self {
-            Self::Json(_, scanner) => (scanner.expect(b'{').map(|()| None)?, b'}'),
-            Self::Cbor(decoder) => (decoder.map()?, b'}'),
+        let mut left = match self {
+            Self::Json(_, scanner) => scanner.expect(b'{').map(|()| None)?,
+            Self::Cbor(decoder) => decoder.map()?,
         };
         let mut first = true;
-        while self.more(&mut first, &mut left, end)? {
+        while self.more(&mut first, &mut left, b'}')? {
             let key = match self {
                 Self::Json(body, scanner) => {
-                    let key = scanner.text()?.unescaped(*body).ok_or(Broken)?;
+                    let key = scanner.text()?.unescaped(body).ok_or(Broken)?;
                     scanner.space();
                     scanner.expect(b':')?;
                     key
@@ -98,12 +98,12 @@ impl<'a> Walk<'a> {
         &mut self,
         mut each: impl FnMut(&mut Self) -> Result<(), Broken>,
     ) -> Result<(), Broken> {
-        let (mut left, end) = match self {
-            Self::Json(_, scanner) => (scanner.expect(b'[').map(|()| None)?, b']'),
-            Self::Cbor(decoder) => (decoder.array()?, b']'),
+        let mut left = match self {
+            Self::Json(_, scanner) => scanner.expect(b'[').map(|()| None)?,
+            Self::Cbor(decoder) => decoder.array()?,
         };
         let mut first = true;
-        while self.more(&mut first, &mut left, end)? {
+        while self.more(&mut first, &mut left, b']')? {
             each(self)?;
         }
         Ok(())
@@ -236,7 +236,7 @@ impl<'a> Walk<'a> {
     /// A value that nobody asked for.
     pub(in crate::wire::kinesis) fn skip(&mut self) -> Result<(), Broken> {
         match self {
-            Self::Json(_, scanner) => drop(scanner.value()?),
+            Self::Json(_, scanner) => scanner.value().map(|_| ())?,
             Self::Cbor(decoder) => decoder.skip()?,
         }
         Ok(())
