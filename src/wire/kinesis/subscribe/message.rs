@@ -138,7 +138,7 @@ fn replace(message: &Message, change: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Opti
 pub(super) mod tests {
     use super::super::Framer;
     use super::*;
-    use crate::domain::envelope::{Insertion, splice, unsplice};
+    use crate::domain::envelope::{Insertion, splice};
     use crate::domain::time::Wall;
     use crate::domain::trace::{TraceContext, TraceState};
     use aws_smithy_eventstream::frame::write_message_to;
@@ -231,27 +231,29 @@ pub(super) mod tests {
         check(&[], "", Decoded::Other);
     }
 
-    /// Takes our insertion out of the payload as a whole: what strips records is tested where it
-    /// is written.
-    fn own_payload(payload: &[u8]) -> Option<Vec<u8>> {
-        match unsplice(payload) {
-            Cow::Owned(stripped) => Some(stripped),
-            Cow::Borrowed(kept) if kept.len() < payload.len() => Some(kept.to_vec()),
-            Cow::Borrowed(_) => None,
-        }
-    }
-
     #[test]
     fn a_stripped_message_is_the_producers_with_valid_checksums() {
-        let context =
-            TraceContext::parse(b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-        let insertion = Insertion::new(&context.unwrap(), &TraceState::default());
-        let payload = br#"{"Records":[],"MillisBehindLatest":0}"#;
-        let original = encode(EVENT, payload);
-        let spliced = encode(EVENT, &splice(payload, &insertion).unwrap());
-        assert_ne!(spliced, original);
-        assert_eq!(replace(&message(&spliced), own_payload), Some(original.clone()));
-        assert_eq!(replace(&message(&original), own_payload), None);
+        let parent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let insertion =
+            Insertion::new(&TraceContext::parse(parent).unwrap(), &TraceState::default());
+        let event = |payloads: [&[u8]; 3]| {
+            let records = payloads.map(|payload| {
+                let data = base64_simd::STANDARD.encode_to_string(payload);
+                format!(r#"{{"Data":"{data}","PartitionKey":"p","SequenceNumber":"49"}}"#)
+            });
+            let records = records.join(",");
+            let payload = format!(r#"{{"MillisBehindLatest":0,"Records":[{records}]}}"#);
+            encode(EVENT, payload.as_bytes())
+        };
+        let (one, two) = (br#"{"a":1}"#.as_slice(), br#"{"eventId":"e"}"#.as_slice());
+        let with = |payload| splice(payload, &insertion).unwrap();
+        let original = event([one, b"plain", two]);
+        let spliced = event([&with(one), b"plain", &with(two)]);
+        let stripped = strip(&message(&spliced));
+        assert_eq!(stripped.as_ref(), Some(&original));
+        let told = decode(&message(&stripped.unwrap())).unwrap();
+        assert!(matches!(&told, Decoded::Event(event) if event.records.len() == 3), "{told:?}");
+        assert_eq!(strip(&message(&original)), None);
     }
 
     #[test]
