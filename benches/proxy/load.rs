@@ -1,6 +1,8 @@
-//! Owns the load: keep-alive HTTP/1.1 connections that put one 1 KiB record after the other, as a
-//! client with a session does. Bounded in number; any answer but 200 ends the run.
+//! Owns the load: keep-alive HTTP/1.1 connections that put one record after the other, as a client
+//! with a session does. Bounded in number; any answer but 200 ends the run.
 
+use kinescope::io::clock::Clock;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -10,24 +12,21 @@ pub(crate) async fn until_up(port: u16) {
         if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     panic!("nothing listens on port {port} after ten seconds");
 }
 
-/// Puts `puts` records over `connections` connections.
-pub(crate) async fn puts(port: u16, connections: usize, puts: usize) {
-    let request = request(port);
+/// Puts `puts` records of `record_bytes` over `connections` connections.
+pub(crate) async fn puts(port: u16, connections: usize, puts: usize, record_bytes: usize) {
+    let request = request(port, record_bytes);
     let mut running = tokio::task::JoinSet::new();
     for _ in 0..connections {
         let request = request.clone();
         running.spawn(async move {
-            let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
-            stream.set_nodelay(true).ok();
-            let mut buffer = vec![0; 16_384];
+            let mut client = Client::connect(port).await;
             for _ in 0..puts / connections {
-                stream.write_all(&request).await.expect("the request is taken");
-                read_answer(&mut stream, &mut buffer).await;
+                client.put(&request).await;
             }
         });
     }
@@ -36,15 +35,81 @@ pub(crate) async fn puts(port: u16, connections: usize, puts: usize) {
     }
 }
 
-fn request(port: u16) -> Vec<u8> {
-    let event = format!(
-        "{{\"eventId\":\"5f0c7d1e\",\"eventType\":\"ORDER_CREATED\",\"payload\":{{\"orderId\":\"o-1\",\"note\":\"{}\"}}}}",
-        "x".repeat(936)
-    );
-    assert_eq!(event.len(), 1_024);
+/// How long each of `puts` records of 1 KiB took on one connection, in microseconds.
+pub(crate) async fn latencies(port: u16, puts: usize) -> Vec<f64> {
+    let (request, clock) = (request(port, 1_024), Clock::system());
+    let mut client = Client::connect(port).await;
+    let mut micros = Vec::with_capacity(puts);
+    for _ in 0..puts {
+        let began = clock.now();
+        client.put(&request).await;
+        micros.push(clock.now().since(began).as_secs_f64() * 1e6);
+    }
+    micros
+}
+
+/// Puts records at a pace for a time; gives the payload bytes per second that were reached.
+pub(crate) async fn paced(
+    port: u16,
+    connections: usize,
+    record_bytes: usize,
+    bytes_per_second: f64,
+    lasting: Duration,
+) -> f64 {
+    let request = request(port, record_bytes);
+    let every =
+        Duration::from_secs_f64(record_bytes as f64 * connections as f64 / bytes_per_second);
+    let clock = Clock::system();
+    let began = clock.now();
+    let mut running = tokio::task::JoinSet::new();
+    for index in 0..connections {
+        let (request, clock) = (request.clone(), clock.clone());
+        running.spawn(async move {
+            let mut client = Client::connect(port).await;
+            tokio::time::sleep(every.mul_f64(index as f64 / connections as f64)).await;
+            let mut pace = tokio::time::interval(every);
+            let mut puts = 0_usize;
+            while clock.now().since(began) < lasting {
+                pace.tick().await;
+                client.put(&request).await;
+                puts += 1;
+            }
+            puts
+        });
+    }
+    let puts: usize = running.join_all().await.into_iter().sum();
+    (puts * record_bytes) as f64 / clock.now().since(began).as_secs_f64()
+}
+
+struct Client {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Client {
+    async fn connect(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        stream.set_nodelay(true).ok();
+        Self { stream, buffer: vec![0; 16_384] }
+    }
+
+    async fn put(&mut self, request: &[u8]) {
+        self.stream.write_all(request).await.expect("the request is taken");
+        read_answer(&mut self.stream, &mut self.buffer).await;
+    }
+}
+
+/// The body of a PutRecord whose record has this many bytes.
+pub(crate) fn body(record_bytes: usize) -> String {
+    let head = "{\"eventId\":\"5f0c7d1e\",\"eventType\":\"ORDER_CREATED\",\"payload\":{\"orderId\":\"o-1\",\"note\":\"";
+    let event = format!("{head}{}\"}}}}", "x".repeat(record_bytes - head.len() - 3));
+    assert_eq!(event.len(), record_bytes);
     let data = base64_simd::STANDARD.encode_to_string(event);
-    let body =
-        format!("{{\"StreamName\":\"orders\",\"Data\":\"{data}\",\"PartitionKey\":\"user-42\"}}");
+    format!("{{\"StreamName\":\"orders\",\"Data\":\"{data}\",\"PartitionKey\":\"user-42\"}}")
+}
+
+fn request(port: u16, record_bytes: usize) -> Vec<u8> {
+    let body = body(record_bytes);
     let signature = "a".repeat(64);
     format!(
         "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nX-Amz-Date: 20261122T195700Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\nUser-Agent: Boto3/1.44.5\r\namz-sdk-invocation-id: 9f3c0e2a-0000-4000-8000-000000000000\r\namz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n{body}",

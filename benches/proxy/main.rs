@@ -1,7 +1,7 @@
-//! Owns the comparison of whole processes: CPU per put through Kinescope against a bare hyper
-//! pass-through and Envoy with its AWS signing filter, with telemetry receivers alive and dead, and
-//! resident memory. All sides run in one go, interleaved; the figures are the kernel's own
-//! accounting of each process, so the load generator and the origin do not count.
+//! Owns the comparison of whole processes: CPU, latency and memory of Kinescope against a bare hyper
+//! pass-through, nginx, and Envoy with its AWS signing filter, and what a Node producer gets. All
+//! sides run in one go, interleaved; CPU is the kernel's own accounting of each process, so the load
+//! generator and the origin do not count.
 
 #![expect(
     clippy::expect_used,
@@ -11,18 +11,26 @@
 )]
 
 mod bare;
+mod figures;
+mod javascript;
 mod load;
 mod origin;
 mod process;
+mod sides;
 
-use process::Process;
+use figures::{Bound, Goal, median};
+use sides::{ALIVE, BARE, DEAD, ENVOY, NGINX, OURS, Rounds, Side};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::time::Duration;
 
 const ROUNDS: usize = 10;
 const CONNECTIONS: usize = 8;
 /// Enough that ten rounds of CPU time are far above the kernel's tick.
 const PUTS: usize = 6_000;
+const LATENCY_PUTS: usize = 1_000;
+const LARGE_RECORD_BYTES: usize = 1 << 20;
+const LARGE_PUTS: usize = 64;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -36,126 +44,143 @@ fn main() {
     runtime.expect("a runtime").block_on(compare());
 }
 
-/// One side of the comparison.
-struct Side {
-    name: &'static str,
-    process: Process,
-    port: u16,
-    micros_per_put: Vec<f64>,
-    resident_bytes_max: u64,
-}
-
 async fn compare() {
     let scratch = std::env::temp_dir().join(format!("kinescope-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).expect("a scratch folder");
-    let origin = origin::start("{\"SequenceNumber\":\"49590338271490256608559692538361571095921575989136588898\",\"ShardId\":\"shardId-000000000000\"}").await;
-    let collector = origin::start("").await;
-    let dead = process::free_port();
-    let mut sides = vec![
-        side("bare hyper pass-through", |port| process::bare(port, origin, "default")),
-        side("the same on one thread", |port| process::bare(port, origin, "one")),
-        side("kinescope, no exporter", |port| process::kinescope(&scratch, port, origin, None)),
-        side("kinescope, receivers alive", |port| {
-            process::kinescope(&scratch, port, origin, Some(collector))
-        }),
-        side("kinescope, receivers dead", |port| {
-            process::kinescope(&scratch, port, origin, Some(dead))
-        }),
-    ];
-    match envoy() {
-        Some(binary) => sides.push(side("Envoy, AWS signing filter", |port| {
-            process::envoy(&binary, &scratch, port, origin)
-        })),
-        None => println!("Envoy was left out: set ENVOY_BIN, or `make bench` installs it"),
-    }
-    for side in &mut sides {
-        load::until_up(side.port).await;
-    }
-    let idle = idle_resident().await;
-    for round in 0..=ROUNDS {
-        for side in &mut sides {
-            let before = side.process.cpu_micros();
-            load::puts(side.port, CONNECTIONS, PUTS).await;
-            let used = side.process.cpu_micros() - before;
-            side.resident_bytes_max = side.resident_bytes_max.max(side.process.resident_bytes());
-            // The first round warms caches, pools and branch predictors.
-            if round > 0 {
-                side.micros_per_put.push(used / PUTS as f64);
-            }
-        }
-    }
-    println!("{}", table(&sides, idle));
+    println!("{}; medians of {ROUNDS} interleaved rounds", process::machine());
+    let (origin, collector) = (origin::start(origin::STORED, None), origin::start("", None));
+    let mut sides = sides::start(&scratch, origin, collector).await;
+    let idle = idle_resident(&scratch).await;
+
+    let cpu = cpu_of_puts(&mut sides, CONNECTIONS, PUTS, 1_024).await;
+    let title = format!("CPU of one PutRecord of 1 KiB, {CONNECTIONS} connections, in µs");
+    println!("{}", table(&title, &cpu, &sides));
+    println!("receivers dead against alive: {:.2}", cpu.ratio(DEAD, ALIVE));
+    println!("kinescope run, role sidecar, idle: {:.1} MiB resident", mib(idle));
+
+    let latency = Rounds::measure(ROUNDS, &mut sides, async |side| {
+        median(&load::latencies(side.port, LATENCY_PUTS).await)
+    });
+    let latency = latency.await;
+    println!("{}", table("p50 of the same on one connection, in µs", &latency, &sides));
+
+    let large = cpu_of_puts(&mut sides, 4, LARGE_PUTS, LARGE_RECORD_BYTES).await;
+    println!("{}", table("CPU of one PutRecord of 1 MiB, in µs", &large, &sides));
+    let body = load::body(LARGE_RECORD_BYTES);
+    let hash: Vec<f64> = (0..ROUNDS).map(|_| process::sha256_micros(body.as_bytes())).collect();
+    let hash = median(&hash);
+    println!("SHA-256 of its body: {hash:.0} µs");
+
+    let memory = under_load(&mut sides).await;
     drop(sides);
+    let node = javascript::compare(&scratch).await;
     std::fs::remove_dir_all(&scratch).ok();
+    if let Some(node) = &node {
+        println!(
+            "JavaScript, TLS upstream: {:.0} puts/s direct, {:.0} through",
+            node.direct, node.through
+        );
+    }
+    let goals = [
+        goal("CPU of a 1 KiB put, against a bare pass-through", 1.2, cpu.ratio(OURS, BARE)),
+        goal("the same, against nginx", 1.5, cpu.ratio(OURS, NGINX)),
+        goal("the same, against Envoy with its signing filter", 0.4, cpu.ratio(OURS, ENVOY)),
+        goal("p50 latency, against a bare pass-through", 1.2, latency.ratio(OURS, BARE)),
+        goal(
+            "CPU of a 1 MiB put, against SHA-256 and a bare pass-through",
+            1.2,
+            median(large.of(OURS)) / (hash + median(large.of(BARE))),
+        ),
+        Goal {
+            what: "resident memory at 200 MB/s of 64 KiB puts on 64 connections",
+            bound: Bound::AtMost(64.0),
+            unit: " MiB",
+            measured: memory,
+        },
+        Goal {
+            what: "JavaScript puts per second to a TLS upstream, against direct",
+            bound: Bound::AtLeast(1.5),
+            unit: "",
+            measured: node.map_or(f64::NAN, |node| node.through / node.direct),
+        },
+    ];
+    println!("{}", figures::goals(&goals));
 }
 
-fn side(name: &'static str, start: impl FnOnce(u16) -> Process) -> Side {
-    let port = process::free_port();
-    Side { name, process: start(port), port, micros_per_put: Vec::new(), resident_bytes_max: 0 }
+fn goal(what: &'static str, at_most: f64, measured: f64) -> Goal {
+    Goal { what, bound: Bound::AtMost(at_most), unit: "", measured }
+}
+
+async fn cpu_of_puts(
+    sides: &mut [Side],
+    connections: usize,
+    puts: usize,
+    record_bytes: usize,
+) -> Rounds {
+    let used = async |side: &mut Side| {
+        let before = side.process.cpu_micros();
+        load::puts(side.port, connections, puts, record_bytes).await;
+        side.resident_bytes_max = side.resident_bytes_max.max(side.process.resident_bytes());
+        (side.process.cpu_micros() - before) / puts as f64
+    };
+    Rounds::measure(ROUNDS, sides, used).await
 }
 
 /// `kinescope run`, role sidecar, ten seconds after its start, without any traffic.
-async fn idle_resident() -> u64 {
-    let scratch = std::env::temp_dir().join(format!("kinescope-bench-idle-{}", std::process::id()));
-    std::fs::create_dir_all(&scratch).expect("a scratch folder");
+async fn idle_resident(scratch: &Path) -> u64 {
     let port = process::free_port();
-    let process = process::kinescope(&scratch, port, process::free_port(), None);
+    let upstream = format!("http://127.0.0.1:{}", process::free_port());
+    let process = process::kinescope(scratch, port, &upstream, None, None);
     load::until_up(port).await;
-    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
-    let resident = process.resident_bytes();
-    std::fs::remove_dir_all(&scratch).ok();
-    resident
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    process.resident_bytes()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the Makefile names the binary this way")]
-fn envoy() -> Option<PathBuf> {
-    std::env::var_os("ENVOY_BIN").map(PathBuf::from).filter(|path: &PathBuf| Path::exists(path))
+/// The most that each side held under the paced load; gives ours, in MiB.
+async fn under_load(sides: &mut [Side]) -> f64 {
+    const RECORD_BYTES: usize = 64 << 10;
+    const BYTES_PER_SECOND: f64 = 200e6;
+    println!("\nresident memory at 200 MB/s of 64 KiB puts on 64 connections, for ten seconds");
+    let mut ours = f64::NAN;
+    for side in sides.iter().filter(|side| [BARE, OURS, NGINX, ENVOY].contains(&side.name)) {
+        let lasting = Duration::from_secs(10);
+        let load = load::paced(side.port, 64, RECORD_BYTES, BYTES_PER_SECOND, lasting);
+        let mut load = std::pin::pin!(load);
+        let mut look = tokio::time::interval(Duration::from_millis(50));
+        let mut most = 0;
+        let reached = loop {
+            tokio::select! {
+                reached = &mut load => break reached,
+                _ = look.tick() => most = most.max(side.process.resident_bytes()),
+            }
+        };
+        println!("{:<30}{:>8.1} MiB at {:.0} MB/s", side.name, mib(most), reached / 1e6);
+        if side.name == OURS {
+            ours = mib(most);
+        }
+    }
+    ours
 }
 
-fn table(sides: &[Side], idle_bytes: u64) -> String {
-    let median = |values: &[f64]| {
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-    };
-    let bare = median(&sides[0].micros_per_put);
+fn mib(bytes: u64) -> f64 {
+    bytes as f64 / 1_048_576.0
+}
+
+fn table(title: &str, rounds: &Rounds, sides: &[Side]) -> String {
     let mut out = format!(
-        "\nCPU of the proxy process for one PutRecord of 1 KiB, {CONNECTIONS} connections, medians of {ROUNDS} interleaved rounds of {PUTS}\n{}\n\n{:<30}{:>12}{:>10}{:>10}{:>14}{:>12}\n",
-        process::machine(),
-        "",
-        "µs per put",
-        "min",
-        "max",
-        "against bare",
-        "RSS, MiB"
+        "\n{title}\n{:<30}{:>12}{:>10}{:>10}{:>14}{:>12}\n",
+        "", "median", "min", "max", "against bare", "RSS, MiB"
     );
-    for side in sides {
-        let micros = median(&side.micros_per_put);
-        let (min, max) = side
-            .micros_per_put
-            .iter()
-            .fold((f64::MAX, 0_f64), |(low, high), v| (low.min(*v), high.max(*v)));
-        let mib = side.resident_bytes_max as f64 / 1_048_576.0;
+    for (side, (name, figures)) in sides.iter().zip(&rounds.0) {
+        let low = figures.iter().copied().fold(f64::MAX, f64::min);
+        let high = figures.iter().copied().fold(0.0, f64::max);
         let _ = writeln!(
             out,
-            "{:<30}{micros:>12.1}{min:>10.1}{max:>10.1}{:>14.2}{mib:>12.1}",
-            side.name,
-            micros / bare
+            "{name:<30}{:>12.1}{low:>10.1}{high:>10.1}{:>14.2}{:>12.1}",
+            median(figures),
+            rounds.ratio(name, BARE),
+            mib(side.resident_bytes_max)
         );
     }
-    let of = |name: &str| sides.iter().find(|s| s.name.ends_with(name)).map(|s| &s.micros_per_put);
-    if let (Some(alive), Some(dead)) = (of("alive"), of("dead")) {
-        let pairs: Vec<f64> = dead.iter().zip(alive).map(|(dead, alive)| dead / alive).collect();
-        let _ = writeln!(
-            out,
-            "\nreceivers dead against alive, median of the pairs: {:.2}",
-            median(&pairs)
-        );
-    }
-    let _ = writeln!(
-        out,
-        "kinescope run, role sidecar, idle: {:.1} MiB resident",
-        idle_bytes as f64 / 1_048_576.0
-    );
     out
 }

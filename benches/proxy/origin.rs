@@ -1,43 +1,49 @@
-//! Owns a server that answers every request with one constant, as cheaply as can be.
+//! Owns a server that answers every request with one constant, as cheaply as can be, plain or
+//! behind TLS.
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper::body::Incoming;
+use kinescope::io::http::server;
+use kinescope::io::http::tls::Identity;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// What Kinesis says to a PutRecord.
+pub(crate) const STORED: &str = "{\"SequenceNumber\":\"49590338271490256608559692538361571095921575989136588898\",\"ShardId\":\"shardId-000000000000\"}";
 
 /// Starts it on a thread of its own; gives its port.
-pub(crate) async fn start(answer: &'static str) -> u16 {
+pub(crate) fn start(answer: &'static str, identity: Option<Arc<Identity>>) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.set_nonblocking(true).expect("a socket option");
     let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(serve(listener, answer));
+        runtime.expect("a runtime").block_on(serve(listener, answer, identity));
     });
     port
 }
 
-async fn serve(listener: std::net::TcpListener, answer: &'static str) {
+async fn serve(
+    listener: std::net::TcpListener,
+    answer: &'static str,
+    identity: Option<Arc<Identity>>,
+) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        stream.set_nodelay(true).ok();
-        connections.spawn(async move {
-            let service =
-                service_fn(move |request: http::Request<hyper::body::Incoming>| async move {
-                    request.into_body().collect().await.ok();
-                    let head = Response::builder()
-                        .header("content-type", "application/x-amz-json-1.1")
-                        .header("x-amzn-requestid", "c7a5f3c2-0000-4000-8000-000000000000");
-                    head.body(Full::new(Bytes::from_static(answer.as_bytes())))
-                });
-            auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await
-                .ok();
-        });
+    let answer = move |request: Request<Incoming>| async move {
+        request.into_body().collect().await.ok();
+        let head = Response::builder()
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amzn-requestid", "c7a5f3c2-0000-4000-8000-000000000000");
+        head.body(Full::new(Bytes::from_static(answer.as_bytes()))).expect("an answer")
+    };
+    let (connections, stop) = (Arc::new(Semaphore::new(1_000)), CancellationToken::new());
+    match identity {
+        Some(identity) => {
+            server::serve_tls(listener, identity, connections, answer, stop).await;
+        }
+        None => server::serve(listener, connections, answer, stop).await,
     }
 }

@@ -1,5 +1,6 @@
 //! Owns the processes under comparison: how each is started, and what the kernel says of it.
 
+use sha2::Digest as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -56,14 +57,21 @@ pub(crate) fn bare(port: u16, origin: u16, threads: &str) -> Process {
     ]))
 }
 
-/// `kinescope run` with an upstream and, if `receivers` is a port, spans and alerts sent there.
-pub(crate) fn kinescope(scratch: &Path, port: u16, origin: u16, receivers: Option<u16>) -> Process {
+/// `kinescope run` with an upstream, if `receivers` is a port with spans and alerts sent there, and
+/// trusting `roots` beside the system's.
+pub(crate) fn kinescope(
+    scratch: &Path,
+    port: u16,
+    upstream: &str,
+    receivers: Option<u16>,
+    roots: Option<&Path>,
+) -> Process {
     let admin = free_port();
     let telemetry = receivers.map_or(String::new(), |receivers| {
         format!("otlp: {{ endpoint: \"http://127.0.0.1:{receivers}\" }}\nalerts:\n  receivers:\n    - {{ name: hook, webhook: {{ url: \"http://127.0.0.1:{receivers}/\" }} }}\n")
     });
     let text = format!(
-        "service: {{ name: bench }}\nregion: us-east-1\nproxy:\n  listen: [\"127.0.0.1:{port}\"]\n  upstream: {{ endpoint: \"http://127.0.0.1:{origin}\" }}\nadmin: {{ listen: [\"127.0.0.1:{admin}\"] }}\n{telemetry}"
+        "service: {{ name: bench }}\nregion: us-east-1\nproxy:\n  listen: [\"127.0.0.1:{port}\"]\n  upstream: {{ endpoint: \"{upstream}\" }}\nadmin: {{ listen: [\"127.0.0.1:{admin}\"] }}\n{telemetry}"
     );
     let path = scratch.join(format!("{port}.yaml"));
     std::fs::write(&path, text).expect("a configuration file");
@@ -76,7 +84,8 @@ pub(crate) fn kinescope(scratch: &Path, port: u16, origin: u16, receivers: Optio
                 ("AWS_ACCESS_KEY_ID", "test"),
                 ("AWS_SECRET_ACCESS_KEY", "test"),
                 ("AWS_EC2_METADATA_DISABLED", "true"),
-            ]),
+            ])
+            .envs(roots.map(|roots| ("AWS_CA_BUNDLE", roots))),
     )
 }
 
@@ -97,6 +106,38 @@ pub(crate) fn envoy(binary: &Path, scratch: &Path, port: u16, origin: u16) -> Pr
                 ("AWS_EC2_METADATA_DISABLED", "true"),
             ]),
     )
+}
+
+/// nginx with one worker, passing the bytes untouched.
+pub(crate) fn nginx(binary: &Path, scratch: &Path, port: u16, origin: u16) -> Process {
+    let path = scratch.join("nginx.conf");
+    let text = include_str!("nginx.conf")
+        .replace("LISTEN_PORT", &port.to_string())
+        .replace("ORIGIN_PORT", &origin.to_string())
+        .replace("SCRATCH", &scratch.display().to_string());
+    std::fs::write(&path, text).expect("a configuration file");
+    spawn(Command::new(binary).args(["-e", "stderr", "-p"]).arg(scratch).arg("-c").arg(path))
+}
+
+/// What a program says of its version; none if it cannot be started.
+pub(crate) fn version(binary: &Path, argument: &str) -> Option<String> {
+    let output = Command::new(binary).arg(argument).output().ok()?;
+    let said = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&said).split_whitespace().last()?.to_owned())
+}
+
+/// CPU that this thread takes for the SHA-256 of these bytes, in microseconds.
+pub(crate) fn sha256_micros(bytes: &[u8]) -> f64 {
+    const TIMES: usize = 20;
+    let used = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).expect("Linux' /proc")
+    };
+    let before = used();
+    for _ in 0..TIMES {
+        std::hint::black_box(sha2::Sha256::digest(std::hint::black_box(bytes)));
+    }
+    (used() - before) / 1_000.0 / TIMES as f64
 }
 
 /// The machine, for the table's head.

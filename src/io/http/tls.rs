@@ -199,3 +199,31 @@ impl Files {
         config(chain, key.map_err(failed("a private key", &self.key))?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Wall;
+
+    /// The clock is paused, so that only `advance` moves it.
+    #[tokio::test(start_paused = true)]
+    async fn files_are_looked_at_once_a_second_and_read_once_a_change() {
+        let folder = std::env::temp_dir().join(format!("kinescope-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = Files { certificate: folder.join("tls.crt"), key: folder.join("tls.key") };
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+        std::fs::write(&files.certificate, params.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        let clock = Clock::simulated(Wall::from_nanos(0));
+        let looked = Looked { at: clock.now(), stamps: [None; 2] };
+        let mounted = Mounted { files, clock, looked: Mutex::new(looked) };
+        assert!(mounted.look().await.is_none(), "within the second");
+        tokio::time::advance(LOOK_EVERY).await;
+        assert!(mounted.look().await.is_some(), "changed");
+        assert!(mounted.look().await.is_none(), "within the next second");
+        tokio::time::advance(LOOK_EVERY).await;
+        assert!(mounted.look().await.is_none(), "not changed");
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

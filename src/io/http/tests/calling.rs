@@ -4,16 +4,18 @@ use super::*;
 use crate::wire::segments::Segments;
 
 #[tokio::test]
-async fn https_takes_what_alpn_gives_and_plain_takes_h2c() {
+async fn https_takes_what_alpn_gives_and_plain_subscriptions_take_h2c() {
     let identity = Arc::new(Identity::made().unwrap());
     let folder = Folder::new();
     let client = client(&trusting(&folder, identity.certificate_pem().unwrap()));
     let (tls, plain) = (Echo::tls(identity).await, Echo::plain().await);
-    for kind in [CallKind::Call, CallKind::Subscription] {
-        for url in [tls.url("https", "localhost"), plain.url("http", "localhost")] {
-            assert_eq!(seen(&client, &url, kind).await, "HTTP/2.0 POST", "{url} {kind:?}");
-        }
-    }
+    let check = async |url: String, kind: CallKind, version: &str| {
+        assert_eq!(seen(&client, &url, kind).await, format!("{version} POST"), "{url} {kind:?}");
+    };
+    check(tls.url("https", "localhost"), CallKind::Call, "HTTP/2.0").await;
+    check(tls.url("https", "localhost"), CallKind::Subscription, "HTTP/2.0").await;
+    check(plain.url("http", "localhost"), CallKind::Call, "HTTP/1.1").await;
+    check(plain.url("http", "localhost"), CallKind::Subscription, "HTTP/2.0").await;
 }
 
 /// 16 MiB: a full PutRecords, with its contexts between large and small pieces.
@@ -33,23 +35,23 @@ async fn a_large_body_in_pieces_arrives_as_it_was() {
     let folder = Folder::new();
     let client = client(&trusting(&folder, identity.certificate_pem().unwrap()));
     let (tls, plain) = (Echo::tls(identity).await, Echo::plain().await);
-    let http_1 = upstreams::http_1().await;
-    let check = async |url: String, version: &str| {
-        let answer = client.request(post(&url, large()), CallKind::Call).await;
-        let (seen, body) = read(answer).await;
+    let check = async |url: String, kind: CallKind, version: &str| {
+        let (seen, body) = read(client.request(post(&url, large()), kind).await).await;
         assert_eq!(seen, format!("{version} POST"));
         assert!(body == large().to_bytes(), "{url}: {} bytes", body.len());
     };
-    check(tls.url("https", "localhost"), "HTTP/2.0").await;
-    check(plain.url("http", "127.0.0.1"), "HTTP/2.0").await;
-    check(format!("http://{}/", http_1.address), "HTTP/1.1").await;
+    check(tls.url("https", "localhost"), CallKind::Call, "HTTP/2.0").await;
+    check(plain.url("http", "127.0.0.1"), CallKind::Call, "HTTP/1.1").await;
+    check(plain.url("http", "127.0.0.1"), CallKind::Subscription, "HTTP/2.0").await;
 }
 
 #[tokio::test]
 async fn one_reader_that_stalls_does_not_stop_the_others() {
-    let plain = Echo::plain().await;
-    let client = client(&settings());
-    let url = plain.url("http", "127.0.0.1");
+    let identity = Arc::new(Identity::made().unwrap());
+    let folder = Folder::new();
+    let client = client(&trusting(&folder, identity.certificate_pem().unwrap()));
+    let tls = Echo::tls(identity).await;
+    let url = tls.url("https", "localhost");
     let stalled = client.request(post(&url, large()), CallKind::Call).await.unwrap();
     for _ in 0..8 {
         let (_, body) = read(client.request(post(&url, large()), CallKind::Call).await).await;
@@ -62,12 +64,10 @@ async fn one_reader_that_stalls_does_not_stop_the_others() {
 async fn subscriptions_have_connections_of_their_own() {
     let upstream = upstreams::either().await;
     let client = client(&settings());
-    for _ in 0..4 {
-        seen(&client, &upstream.url(), CallKind::Call).await;
-    }
-    assert_eq!(upstream.connections(), 2, "a question and the calls");
     for _ in 0..32 {
         seen(&client, &upstream.url(), CallKind::Subscription).await;
     }
-    assert_eq!(upstream.connections(), 2 + 8);
+    assert_eq!(upstream.connections(), 1 + 8, "a question and the subscriptions");
+    seen(&client, &upstream.url(), CallKind::Call).await;
+    assert_eq!(upstream.connections(), 1 + 8 + 1);
 }

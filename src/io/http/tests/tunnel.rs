@@ -62,7 +62,7 @@ async fn https_goes_through_it_unless_excepted_and_plain_only_if_asked() {
         let mut proxy = Proxy::start(None).await;
         let proxy_settings = proxy.settings(no_proxy, plain_too);
         let client = client(&ClientSettings { proxy: proxy_settings, ..trusting.clone() });
-        assert_eq!(seen(&client, &url, CallKind::Call).await, "HTTP/2.0 POST");
+        assert!(seen(&client, &url, CallKind::Call).await.ends_with(" POST"));
         let Ok(head) = proxy.told.try_recv() else { return assert!(!tunnelled, "{url}") };
         assert!(tunnelled, "{url}: {head}");
         let to = url.split('/').nth(2).unwrap();

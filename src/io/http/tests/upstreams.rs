@@ -171,22 +171,24 @@ async fn breaks(answers: usize, http_2: bool) -> (Upstream, mpsc::Receiver<Strin
 /// arrived and got no answer was seen once.
 #[tokio::test]
 async fn nothing_is_sent_twice() {
-    for (http_2, answers) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+    let (call, subscription) = (CallKind::Call, CallKind::Subscription);
+    // The ninth subscription is the first to meet a connection that was used.
+    for (kind, answers) in [(call, 0), (call, 1), (subscription, 0), (subscription, 8)] {
+        let http_2 = kind == subscription;
         let (upstream, mut told) = breaks(answers, http_2).await;
         let client = client(&settings());
         for request in 0..=answers {
             let url = format!("{}{request}", upstream.url());
-            let answer =
-                client.request(post(&url, Bytes::from_static(b"put")), CallKind::Call).await;
+            let answer = client.request(post(&url, Bytes::from_static(b"put")), kind).await;
             if request < answers {
                 let expected = if http_2 { "HTTP/2.0 POST" } else { "HTTP/1.1 POST" };
                 assert_eq!(read(answer).await.0, expected);
             } else {
-                assert!(matches!(answer, Err(Error::Broke(_))), "{http_2} {answers}: {answer:?}");
+                assert!(matches!(answer, Err(Error::Broke(_))), "{kind:?} {answers}: {answer:?}");
             }
             assert_eq!(told.recv().await.unwrap(), format!("/{request}"));
         }
         drop(client);
-        assert!(told.try_recv().is_err(), "{http_2} {answers}: a request arrived twice");
+        assert!(told.try_recv().is_err(), "{kind:?} {answers}: a request arrived twice");
     }
 }
