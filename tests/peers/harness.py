@@ -166,6 +166,16 @@ def start_ferrokinesis(folder):
     return ferrokinesis.wait_until(lambda: listens(port), "ferrokinesis's port", 30)
 
 
+def start_moto(folder):
+    """Of moto only DynamoDB is used: for KCL's leases."""
+    server, port = PEERS / "clients/bin/moto_server", free_port()
+    if not server.exists():
+        missing("moto")
+    program = Program("moto", [server, "-H", "127.0.0.1", "-p", port], folder)
+    program.url = f"http://127.0.0.1:{port}"
+    return program.wait_until(lambda: listens(port), "moto's port", 60)
+
+
 def missing(peer):
     import pytest
 
