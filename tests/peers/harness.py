@@ -347,9 +347,9 @@ def merge(base, extra):
 class Kinescope(Program):
     """`kinescope run` with a configuration file; `config` is laid over a small base."""
 
-    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None):
+    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None, port=None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = port or free_port(), free_port()
         self.url, self.admin_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.admin}"
         whole = merge({
             "role": role,

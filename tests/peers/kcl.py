@@ -18,8 +18,8 @@ class Application(Program):
     """Prints what the library hands it; takes a batch for each `go()`, every batch after `go(all)`."""
 
     def __init__(self, folder, mode, upstream, moto, ministack):
-        self.upstream, self.otlp = upstream, Otlp(folder)
-        self.sidecar = Kinescope(folder, upstream.url, {"otlp": self.otlp.config("http/protobuf")})
+        self.folder, self.upstream, self.otlp = folder, upstream, Otlp(folder)
+        self.sidecar = self.start_sidecar()
         self.stream = new_stream(upstream.url)
         self.name, self.log = f"kcl-{mode}", folder / f"kcl-{mode}.log"
         self.application = f"app-{self.stream}"
@@ -34,6 +34,15 @@ class Application(Program):
                 [str(part) for part in java("Kcl", mode, self.stream, self.application)], cwd=folder,
                 env={**ENV, **env}, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
         Program.alive.append(self)
+
+    def start_sidecar(self, port=None):
+        config = {"otlp": self.otlp.config("http/protobuf"), "state": str(self.folder / "state")}
+        return Kinescope(self.folder, self.upstream.url, config, port=port)
+
+    def kill_sidecar(self):
+        """kill -9, and another one in its place, with the same state."""
+        self.sidecar.kill()
+        self.sidecar = self.start_sidecar(self.sidecar.port)
 
     def put(self, data, key="p"):
         client = Boto3(self.sidecar.url)

@@ -87,6 +87,27 @@ def test_fan_out(application, moto):
     check_leases(application, moto)
 
 
+@pytest.mark.parametrize("application", ["polling"], indirect=True)
+def test_a_killed_sidecar_knows_the_reader_again(application):
+    application.go("all")
+    application.put(OBJECTS[0])
+    wait_for(lambda: lag(application) is not None, 60, "a lag before")
+    wait_for(lambda: any(map(bool, application.records())), 60, "KCL to read")
+    application.kill_sidecar()
+    asked = lambda operation: application.sidecar.metrics().sum(  # noqa: E731
+        "kinescope_proxy_requests_total", operation=operation)
+    wait_for(lambda: asked("GetRecords") >= 2, 30, "two polls")
+    # The observer reads a copy, so the figure comes a moment later; what counts is that nobody had to
+    # ask for a new iterator first.
+    wait_for(lambda: lag(application) is not None, 2, "the lag of its shard")
+    assert asked("GetShardIterator") == 0
+    unknown = application.sidecar.metrics().all(LAG, stream=application.stream, shard="unknown")
+    assert not unknown
+    before = len(application.records())
+    application.put(b"after the kill")
+    assert application.wait_for_records(before + 1, 30)[-1][0] == b"after the kill"
+
+
 def contexts_of(application):
     """What the stream holds, read at the emulator itself, an aggregate's tags as records of their own."""
     from harness import read_all
