@@ -1,12 +1,12 @@
 # Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
 .PHONY: test peers soak bench demo fmt lint
 
-PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=5
+PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=15
 
 # Everything, also after a failure; the last lines name every peer that was left out. Setting up goes
 # first, so that a missing one is known before the long build.
 test: peers
-	cargo build
+	cargo build --bins --examples
 	@status=0; \
 	cargo test --no-fail-fast || status=1; \
 	[ ! -x target/peers/venv/bin/python ] || $(PYTEST) -m 'not soak' || status=1; \

@@ -29,7 +29,8 @@ async fn main() -> Result<(), Fault> {
     let client = Client::new(&config);
     for line in std::io::stdin().lock().lines() {
         let asked: Value = serde_json::from_str(&line?)?;
-        let answer = match call(&client, text(&asked, "operation"), &asked["input"]).await {
+        let input = asked.get("input").unwrap_or(&Value::Null);
+        let answer = match call(&client, text(&asked, "operation"), input).await {
             Ok(output) => json!({ "output": output }),
             Err(fault) => json!({ "error": format!("{fault:?}") }),
         };

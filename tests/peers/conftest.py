@@ -6,6 +6,7 @@ import signal
 import pytest
 
 import harness
+import kcl
 from harness import Boto3, Kinescope, Node, Program
 from receivers import Otlp, Webhook
 
@@ -56,6 +57,38 @@ def ferrokinesis(tmp_path_factory):
     program = harness.start_ferrokinesis(tmp_path_factory.mktemp("ferrokinesis"))
     yield program
     program.kill()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    program = harness.start_moto(tmp_path_factory.mktemp("moto"))
+    yield program
+    program.kill()
+
+
+def _of_kcl(item):
+    return item.path.name == "test_kcl.py"
+
+
+def pytest_collection_modifyitems(items):
+    """KCL takes up to a minute to read its first record: what needs it comes last …"""
+    items.sort(key=_of_kcl)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kcl_applications(request):
+    """… and it is started before the first test, if any of its own is to run."""
+    wanted = any(map(_of_kcl, request.session.items))
+    started = {}
+    if wanted and kcl.is_there():
+        folder = request.getfixturevalue("tmp_path_factory")
+        moto, ministack = request.getfixturevalue("moto"), request.getfixturevalue("ministack")
+        for mode, upstream in (("polling", "kinesis_mock"), ("fan-out", "ferrokinesis")):
+            upstream = request.getfixturevalue(upstream)
+            started[mode] = kcl.Application(folder.mktemp("kcl"), mode, upstream, moto, ministack)
+    yield started
+    for application in started.values():
+        application.close()
 
 
 @pytest.fixture(params=["ministack", "kinesis_mock", "ferrokinesis"])

@@ -166,6 +166,16 @@ def start_ferrokinesis(folder):
     return ferrokinesis.wait_until(lambda: listens(port), "ferrokinesis's port", 30)
 
 
+def start_moto(folder):
+    """Of moto only DynamoDB is used: for KCL's leases."""
+    server, port = PEERS / "clients/bin/moto_server", free_port()
+    if not server.exists():
+        missing("moto")
+    program = Program("moto", [server, "-H", "127.0.0.1", "-p", port], folder)
+    program.url = f"http://127.0.0.1:{port}"
+    return program.wait_until(lambda: listens(port), "moto's port", 60)
+
+
 def missing(peer):
     import pytest
 
@@ -337,9 +347,9 @@ def merge(base, extra):
 class Kinescope(Program):
     """`kinescope run` with a configuration file; `config` is laid over a small base."""
 
-    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None):
+    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None, port=None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = port or free_port(), free_port()
         self.url, self.admin_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.admin}"
         whole = merge({
             "role": role,

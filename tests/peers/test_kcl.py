@@ -1,0 +1,132 @@
+"""Owns a real KCL 3 application, polling and with enhanced fan-out: it reads through the sidecar what was
+put, aggregates apart, and the sidecar's lag, status and links are right for it."""
+
+import json
+
+import pytest
+
+from harness import Boto3, missing, wait_for
+from receivers import gap
+from test_aggregates import TINY, Python
+from test_lag import LAG, SHARD
+from test_matrix import check_trace
+from test_records import OBJECTS, OWN, check_injected
+
+
+@pytest.fixture
+def application(request, kcl_applications):
+    if request.param not in kcl_applications:
+        missing("kcl")
+    application = kcl_applications[request.param]
+    yield application
+
+
+def lag(application):
+    return application.sidecar.metrics().value(LAG, stream=application.stream, consumer="inventory", shard=SHARD)
+
+
+def statuses(application):
+    shown = application.sidecar.metrics().all(
+        "kinesis_consumer_status", stream=application.stream, consumer="inventory")
+    return {labels["status"] for labels, value in shown if value == 1}
+
+
+@pytest.mark.parametrize("application", ["polling"], indirect=True)
+def test_polling(application, moto, ministack):
+    application.put(OBJECTS[0])
+    application.wait_for_records(1)
+    # It was given the first record and is busy with it: what is put now makes it late.
+    for n in range(4):
+        application.put(b'{"n":%d}' % n)
+        gap(1.1)
+    key, aggregate = Python().aggregate(TINY)
+    application.put(aggregate, key)
+    wait_for(lambda: (lag(application) or 0) > 5, 60, "a lag above 5 s while it is stalled")
+    wait_for(lambda: statuses(application) and not statuses(application) & {"ok", "idle"}, 20,
+             "a status that says so")
+    # It may take all of them. What it was told on the way is what the sidecar goes by.
+    application.go("all")
+    records = application.wait_for_records(5 + len(TINY), 60)
+    assert max(told for *_, told in records) > 1 and records[-1][2] < 1
+    wait_for(lambda: (shown := lag(application)) is not None and shown < 1, 20, "a lag below 1 s")
+    wait_for(lambda: statuses(application) <= {"ok", "idle"}, 20, "the status ok")
+    check_injected(OBJECTS[0], records[0][0])
+    # KCL's own deaggregation: every user record in its place, byte for byte.
+    assert [(data, sub) for data, sub, _ in records[5:]] == [(data, n) for n, (_, data) in enumerate(TINY)]
+    check_trace(application.otlp, application.stream, contexts_of(application), sends=6)
+    check_leases(application, moto)
+    published = lambda: Boto3(ministack.url, "cloudwatch").call(  # noqa: E731
+        "ListMetrics", Namespace=application.application)["Metrics"]
+    wait_for(published, 30, "metrics of KCL itself")
+
+
+@pytest.mark.parametrize("application", ["fan-out"], indirect=True)
+def test_fan_out(application, moto):
+    application.go("all")
+    sent = [OBJECTS[0], OWN, b"plain text {", OBJECTS[3]]
+    for data in sent:
+        application.put(data)
+    records = application.wait_for_records(len(sent))
+    for before, (after, _, _) in zip(sent, records, strict=True):
+        if before in OBJECTS:
+            check_injected(before, after)
+        else:
+            assert after == before
+    # What is put while the subscription is open comes by the same one.
+    key, aggregate = Python().aggregate(TINY)
+    application.put(aggregate, key)
+    records = application.wait_for_records(len(sent) + len(TINY), 30)
+    assert [(data, sub) for data, sub, _ in records[len(sent):]] == [(data, n) for n, (_, data) in enumerate(TINY)]
+    wait_for(lambda: (shown := lag(application)) is not None and shown < 10, 20, "its lag")
+    wait_for(lambda: statuses(application) <= {"ok", "idle"} and statuses(application), 20, "the status ok")
+    # The application registered its consumer and polled nothing.
+    requests = application.sidecar.metrics()
+    assert requests.sum("kinescope_proxy_requests_total", operation="SubscribeToShard") >= 1
+    assert requests.sum("kinescope_proxy_requests_total", operation="GetRecords") == 0
+    check_trace(application.otlp, application.stream, contexts_of(application), sends=len(sent) + 1)
+    check_leases(application, moto)
+
+
+@pytest.mark.parametrize("application", ["polling"], indirect=True)
+def test_a_killed_sidecar_knows_the_reader_again(application):
+    application.go("all")
+    application.put(OBJECTS[0])
+    wait_for(lambda: lag(application) is not None, 60, "a lag before")
+    wait_for(lambda: any(map(bool, application.records())), 60, "KCL to read")
+    application.kill_sidecar()
+    asked = lambda operation: application.sidecar.metrics().sum(  # noqa: E731
+        "kinescope_proxy_requests_total", operation=operation)
+    wait_for(lambda: asked("GetRecords") >= 2, 30, "two polls")
+    # The observer reads a copy, so the figure comes a moment later; what counts is that nobody had to
+    # ask for a new iterator first.
+    wait_for(lambda: lag(application) is not None, 2, "the lag of its shard")
+    assert asked("GetShardIterator") == 0
+    unknown = application.sidecar.metrics().all(LAG, stream=application.stream, shard="unknown")
+    assert not unknown
+    before = len(application.records())
+    application.put(b"after the kill")
+    assert application.wait_for_records(before + 1, 30)[-1][0] == b"after the kill"
+
+
+def contexts_of(application):
+    """What the stream holds, read at the emulator itself, an aggregate's tags as records of their own."""
+    from harness import read_all
+    from test_aggregates import MAGIC, tags
+
+    held = []
+    for record in read_all(Boto3(application.upstream.url), application.stream, 5):
+        if record["Data"].startswith(MAGIC):
+            held += [json.dumps({"traceparent": "-".join(("00", *found, "01"))}).encode()
+                     for found in tags(record["Data"]) if found]
+        else:
+            held.append(record["Data"])
+    return held
+
+
+def check_leases(application, moto):
+    """Its lease is in the table, and moved past the beginning."""
+    def moved():
+        leases = Boto3(moto.url, "dynamodb").call("Scan", TableName=application.application)["Items"]
+        return [lease for lease in leases if lease["checkpoint"]["S"].isdigit()]
+
+    wait_for(moved, 30, "a checkpoint")
