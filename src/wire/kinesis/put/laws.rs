@@ -5,6 +5,8 @@ use super::tests::{Sent, java, json, payloads, put};
 use super::*;
 use crate::domain::envelope::{WHOLE_BYTES_MAX, unsplice};
 use crate::wire::kinesis::record::Verdict;
+use md5::Digest;
+use md5::Md5;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -24,8 +26,30 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
         3 => vec(any::<u8>(), 0..40),
         6 => "[ \n]{0,2}\\{(\"[a-z]{1,9}\" ?: ?\"[a-z]{0,40}\")?\\}[ \n]{0,2}".prop_map(String::into_bytes),
         2 => "(\\{(\"[a-z]{1,5}\":[0-9])?\\}\n){1,6}".prop_map(String::into_bytes),
+        2 => vec("\\{\"[a-z]{1,9}\":[0-9]{0,400}1\\}", 1..4).prop_map(|data| aggregate(&data)),
         1 => large.prop_map(|bytes| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes)).into_bytes()),
     ]
+}
+
+/// A KPL aggregate of user records under one partition key.
+fn aggregate(data: &[String]) -> Vec<u8> {
+    fn field(number: u8, bytes: &[u8], out: &mut Vec<u8>) {
+        out.push(number << 3 | 2);
+        match (bytes.len() % 128, bytes.len() / 128) {
+            (low, 0) => out.push(low as u8),
+            (low, high) => out.extend([low as u8 | 0x80, high as u8]),
+        }
+        out.extend_from_slice(bytes);
+    }
+    let mut message = Vec::new();
+    field(1, b"key", &mut message);
+    for data in data {
+        let mut record = vec![1 << 3, 0];
+        field(3, data.as_bytes(), &mut record);
+        field(3, &record, &mut message);
+    }
+    let checksum = Md5::digest(&message);
+    [&[0xf3, 0x89, 0x9a, 0xc2][..], &message, &checksum].concat()
 }
 
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
