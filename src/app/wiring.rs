@@ -2,23 +2,19 @@
 //! Refuses to decide anything that a room decides.
 
 use crate::app::commands::REVISION;
-use crate::app::config::{self, Config, Propagation, Role};
+use crate::app::config::{self, Config, Role};
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
-use crate::domain::stream::ConsumerName;
 use crate::io::admin::{self, Admin, ReloadSource, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
-use crate::io::http::client::{Client, ClientSettings};
-use crate::io::http::server;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::otlp::{self, SpanSink};
-use crate::io::proxy::{self, Observer, ObserverSink, Propagate, Proxy};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::{exposition, status};
@@ -28,9 +24,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// Events that wait for the engine. Each is small and handled in microseconds; a full queue drops

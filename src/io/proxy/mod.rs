@@ -42,7 +42,7 @@ use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
 use admit::{Admitted, Door, admit};
 use arc_swap::ArcSwap;
-use exchange::{Answer, Facts};
+use exchange::Answer;
 use http::{HeaderMap, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use load::Load;

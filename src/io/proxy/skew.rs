@@ -6,9 +6,6 @@ use crate::domain::time::Wall;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
-/// AWS takes signatures that are five minutes off; what is closer than this was refused for another
-/// reason.
-const SUSPECT_MS: u64 = 4 * 60 * 1_000;
 /// A Date has whole seconds, and the answer was on its way.
 const SAME_MS: u64 = 2_000;
 /// A clock further off than a day is no skew but a fault, of one of the two.
@@ -26,27 +23,17 @@ impl Skew {
         if offset_ms < 0 { wall.minus(by) } else { wall.plus(by) }
     }
 
-    /// Learns from the Date of an answer that refused a signature for any reason: only a time that
-    /// was more than four minutes off is taken for the cause. True if the offset changed, so that
-    /// signing once more has a point.
+    /// Learns from the Date of an answer that says that the signature's time was wrong. True if the
+    /// offset changed, so that signing once more has a point.
     pub(super) fn learn(&self, date: &str, wall: Wall) -> bool {
-        self.learn_beyond(SUSPECT_MS, date, wall)
-    }
-
-    /// As [`Self::learn`], from an answer that says that the signature's time was wrong.
-    pub(super) fn learn_told(&self, date: &str, wall: Wall) -> bool {
-        self.learn_beyond(SAME_MS, date, wall)
-    }
-
-    /// Judged by the time that we sign with: a clock of ours that was put right is learned too.
-    fn learn_beyond(&self, least_ms: u64, date: &str, wall: Wall) -> bool {
+        // Judged by the time that we sign with: a clock of ours that was put right is learned too.
         let Some(theirs_ms) = milliseconds(date) else { return false };
         let (Some(offset_ms), Some(error_ms)) =
             (difference(theirs_ms, wall.as_ms()), difference(theirs_ms, self.now(wall).as_ms()))
         else {
             return false;
         };
-        if error_ms.unsigned_abs() <= least_ms || offset_ms.unsigned_abs() > OFFSET_MS_MAX {
+        if error_ms.unsigned_abs() <= SAME_MS || offset_ms.unsigned_abs() > OFFSET_MS_MAX {
             return false;
         }
         // A clock that was put right needs nothing, rather than the rest of a second.
@@ -90,26 +77,21 @@ mod tests {
 
     #[test]
     fn only_what_explains_the_refusal_is_learned() {
-        let check = |date: &str, told, expected: Option<i64>| {
+        let check = |date: &str, expected: Option<i64>| {
             let skew = Skew::default();
-            let learn = if told { Skew::learn_told } else { Skew::learn };
-            assert_eq!(learn(&skew, date, NOON), expected.is_some(), "{date}");
+            assert_eq!(skew.learn(date, NOON), expected.is_some(), "{date}");
             assert_eq!(offset(&skew), expected.unwrap_or(0), "{date}");
         };
-        check("Sun, 22 Nov 2026 12:10:00 GMT", false, Some(600));
-        check("Sun, 22 Nov 2026 11:50:00 GMT", false, Some(-600));
-        check(&date(240), false, None);
-        check(&date(241), false, Some(241));
-        check(&date(-240), false, None);
-        check(&date(-241), false, Some(-241));
-        check(&date(30), true, Some(30));
-        check(&date(-30), true, Some(-30));
-        check(&date(2), true, None);
-        check(&date(86_400), false, Some(86_400));
-        check(&date(86_401), true, None);
-        check(&date(-86_401), true, None);
+        check("Sun, 22 Nov 2026 12:10:00 GMT", Some(600));
+        check("Sun, 22 Nov 2026 11:50:00 GMT", Some(-600));
+        check(&date(30), Some(30));
+        check(&date(-30), Some(-30));
+        check(&date(2), None);
+        check(&date(86_400), Some(86_400));
+        check(&date(86_401), None);
+        check(&date(-86_401), None);
         for no_date in ["", "yesterday", "Thu, 01 Jan 1970 00:00:00 GMT", "2026-11-22T12:00:00Z"] {
-            check(no_date, true, None);
+            check(no_date, None);
         }
     }
 
@@ -118,7 +100,6 @@ mod tests {
         let skew = Skew::default();
         assert!(skew.learn(&date(3_600), NOON));
         assert!(!skew.learn(&date(3_601), NOON), "the same again changes nothing");
-        assert!(!skew.learn_told(&date(3_601), NOON), "signing once more would help nobody");
         assert!(skew.learn(&date(1), NOON));
         assert_eq!(offset(&skew), 0);
         assert_eq!(Skew::default().now(Wall::default()), Wall::default());

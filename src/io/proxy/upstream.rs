@@ -289,7 +289,7 @@ impl Upstream {
             }
             Resend::SignAgain { expired: false } => {
                 let date = text(answered, "date")?;
-                let changed = self.skew.learn_told(date, self.clock.now().wall);
+                let changed = self.skew.learn(date, self.clock.now().wall);
                 changed.then_some((Resent::OtherTime, outgoing, keys))
             }
         }

@@ -13,12 +13,10 @@ use super::spans::Ending;
 use super::stream::StreamPiece;
 use super::subscriptions::Subscriptions;
 use crate::domain::engine::Event;
-use crate::domain::stream::{ConsumerName, ShardId, StreamName};
-use crate::domain::trace::{TraceContext, TraceState};
-use crate::io::entropy;
+use crate::domain::stream::StreamName;
 use crate::io::otlp::SpanSink;
 use crate::wire::kinesis::form::WireForm;
-use crate::wire::kinesis::outcome::{self, PutOutcome};
+use crate::wire::kinesis::outcome;
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

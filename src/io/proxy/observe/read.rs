@@ -8,10 +8,10 @@ use super::super::spans::{self, Delivery};
 use super::{Observer, UNKNOWN, ending};
 use crate::domain::engine::Event;
 use crate::domain::lag::ReadObservation;
-use crate::domain::stream::{ShardId, StreamName};
+use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Moment;
 use crate::io::entropy;
-use crate::wire::kinesis::queue;
+use crate::wire::kinesis::queue::{self, QueueRecord};
 use crate::wire::kinesis::read::{self, ReadRecord, RecordsAnswer};
 
 /// The shard of a queue's lag: a queue has none.
@@ -99,7 +99,7 @@ impl Observer {
             .with_label_values(&[label.as_str(), exchange.consumer.as_str()])
             .inc_by(answer.redelivered() as u64);
         let behind = answer.oldest_age(exchange.ended.wall);
-        let records: Vec<ReadRecord> = answer.records.into_iter().map(|it| it.record).collect();
+        let records: Vec<ReadRecord> = answer.records.into_iter().map(identified).collect();
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &records, &label);
         let shard = QUEUE.into();
@@ -152,6 +152,12 @@ impl Observer {
             made.into_iter().for_each(|span| self.spans.offer(span));
         }
     }
+}
+
+/// A queue's record has no sequence number: its id is what tells it apart.
+fn identified(queued: QueueRecord) -> ReadRecord {
+    let sequence = queued.id.as_deref().map(SequenceNumber::from);
+    ReadRecord { sequence, ..queued.record }
 }
 
 /// The shard that the sequence numbers of a batch show.

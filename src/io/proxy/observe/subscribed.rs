@@ -29,10 +29,17 @@ impl Observer {
                 self.metrics.dropped.with_label_values(&["observer", "damaged"]).inc();
                 tracing::warn!(stream, %fault, "a subscription is passed on and no longer read");
             }
-            Some(Heard::Ended { why, lived, .. }) => {
+            Some(Heard::Ended { how, why, lived, renewed }) => {
                 let labels = [label.as_str(), subscription.consumer.as_str(), why.as_str()];
                 self.metrics.subscriptions_ended.with_label_values(&labels).inc();
-                tracing::debug!(stream, why = why.as_str(), ?lived, "a subscription ended");
+                tracing::debug!(
+                    stream,
+                    why = why.as_str(),
+                    ?how,
+                    ?lived,
+                    renewed,
+                    "a subscription ended"
+                );
             }
         }
     }
