@@ -357,6 +357,7 @@ class Kinescope(Program):
             "region": REGION,
             "proxy": {"listen": [f"127.0.0.1:{self.port}"], "upstream": {"endpoint": upstream_url}},
             "cloudwatch": {"enabled": False},
+            "state": None,  # nobody's /var/lib
             "admin": {"listen": [f"127.0.0.1:{self.admin}"]},
         }, config)
         path = folder / f"kinescope-{uuid.uuid4().hex[:6]}.yaml"

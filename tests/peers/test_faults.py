@@ -129,7 +129,7 @@ def test_a_refusal_of_what_we_enlarged_is_answered_with_the_original(kinescope, 
     assert len(first) > len(second)
     assert upstream.stored == [(PAYLOAD, "p")]
     wait_for(lambda: sidecar.metrics().value("kinescope_proxy_resends_total", reason="original") == 1, 10, "it")
-    assert sidecar.metrics().sum("kinesis_records_total", verdict="taken_back") == 1
+    wait_for(lambda: sidecar.metrics().sum("kinesis_records_total", verdict="taken_back") == 1, 10, "its verdict")
     # What the client itself made too large is refused once, by Kinesis.
     refused(lambda: client.call("PutRecord", **{**PUT, "Data": PAYLOAD + b" " * 9}))
     assert upstream.stored == [(PAYLOAD, "p")] and upstream.bad_signatures == 0
