@@ -1,6 +1,9 @@
-//! Owns the look into a payload: is it one JSON object, and does its root carry trace context?
+//! Owns the look into one JSON object: which envelope it is, and does its root carry trace context?
 //! Refuses to change anything. Source of the edge cases: reference/tracing.md 8.
 
+use super::datadog;
+use super::leave::Leave;
+use super::payload::{Kind, Place};
 use crate::domain::json::{Fault, Scanner, Text};
 use crate::domain::trace::{TraceContext, TraceState};
 use std::ops::Range;
@@ -17,6 +20,25 @@ pub struct Envelope {
     pub empty: bool,
     /// The trace context in its root.
     pub existing: Existing,
+    /// `Event`, `Command`, `CloudEvent` or, of no known shape, `Object`.
+    pub kind: Kind,
+    /// An object `_datadog` in its root, and the context that it holds.
+    pub datadog: Option<Option<TraceContext>>,
+}
+
+impl Envelope {
+    /// Where context goes.
+    ///
+    /// # Errors
+    /// Why none does.
+    pub fn place(&self) -> Result<Place, Leave> {
+        match self.existing {
+            Existing::Context(..) => Err(Leave::ContextPresent),
+            Existing::Invalid => Err(Leave::ContextInvalid),
+            Existing::None if self.datadog.is_some() => Err(Leave::Datadog),
+            Existing::None => Ok(Place { at: self.insert_at, empty: self.empty }),
+        }
+    }
 }
 
 /// The trace context in an object's root.
@@ -28,41 +50,6 @@ pub enum Existing {
     Context(TraceContext, TraceState),
     /// Something under one of the two names that is not a context. It is not ours to replace.
     Invalid,
-}
-
-/// Why a payload goes out as it came. The closed list behind the label `verdict`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Leave {
-    /// No bytes at all.
-    Empty,
-    /// Not JSON, or not only one JSON value.
-    NotJson,
-    /// JSON, but an array or a scalar.
-    NotObject,
-    /// Two root members have one name: which of them a reader takes is not ours to guess.
-    DuplicateKeys,
-    /// Nested deeper, or wider, than we follow.
-    TooComplex,
-    /// Already carries a valid context: kept, and linked.
-    ContextPresent,
-    /// Already carries something under `traceparent` or `tracestate` that is not a context.
-    ContextInvalid,
-}
-
-impl Leave {
-    /// The label value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::NotJson => "not_json",
-            Self::NotObject => "not_object",
-            Self::DuplicateKeys => "duplicate_keys",
-            Self::TooComplex => "too_complex",
-            Self::ContextPresent => "context_present",
-            Self::ContextInvalid => "context_invalid",
-        }
-    }
 }
 
 /// Looks at a payload.
@@ -83,35 +70,104 @@ pub fn inspect(payload: &[u8]) -> Result<Envelope, Leave> {
     if !payload.is_ascii() && std::str::from_utf8(payload).is_err() {
         return Err(Leave::NotJson);
     }
-    let mut names = Names::default();
-    let (mut traceparent, mut tracestate) = (None, None);
-    let mut duplicate = false;
-    let read = scanner.object(|scanner, key| {
-        let value = scanner.value()?;
-        if key.is(payload, "traceparent") {
-            traceparent = Some(value);
-        } else if key.is(payload, "tracestate") {
-            tracestate = Some(value);
-        }
-        duplicate |= names.contain(payload, &key);
-        names.push(key).ok_or(Fault::TooDeep(scanner.at()))
-    });
+    let mut root = Root::new(payload);
+    let read = scanner.object(|scanner, key| root.member(scanner, key));
     match read.and_then(|()| scanner.end()) {
         Err(Fault::TooDeep(_)) => return Err(Leave::TooComplex),
         Err(Fault::Syntax(_) | Fault::Truncated) => return Err(Leave::NotJson),
-        Ok(()) if duplicate => return Err(Leave::DuplicateKeys),
+        Ok(()) if root.duplicate => return Err(Leave::DuplicateKeys),
+        Ok(()) if root.is_full() => return Err(Leave::TooComplex),
         Ok(()) => {}
     }
-    let existing = existing(payload, traceparent, tracestate);
-    Ok(Envelope { insert_at, empty: names.len == 0, existing })
+    Ok(root.envelope(insert_at))
 }
 
-/// The context that a payload's root carries, whoever wrote it.
-#[must_use]
-pub fn extract(payload: &[u8]) -> Option<(TraceContext, TraceState)> {
-    match inspect(payload).ok()?.existing {
-        Existing::Context(context, state) => Some((context, state)),
-        Existing::None | Existing::Invalid => None,
+/// The members of an object's root while they are read.
+pub(super) struct Root<'a> {
+    payload: &'a [u8],
+    names: Names,
+    duplicate: bool,
+    shape: u8,
+    traceparent: Option<Range<usize>>,
+    tracestate: Option<Range<usize>>,
+    datadog: Option<Range<usize>>,
+}
+
+// Bits of `Root::shape`: members that make an object an envelope of a known kind.
+const EVENT_ID: u8 = 1;
+const EVENT_TYPE: u8 = 1 << 1;
+const COMMAND: u8 = 1 << 2;
+const VERSION: u8 = 1 << 3;
+const ID: u8 = 1 << 4;
+const SOURCE: u8 = 1 << 5;
+const TYPE: u8 = 1 << 6;
+
+impl<'a> Root<'a> {
+    pub(super) fn new(payload: &'a [u8]) -> Self {
+        let names = Names::default();
+        let (traceparent, tracestate, datadog) = (None, None, None);
+        Self { payload, names, duplicate: false, shape: 0, traceparent, tracestate, datadog }
+    }
+
+    /// Reads one member, the scanner at its value.
+    pub(super) fn member(&mut self, scanner: &mut Scanner<'_>, key: Text) -> Result<(), Fault> {
+        let payload = self.payload;
+        let unescaped = if key.escaped { key.unescaped(payload) } else { None };
+        let plain = payload.get(key.inner.clone()).unwrap_or_default();
+        self.duplicate |= self.names.contain(payload, &key);
+        // Before the value is read: where a head ends within it, the name counts.
+        self.names.push(key).ok_or(Fault::TooDeep(scanner.at()))?;
+        let value = scanner.value()?;
+        match unescaped.as_deref().map_or(plain, str::as_bytes) {
+            b"traceparent" => self.traceparent = Some(value),
+            b"tracestate" => self.tracestate = Some(value),
+            b"_datadog" if payload.get(value.start) == Some(&b'{') => self.datadog = Some(value),
+            b"eventId" => self.shape |= EVENT_ID,
+            b"eventType" => self.shape |= EVENT_TYPE,
+            b"commandType" => self.shape |= COMMAND,
+            b"specversion" if payload.get(value.clone()) == Some(b"\"1.0\"") => {
+                self.shape |= VERSION;
+            }
+            b"id" => self.shape |= ID,
+            b"source" => self.shape |= SOURCE,
+            b"type" => self.shape |= TYPE,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// With our two members there would be more than we follow.
+    fn is_full(&self) -> bool {
+        self.traceparent.is_none() && self.names.len + 2 > MEMBERS_MAX
+    }
+
+    /// What the members so far make of the object.
+    fn envelope(self, insert_at: usize) -> Envelope {
+        let has = |shape: u8| self.shape & shape == shape;
+        let kind = if has(EVENT_ID | EVENT_TYPE) {
+            Kind::Event
+        } else if has(COMMAND) {
+            Kind::Command
+        } else if has(VERSION | ID | SOURCE | TYPE) {
+            Kind::CloudEvent
+        } else {
+            Kind::Object
+        };
+        let payload = self.payload;
+        let datadog = self.datadog.map(|value| datadog::context(payload.get(value)?));
+        let existing = existing(payload, self.traceparent, self.tracestate);
+        Envelope { insert_at, empty: self.names.len == 0, existing, kind, datadog }
+    }
+
+    /// The envelope of an object whose first members these are, if they tell enough: at least one,
+    /// none twice, and nothing about context that the rest could still change.
+    pub(super) fn envelope_so_far(self, insert_at: usize) -> Option<Envelope> {
+        let last = self.names.last()?;
+        let context_names = ["traceparent", "tracestate", "_datadog"];
+        let cut = context_names.iter().any(|name| last.is(self.payload, name));
+        let open =
+            self.datadog.is_some() || self.tracestate.is_some() && self.traceparent.is_none();
+        (!cut && !open && !self.duplicate && !self.is_full()).then(|| self.envelope(insert_at))
     }
 }
 
@@ -124,6 +180,11 @@ struct Names {
 }
 
 impl Names {
+    fn last(&self) -> Option<&Text> {
+        let first = self.len.checked_sub(1).and_then(|last| self.first.get(last)?.as_ref());
+        self.more.last().or(first)
+    }
+
     fn contain(&self, payload: &[u8], key: &Text) -> bool {
         let known = self.first.iter().map_while(Option::as_ref).chain(&self.more);
         known.into_iter().any(|name| same(payload, name, key))

@@ -3,13 +3,21 @@
 //! doubt a payload is left as it came, with the reason.
 
 pub mod aggregate;
+mod binary;
+mod datadog;
+mod edges;
+mod frame;
 mod inspect;
+mod leave;
 mod payload;
+mod protobuf;
 mod splice;
+mod text;
 
-pub use inspect::{Envelope, Existing, Leave, extract, inspect};
+pub use edges::examine_edges;
+pub use inspect::{Envelope, Existing, inspect};
+pub use leave::Leave;
 pub use payload::{
-    EDGE_BYTES, Examined, Kind, Place, Places, WHOLE_BYTES_MAX, examine, examine_edges,
-    examine_whole,
+    EDGE_BYTES, Examined, Kind, Place, Places, WHOLE_BYTES_MAX, examine, examine_whole, extract,
 };
 pub use splice::{Insertion, splice, unsplice};

@@ -1,12 +1,15 @@
-//! Owns the bytes that we add to an envelope, and their removal. Refuses any envelope that carries
-//! context already.
+//! Owns the bytes that we add to JSON envelopes, and their removal. Refuses any envelope that
+//! carries context already.
 //!
 //! The insertion stands directly behind the opening brace and has a form of its own: one to three
 //! spaces between the key and its colon, where no serialiser puts any, so many that the insertion's
 //! length is a multiple of three. That multiple keeps the base64 of all later bytes as it was
 //! (reference/wire-and-proxy.md 5.3); the form tells our context from one that the producer wrote.
 
-use super::inspect::{Existing, Leave, inspect};
+use super::aggregate;
+use super::leave::Leave;
+use super::payload::{Place, Places, examine};
+use super::text::{lines_of, mark_bytes};
 use crate::domain::json::Scanner;
 use crate::domain::trace::{TraceContext, TraceState};
 use std::borrow::Cow;
@@ -17,6 +20,8 @@ const STATE_KEY: &[u8] = b",\"tracestate\":\"";
 /// The bytes to add for one context: made once a call, the same for all records of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Insertion {
+    context: TraceContext,
+    state: TraceState,
     with_comma: Vec<u8>,
     alone: Vec<u8>,
 }
@@ -25,7 +30,20 @@ impl Insertion {
     /// The insertion for a context.
     #[must_use]
     pub fn new(context: &TraceContext, state: &TraceState) -> Self {
-        Self { with_comma: member(context, state, true), alone: member(context, state, false) }
+        let (with_comma, alone) = (member(context, state, true), member(context, state, false));
+        Self { context: *context, state: state.clone(), with_comma, alone }
+    }
+
+    /// What is added.
+    #[must_use]
+    pub const fn context(&self) -> &TraceContext {
+        &self.context
+    }
+
+    /// What goes with it.
+    #[must_use]
+    pub const fn state(&self) -> &TraceState {
+        &self.state
     }
 
     /// The bytes for an object that is empty (no comma) or not. Their number is a multiple of
@@ -63,32 +81,57 @@ fn member(context: &TraceContext, state: &TraceState, comma: bool) -> Vec<u8> {
     [KEY, spaces, &tail].concat()
 }
 
-/// The payload with context added to its root.
+/// The payload with context added to its root, or to each of its objects. An aggregate is left:
+/// [`aggregate::splice`] is told how.
 ///
 /// # Errors
 /// Why the payload must stay as it is.
 pub fn splice(payload: &[u8], insertion: &Insertion) -> Result<Vec<u8>, Leave> {
-    let envelope = inspect(payload)?;
-    match envelope.existing {
-        Existing::None => {}
-        Existing::Context(..) => return Err(Leave::ContextPresent),
-        Existing::Invalid => return Err(Leave::ContextInvalid),
+    let places = match examine(payload).places? {
+        Places::Aggregate => return Err(Leave::Aggregate),
+        places @ (Places::One(_) | Places::Many(_)) => places,
+    };
+    let growth: usize = places.as_slice().iter().map(|at| insertion.bytes(at.empty).len()).sum();
+    let (mut spliced, mut copied) = (Vec::with_capacity(payload.len() + growth), 0);
+    for place in places.as_slice() {
+        spliced.extend_from_slice(payload.get(copied..place.at).ok_or(Leave::NotJson)?);
+        spliced.extend_from_slice(insertion.bytes(place.empty));
+        copied = place.at;
     }
-    let (head, rest) = payload.split_at_checked(envelope.insert_at).ok_or(Leave::NotJson)?;
-    Ok([head, insertion.bytes(envelope.empty), rest].concat())
+    spliced.extend_from_slice(payload.get(copied..).ok_or(Leave::NotJson)?);
+    Ok(spliced)
 }
 
-/// The payload as the producer wrote it: without our insertion if, and only if, splicing the rest
+/// The payload as the producer wrote it: without our insertions if, and only if, splicing the rest
 /// again would give exactly these bytes. Whatever else it is comes back untouched.
 #[must_use]
 pub fn unsplice(payload: &[u8]) -> Cow<'_, [u8]> {
-    original(payload).map_or(Cow::Borrowed(payload), Cow::Owned)
+    let original = if payload.starts_with(&aggregate::MAGIC) {
+        aggregate::original(payload)
+    } else {
+        original(payload).map(|(_, original)| original)
+    };
+    original.map_or(Cow::Borrowed(payload), Cow::Owned)
 }
 
-fn original(payload: &[u8]) -> Option<Vec<u8>> {
-    let brace = Scanner::new(payload).at();
-    let (head, rest) = payload.split_at_checked(brace + 1)?;
-    let after_key = rest.strip_prefix(KEY)?;
+/// What was inserted, and the payload without it.
+pub(super) fn original(payload: &[u8]) -> Option<(Insertion, Vec<u8>)> {
+    let insertion = first_insertion(payload)?;
+    // Of several objects each carries it, or, in a large payload judged by its ends, the first. Both
+    // fit only where other lines of a large payload came in our form already: then each loses it.
+    let original = [usize::MAX, 1].into_iter().find_map(|objects_max| {
+        let (rest, places) = without(payload, &insertion, objects_max)?;
+        let same = examine(&rest).places.is_ok_and(|again| again.as_slice() == places);
+        same.then_some(rest)
+    })?;
+    Some((insertion, original))
+}
+
+/// Reads what stands behind the first brace, if it has our form.
+fn first_insertion(payload: &[u8]) -> Option<Insertion> {
+    let mark = mark_bytes(payload);
+    let brace = Scanner::new(payload.get(mark..)?).at();
+    let after_key = payload.get(mark + brace..)?.strip_prefix(b"{")?.strip_prefix(KEY)?;
     if !after_key.starts_with(b" ") {
         return None;
     }
@@ -103,17 +146,36 @@ fn original(payload: &[u8]) -> Option<Vec<u8>> {
         scanner.expect(b':').ok()?;
         state = TraceState::parse(&scanner.text().ok()?.unescaped(after_key)?);
     }
-    let insertion = Insertion::new(&context, &state);
-    let candidates = [insertion.bytes(false), insertion.bytes(true)];
-    candidates.into_iter().find_map(|inserted| {
-        let without = [head, rest.strip_prefix(inserted)?].concat();
-        (splice(&without, &insertion).ok()? == payload).then_some(without)
-    })
+    Some(Insertion::new(&context, &state))
+}
+
+/// The payload without the insertion in its first objects, all of which must have it, and the
+/// places where it stood, as they are in what is left.
+fn without(
+    payload: &[u8],
+    insertion: &Insertion,
+    objects_max: usize,
+) -> Option<(Vec<u8>, Vec<Place>)> {
+    let (mut rest, mut places, mut copied) = (Vec::with_capacity(payload.len()), Vec::new(), 0);
+    for (at, line) in lines_of(payload, mark_bytes(payload)).take(objects_max) {
+        let brace = Scanner::new(line).at() + 1;
+        let behind = line.get(brace..)?;
+        let empty = !behind.starts_with(insertion.bytes(false));
+        let inserted = insertion.bytes(empty);
+        if !behind.starts_with(inserted) {
+            return None;
+        }
+        rest.extend_from_slice(payload.get(copied..at + brace)?);
+        places.push(Place { at: rest.len(), empty });
+        copied = at + brace + inserted.len();
+    }
+    rest.extend_from_slice(payload.get(copied..)?);
+    Some((rest, places))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::inspect::extract;
+    use super::super::payload::{EDGE_BYTES, WHOLE_BYTES_MAX, extract};
     use super::*;
     use proptest::prelude::*;
 
@@ -130,7 +192,8 @@ mod tests {
             let spliced = splice(payload.as_bytes(), &insertion(state)).unwrap();
             assert_eq!(String::from_utf8_lossy(&spliced), expected);
             assert_eq!((spliced.len() - payload.len()) % 3, 0, "the base64 behind it moved");
-            assert!(serde_json::from_slice::<serde_json::Value>(&spliced).is_ok());
+            let json = &spliced[mark_bytes(&spliced)..];
+            assert!(serde_json::from_slice::<serde_json::Value>(json).is_ok());
             assert_eq!(unsplice(&spliced), payload.as_bytes());
             assert_eq!(splice(&spliced, &insertion(state)), Err(Leave::ContextPresent));
         };
@@ -141,6 +204,55 @@ mod tests {
             "x=\"\\",
             format!("{{\"traceparent\"  :\"{PARENT}\",\"tracestate\":\"x=\\\"\\\\\", \"a\":1.10}}"),
         );
+        check("\u{feff} { }", "", format!("\u{feff} {{\"traceparent\" :\"{PARENT}\" }}"));
+    }
+
+    #[test]
+    fn every_object_of_several() {
+        let (with_comma, alone) =
+            (format!("\"traceparent\"   :\"{PARENT}\","), format!("\"traceparent\" :\"{PARENT}\""));
+        let check = |payload: &str, expected: String| {
+            let spliced = splice(payload.as_bytes(), &insertion("")).unwrap();
+            assert_eq!(String::from_utf8_lossy(&spliced), expected);
+            assert_eq!(unsplice(&spliced), payload.as_bytes());
+            assert_eq!(splice(&spliced, &insertion("")), Err(Leave::ContextPresent));
+        };
+        check(
+            "\u{feff}\r\n {\"a\":1}\r\n\n{}",
+            format!("\u{feff}\r\n {{{with_comma}\"a\":1}}\r\n\n{{{alone}}}"),
+        );
+        // Not all of them: some other hand wrote it.
+        let some = format!("{{{with_comma}\"a\":1}}\n{{}}\n");
+        assert_eq!(unsplice(some.as_bytes()), some.as_bytes());
+        let other = PARENT.replace("b7ad", "b7ae");
+        let two = format!("{{{with_comma}\"a\":1}}\n{{\"traceparent\" :\"{other}\"}}\n");
+        assert_eq!(unsplice(two.as_bytes()), two.as_bytes());
+    }
+
+    #[test]
+    fn large_payloads_by_their_ends() {
+        let round = |payload: &str| {
+            let spliced = splice(payload.as_bytes(), &insertion("a=1")).unwrap();
+            assert!(unsplice(&spliced) == payload.as_bytes());
+            assert_eq!(extract(&spliced).unwrap().0.to_string(), PARENT);
+            assert_eq!(splice(&spliced, &insertion("a=1")), Err(Leave::ContextPresent));
+        };
+        for bytes in [WHOLE_BYTES_MAX - 100, WHOLE_BYTES_MAX - 9, WHOLE_BYTES_MAX, 1 << 20] {
+            let long = "x".repeat(bytes);
+            round(&format!("{{\"a\":\"{long}\"}}"));
+            round(&format!("\u{feff} {{\"a\":\"{long}\"}}\n{{}}\n"));
+            round(&format!("{{\"a\":1}}\n{{\"a\":\"{long}\"}}"));
+            // Two lines, both longer than an end.
+            let half = &long[bytes / 2..];
+            round(&format!("{{\"a\":\"{half}\"}}\n{{\"a\":\"{half}\"}}"));
+            // Where the space before the object fills the head.
+            for space in [EDGE_BYTES / 2, EDGE_BYTES - 9, EDGE_BYTES, EDGE_BYTES + 1] {
+                round(&format!("{}{{\"a\":\"{long}\"}}", " ".repeat(space)));
+            }
+        }
+        let many: Vec<_> = (0..1022).map(|i| format!("\"{i}\":0")).collect();
+        round(&format!("{{{},\"a\":\"{}\"}}", many[1..].join(","), "x".repeat(WHOLE_BYTES_MAX)));
+        round(&format!("{{{}}}", many.join(",")));
     }
 
     #[test]
@@ -184,6 +296,27 @@ mod tests {
             let spliced = splice(payload.as_bytes(), &insertion(&state)).unwrap();
             prop_assert_eq!(unsplice(&spliced), payload.as_bytes());
             prop_assert_eq!(extract(&spliced).unwrap().0.to_string(), PARENT);
+        }
+
+        #[test]
+        fn unsplice_undoes_lines(
+            objects in proptest::collection::vec((object(), "\r?\n[ \n]{0,2}"), 1..6),
+            last in any::<bool>(),
+            mark in "\u{feff}?",
+        ) {
+            let mut payload = mark;
+            for (object, end) in &objects {
+                payload += &object.replace(['\n', '\r'], " ");
+                payload += end;
+            }
+            if last {
+                payload += "{}";
+            }
+            let spliced = splice(payload.as_bytes(), &insertion("a=1")).unwrap();
+            prop_assert_eq!((spliced.len() - payload.len()) % 3, 0);
+            prop_assert_eq!(unsplice(&spliced), payload.as_bytes());
+            prop_assert_eq!(splice(&spliced, &insertion("")), Err(Leave::ContextPresent));
+            prop_assert_eq!(unsplice(payload.as_bytes()), payload.as_bytes());
         }
 
         #[test]
