@@ -136,3 +136,36 @@ proptest! {
         }
     }
 }
+
+/// Else the laws above would hold of aggregates for want of any.
+#[test]
+fn aggregates_are_spliced() {
+    let event = format!("{{\"a\":\"{}\"}}", "x".repeat(2_000));
+    let sent = [(Some("key".to_owned()), aggregate(&[event.clone(), event]))];
+    for (form, body) in bodies(&sent) {
+        let spliced = put(form, &body, SizeLaw::default()).unwrap();
+        assert_eq!(spliced.verdicts, [Verdict::Injected]);
+        let new = payloads(form, &spliced.body.to_bytes());
+        assert_eq!(new[0].len(), sent[0].1.len() + spliced.injected_bytes);
+        assert_eq!(&*unsplice(&new[0]), &sent[0].1[..]);
+    }
+}
+
+/// A large record is kept by reference, and each line of the next gets an insertion.
+#[test]
+fn large_records_and_lines_are_spliced() {
+    let large = format!("{{\"a\":[{}0]}}", "17,".repeat(200_000)).into_bytes();
+    let lines = b"{\"a\":1}\n{\"b\":2}\n{}\n".to_vec();
+    let sent = [(None, large), (None, lines)];
+    for (form, body) in bodies(&sent) {
+        let spliced = put(form, &body, SizeLaw::default()).unwrap();
+        assert_eq!(spliced.verdicts, [Verdict::Injected; 2]);
+        assert_eq!(spliced.body.iter().len(), 3);
+        let new = payloads(form, &spliced.body.to_bytes());
+        for ((_, before), after) in sent.iter().zip(&new) {
+            assert_eq!(&*unsplice(after), &before[..]);
+        }
+        let lines = String::from_utf8(new[1].clone()).unwrap();
+        assert!(lines.lines().all(|line| line.starts_with("{\"traceparent\"")), "{lines}");
+    }
+}
