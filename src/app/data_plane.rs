@@ -13,7 +13,7 @@ use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::SpanSink;
 use crate::io::proxy;
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
-use crate::io::proxy::{Iterators, RefusedRecords, Shared, StreamSink, Treatment};
+use crate::io::proxy::{Iterators, Shared, StreamSink, Treatment};
 use crate::io::streams::RecordLimits;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
@@ -135,15 +135,14 @@ pub fn start(
         }
         None => Iterators::new(limits.iterators_max),
     };
-    let shared = Shared { iterators, record_limits, refused: Arc::new(RefusedRecords::new()) };
+    let shared = Shared { iterators, record_limits, refused: Arc::default() };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
     let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
     stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
     let proxy = Arc::new(Proxy::new(
-        proxy_config(config),
-        policy(config),
+        (proxy_config(config), policy(config)),
         Client::new(&client_settings(config, environment), clock.clone()),
         credentials,
         (sink, stream_sink),

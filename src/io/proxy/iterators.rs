@@ -164,7 +164,6 @@ fn key(iterator: &str) -> u64 {
 /// emulators'), which says nothing. Of the 47 hexadecimal digits of such a number the first is 2,
 /// the last its version, the eight before that the shard's index, whose last digit also is the
 /// eleventh: found by the authors of kinesalite, and so in all numbers that AWS has published.
-#[cfg_attr(not(test), expect(dead_code, reason = "the observer that asks is being written"))]
 pub(super) fn shard_of_sequence(sequence: &str) -> Option<ShardId> {
     if sequence.len() != 56 {
         return None;

@@ -55,6 +55,7 @@ impl Metrics {
     ///
     /// # Errors
     /// A family is registered already.
+    #[expect(clippy::too_many_lines, reason = "one family after another, no decision")]
     pub fn register(
         registry: &Registry,
         region: &str,

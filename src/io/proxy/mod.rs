@@ -108,8 +108,7 @@ impl Proxy {
     /// Wires the data plane.
     #[must_use]
     pub fn new(
-        config: Config,
-        policy: Policy,
+        (config, policy): (Config, Policy),
         client: Client,
         credentials: Credentials,
         (observer, events): (ObserverSink, StreamSink),

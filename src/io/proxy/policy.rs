@@ -131,12 +131,10 @@ impl Policy {
 }
 
 /// The name under which the allow list knows an operation.
-pub(super) fn operation_name<'a>(operation: Operation, target: &'a str) -> &'a str {
-    match operation {
-        // One that this version has not heard of is still called something.
-        Operation::Other => target.rsplit('.').next().unwrap_or_default(),
-        known => known.as_str(),
-    }
+pub(super) fn operation_name(operation: Operation, target: &str) -> &str {
+    // One that this version has not heard of is still called something.
+    let unknown = operation == Operation::Other;
+    if unknown { target.rsplit('.').next().unwrap_or_default() } else { operation.as_str() }
 }
 
 #[cfg(test)]

@@ -95,14 +95,14 @@ pub struct RefusedRecords {
     len: AtomicUsize,
 }
 
-impl RefusedRecords {
-    /// Nothing is remembered yet.
-    #[must_use]
-    pub fn new() -> Self {
+impl Default for RefusedRecords {
+    fn default() -> Self {
         let records = Mutex::new(Recent::new(RECORDS_MAX));
         Self { records, hasher: RandomState::new(), len: AtomicUsize::new(0) }
     }
+}
 
+impl RefusedRecords {
     /// Whether nothing is remembered, so that no record need be hashed.
     pub(super) fn is_empty(&self) -> bool {
         self.len.load(Ordering::Relaxed) == 0
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_refused_record_comes_back_with_its_context() {
-        let refused = RefusedRecords::new();
+        let refused = RefusedRecords::default();
         let check = |record: &str, seconds, expected: Option<usize>| {
             let found = refused.first_context(record.as_bytes(), at(seconds));
             assert_eq!(found, expected.map(context), "{record} at {seconds} s");
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn refused_records_are_bounded() {
-        let refused = RefusedRecords::new();
+        let refused = RefusedRecords::default();
         for round in 0..3 {
             for number in 0..RECORDS_MAX {
                 refused.note(&number.to_le_bytes(), context(number + 1), at(round));

@@ -24,7 +24,7 @@ const LIFE: Duration = Duration::from_secs(290);
 
 /// What a piece told.
 #[derive(Debug)]
-pub enum Heard {
+pub(super) enum Heard {
     /// An event, also one without records: it still tells the lag.
     Delivered {
         /// For the engine. It was called for when the event before came, in this subscription or
@@ -60,7 +60,7 @@ pub enum Heard {
 
 /// Why a subscription ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
+pub(super) enum Why {
     /// It had its five minutes: the usual end.
     Expired,
     /// The shard is closed and read to its end.
@@ -80,7 +80,7 @@ pub enum Why {
 impl Why {
     /// The label value.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Expired => "expired",
             Self::ShardEnd => "shard_end",
@@ -95,7 +95,7 @@ impl Why {
 
 /// Every subscription that is followed. Kinesis allows one per registered consumer and shard.
 #[derive(Debug, Default)]
-pub struct Subscriptions {
+pub(super) struct Subscriptions {
     places: HashMap<(Arc<str>, ShardId), Place>,
 }
 
@@ -122,7 +122,7 @@ struct Live {
 
 impl Subscriptions {
     /// Takes a piece in. Pieces of one subscription come in order.
-    pub fn take(&mut self, piece: &StreamPiece) -> Option<Heard> {
+    pub(super) fn take(&mut self, piece: &StreamPiece) -> Option<Heard> {
         let StreamPiece { subscription, at, what, .. } = piece;
         let place = self.place(subscription, *at);
         place.follow(subscription);

@@ -40,7 +40,7 @@ const UNKNOWN: &str = "unknown";
 /// What the data plane copied.
 enum Copied {
     /// A request and its answer.
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     /// A message of a subscription.
     Piece(StreamPiece),
 }
@@ -102,7 +102,9 @@ impl Observer {
             queue.look();
             loop {
                 let mut batch: Vec<Copied> = first.take().into_iter().collect();
-                batch.extend(queue.take(BATCH_MAX).into_iter().map(Copied::Exchange));
+                batch.extend(
+                    queue.take(BATCH_MAX).into_iter().map(|it| Copied::Exchange(Box::new(it))),
+                );
                 let waiting = std::iter::from_fn(|| pieces.try_recv().ok());
                 batch.extend(waiting.take(BATCH_MAX).map(Copied::Piece));
                 if batch.is_empty() {

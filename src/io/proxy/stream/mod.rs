@@ -7,7 +7,8 @@ mod tap;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use tap::{StreamEnd, StreamPiece, StreamSink, Subscription, What};
+pub use tap::StreamSink;
+pub(super) use tap::{StreamEnd, StreamPiece, Subscription, What};
 
 use crate::io::clock::Clock;
 use crate::wire::kinesis::subscribe;
