@@ -62,9 +62,15 @@ impl Drop for Tee {
         let Some(pending) = self.pending.take() else { return };
         let Pending { mut exchange, head, copy, sink, clock } = pending;
         exchange.ended = clock.now();
-        exchange.answer = copy.answer(head, self.ended || self.inner.is_end_stream());
+        exchange.answer = copy.answer(head, self.ended || is_whole(&self.inner));
         sink.offer(exchange);
     }
+}
+
+/// Whether nothing is to come. hyper asks no further once it has written as much as was announced,
+/// and an upstream's HTTP/2 may tell the end in a frame of its own, which then nobody polls for.
+fn is_whole(body: &Incoming) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl HttpBody for Tee {

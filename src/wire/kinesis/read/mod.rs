@@ -148,6 +148,21 @@ mod tests {
         assert_eq!(answer.as_deref(), Some("i"));
     }
 
+    /// As emulators answer CBOR: data as base64 in a text string.
+    #[test]
+    fn base64_in_cbor() {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let data =
+            base64_simd::STANDARD.encode_to_string(format!("{{\"traceparent\":\"{parent}\"}}"));
+        let mut to = minicbor::Encoder::new(Vec::new());
+        to.map(1).unwrap().str("Records").unwrap().array(2).unwrap();
+        to.map(1).unwrap().str("Data").unwrap().str(&data).unwrap();
+        to.map(1).unwrap().str("Data").unwrap().str("no base64").unwrap();
+        let answer = records_answer(WireForm::Cbor, &to.into_writer()).unwrap();
+        let verdicts: Vec<_> = answer.records.iter().map(|record| record.verdict).collect();
+        assert_eq!(verdicts, ["linked", "no_context"]);
+    }
+
     #[test]
     fn answers() {
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -41,7 +41,7 @@ pub(in crate::wire::kinesis) enum Walk<'a> {
 /// A record's data where it stands.
 #[derive(Debug)]
 pub(in crate::wire::kinesis) struct Blob<'a> {
-    /// JSON: the characters between the quotes. CBOR: the whole byte string, header and all.
+    /// JSON: the characters between the quotes. CBOR: the whole string, header and all.
     pub(in crate::wire::kinesis) at: Range<usize>,
     /// JSON: base64. CBOR: the payload.
     pub(in crate::wire::kinesis) content: Cow<'a, [u8]>,
@@ -228,6 +228,16 @@ impl<'a> Walk<'a> {
                     append(&mut content, chunk?, |whole, chunk| whole.extend_from_slice(chunk));
                 }
                 Ok(Some(Blob { at: start..decoder.position(), content, in_place }))
+            }
+            // Not what Kinesis does, but emulators answer base64 in text, and every SDK decodes it.
+            Self::Cbor(decoder)
+                if matches!(decoder.datatype()?, Type::String | Type::StringIndef) =>
+            {
+                let start = decoder.position();
+                let text = cbor_text(decoder)?;
+                let content = base64_simd::STANDARD.decode_to_vec(text.as_bytes()).ok();
+                let at = start..decoder.position();
+                Ok(content.map(|content| Blob { at, content: content.into(), in_place: false }))
             }
             Self::Json(..) | Self::Cbor(_) => self.skip().map(|()| None),
         }
