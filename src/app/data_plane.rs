@@ -125,7 +125,8 @@ pub fn start(
     let Given { credentials, record_limits, events, spans, in_force, dropped, region } = given;
     let metrics = proxy::Metrics::register(registry, &region, dropped.clone())?;
     let limits = &config.limits;
-    let stage = supervisor.stage("observe");
+    // Before the observer's stage, so that it ends behind it and keeps its last steps.
+    let stage = supervisor.stage("journal");
     let iterators = match &config.state {
         Some(folder) => {
             let (iterators, task) =
@@ -140,6 +141,7 @@ pub fn start(
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
     let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
+    let stage = supervisor.stage("observe");
     stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
     let proxy = Arc::new(Proxy::new(
         (proxy_config(config), policy(config)),
