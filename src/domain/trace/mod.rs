@@ -3,8 +3,10 @@
 
 mod context;
 mod span;
+mod state;
 mod xray;
 
-pub use context::{Flags, SpanId, TraceContext, TraceId, TraceState};
+pub use context::{Flags, SpanId, TraceContext, TraceId};
 pub use span::{Attribute, Kind, Link, Span, Status, Value};
+pub use state::TraceState;
 pub use xray::parse_xray;
