@@ -1,19 +1,33 @@
-//! Owns the two spans of the data plane by OpenTelemetry's messaging conventions: `send` for a put,
-//! `receive` for a read that returned records. Refuses record data and partition keys as attributes.
-//! Source: reference/tracing.md 2.1.
+//! Owns the data plane's spans by OpenTelemetry's messaging conventions: `create` for a record that
+//! has a context of its own from us, `send` for a put, `receive` for a read that returned records.
+//! Refuses record data and partition keys as attributes, a span for an empty poll, and to cut
+//! links: what one span may not hold is told by several. Source: reference/tracing.md 2.1.
 
-use super::exchange::{Exchange, PutFacts};
+mod links;
+mod put;
+mod receive;
+#[cfg(test)]
+mod tests;
+
+pub(super) use put::send;
+#[cfg_attr(not(test), expect(unused_imports, reason = "until the observer puts them to use"))]
+pub(super) use put::{Carried, spans_of_put};
+pub(super) use receive::receive;
+#[cfg_attr(
+    not(test),
+    expect(unused_imports, reason = "until a backend's limit is configured")
+)]
+pub(super) use receive::receive_within;
+
+use super::exchange::Exchange;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
 use crate::domain::trace::{
-    Attribute, Flags, Kind, Link, Span, SpanId, Status, TraceContext, TraceState, Value,
+    Attribute, Flags, Link, Span, SpanId, TraceContext, TraceId, TraceState, Value,
 };
-use crate::wire::kinesis::operation::Operation;
-use crate::wire::kinesis::outcome::PutOutcome;
-use crate::wire::kinesis::read::ReadRecord;
 
-/// Most links on one receive span; a read of more is told by several spans of the same call, so
-/// that one export stays below what collectors take in one message (4 MiB over gRPC).
+/// Most links on one span where nothing asks for fewer, so that one export stays below what
+/// collectors take in one message (4 MiB over gRPC).
 pub(super) const LINKS_MAX: usize = 1_000;
 
 /// A call, for its spans.
@@ -21,7 +35,7 @@ pub(super) const LINKS_MAX: usize = 1_000;
 pub(super) struct Call<'a> {
     /// Who asked.
     pub consumer: &'a ConsumerName,
-    /// The host that it was sent to.
+    /// The host that it was sent to, with its port where that is known.
     pub server: &'a str,
     /// When it, or this part of it, began.
     pub started: Moment,
@@ -59,137 +73,74 @@ pub(super) struct Ending {
     pub status: Option<u16>,
 }
 
-/// The producer span of a put. It is a PRODUCER when records carry its context, a CLIENT when all
-/// of them kept their own.
-pub(super) fn send(
-    exchange: &Exchange,
-    put: &PutFacts,
-    ending: &Ending,
-    outcome: &PutOutcome,
-) -> Span {
-    let call = Call::of(exchange);
-    let mut attributes = common(&call, put.stream.as_ref(), "send", ending);
-    // The conventions of HTTP: a resend is one that the same call caused, the first is none.
-    let resends = put.attempt.map_or(0, |attempt| attempt.saturating_sub(1));
-    if resends > 0 {
-        attributes.push(("http.request.resend_count", Value::Int(resends.into())));
-    }
-    if let Some(resent) = exchange.resent {
-        attributes.push(("kinescope.resent", resent.as_str().into()));
-    }
-    if exchange.operation == Operation::PutRecords {
-        attributes.push(("messaging.batch.message_count", count(put.verdicts.len())));
-    } else if let Some((shard, sequence)) = outcome.stored.first() {
-        attributes.push(("messaging.destination.partition.id", shard.clone().into()));
-        attributes.push(("messaging.message.id", sequence.clone().into()));
-    }
-    if !outcome.failed.is_empty() {
-        attributes.push(("kinescope.records.failed", count(outcome.failed.len())));
-    }
-    let failure = ending.error.clone().or_else(|| Some(outcome.failed.first()?.1.clone()));
-    if let (None, Some((_, code))) = (&ending.error, outcome.failed.first()) {
-        attributes.push(("error.type", code.clone().into()));
-    }
-    Span {
-        name: name("send", put.stream.as_ref()),
-        kind: if put.injected > 0 { Kind::Producer } else { Kind::Client },
-        context: put.context,
-        tracestate: put.state.clone(),
-        parent: put.parent,
-        start: exchange.started.wall,
-        end: exchange.ended.wall,
-        attributes,
-        links: put.links.iter().map(|(context, state)| link(context, state, vec![])).collect(),
-        status: failure
-            .map_or(Status::Unset, |error| Status::Error(format!("Kinesis answered {error}"))),
-    }
-}
-
-/// The receive spans of a read that returned records: one, or several where the links need it.
-pub(super) fn receive(
-    call: &Call<'_>,
-    of: &Delivery<'_>,
-    records: &[ReadRecord],
-    ending: &Ending,
-    mut fresh: impl FnMut() -> TraceContext,
-) -> Vec<Span> {
-    let Delivery { stream, shard, parent } = *of;
-    let links: Vec<Link> = records
-        .iter()
-        .filter_map(|record| Some((record, record.sequence.as_ref()?.to_string())))
-        .flat_map(|(record, sequence)| {
-            let id = move || vec![("messaging.message.id", sequence.clone().into())];
-            record.contexts.iter().map(move |(context, state)| link(context, state, id()))
-        })
-        .collect();
-    let mut attributes = common(call, stream, "receive", ending);
-    attributes.push(("messaging.batch.message_count", count(records.len())));
-    attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
-    attributes.push(("messaging.consumer.group.name", call.consumer.to_string().into()));
-    // A read whose records carry no context is one span without links.
-    let chunks = if links.is_empty() {
-        vec![vec![]]
-    } else {
-        links.chunks(LINKS_MAX).map(<[Link]>::to_vec).collect()
-    };
-    let span = |links| {
-        let minted = fresh();
-        let (context, state) = match parent {
-            Some((context, state)) => {
-                (TraceContext { span_id: minted.span_id, ..*context }, state.clone())
-            }
-            None => (minted, TraceState::default()),
-        };
-        Span {
-            name: name("receive", stream),
-            kind: Kind::Client,
-            context,
-            tracestate: state,
-            parent: parent.map(|(context, _)| context.span_id),
-            start: call.started.wall,
-            end: call.ended.wall,
-            attributes: attributes.clone(),
-            links,
-            status: Status::Unset,
-        }
-    };
-    chunks.into_iter().map(span).collect()
-}
-
 /// A new root's context.
-pub(super) fn root(trace_id: crate::domain::trace::TraceId, span_id: SpanId) -> TraceContext {
+pub(super) fn root(trace_id: TraceId, span_id: SpanId) -> TraceContext {
     TraceContext { trace_id, span_id, flags: Flags::SAMPLED_RANDOM }
 }
 
-fn name(operation: &str, stream: Option<&StreamName>) -> String {
-    stream.map_or_else(|| operation.to_owned(), |stream| format!("{operation} {stream}"))
+/// A span's name, `{operation} {destination}`, and the attributes that each of ours has.
+fn head(operation: &'static str, stream: Option<&StreamName>) -> (String, Vec<Attribute>) {
+    let mut attributes: Vec<Attribute> = Vec::with_capacity(16);
+    attributes.push(("messaging.system", "aws.kinesis".into()));
+    attributes.push(("messaging.operation.name", operation.into()));
+    attributes.push(("messaging.operation.type", operation.into()));
+    let Some(stream) = stream else { return (operation.to_owned(), attributes) };
+    attributes.push(("messaging.destination.name", stream.to_string().into()));
+    attributes.push(("aws.kinesis.stream_name", stream.to_string().into()));
+    (format!("{operation} {stream}"), attributes)
+}
+
+/// The attributes of a span that is a call to Kinesis.
+fn called(call: &Call<'_>, ending: &Ending) -> Vec<Attribute> {
+    let Ending { error, request_id, status } = ending;
+    let (host, port) = address(call.server);
+    let mut attributes: Vec<Attribute> = vec![("server.address", host.to_owned().into())];
+    attributes.extend(port.map(|port| ("server.port", Value::Int(port.into()))));
+    attributes.extend(request_id.clone().map(|id| ("aws.request_id", id.into())));
+    attributes.extend(status.map(|s| ("http.response.status_code", Value::Int(s.into()))));
+    attributes.extend(error.clone().map(|error| ("error.type", error.into())));
+    attributes
+}
+
+/// `host`, `host:port` or `[address]:port`. The port is of Kinesis, not of our listener.
+fn address(server: &str) -> (&str, Option<u16>) {
+    let (host, port) = match server.rsplit_once(':') {
+        Some((host, port)) if host.ends_with(']') || !host.contains(':') => {
+            (host, port.parse().ok())
+        }
+        Some(_) | None => (server, None),
+    };
+    (host.trim_start_matches('[').trim_end_matches(']'), port)
+}
+
+/// One span for each part of the links. The parts are one operation: they share a trace, and where
+/// the first has no parent it is that of the others, so that a backend shows them together.
+fn split(
+    whole: Span,
+    links: Vec<Link>,
+    links_max: usize,
+    mut fresh: impl FnMut() -> SpanId,
+) -> Vec<Span> {
+    let links_max = links_max.max(1);
+    let parts = links.len().div_ceil(links_max);
+    if parts <= 1 {
+        return vec![Span { links, ..whole }];
+    }
+    let parent = whole.parent.or(Some(whole.context.span_id));
+    let mut links = links.into_iter();
+    let span = |part| {
+        let mut span = whole.clone();
+        if part > 1 {
+            (span.context.span_id, span.parent) = (fresh(), parent);
+        }
+        span.attributes.push(("kinescope.part", count(part)));
+        span.attributes.push(("kinescope.parts", count(parts)));
+        span.links = links.by_ref().take(links_max).collect();
+        span
+    };
+    (1..=parts).map(span).collect()
 }
 
 fn count(number: usize) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn link(context: &TraceContext, state: &TraceState, attributes: Vec<Attribute>) -> Link {
-    Link { context: *context, tracestate: state.clone(), attributes }
-}
-
-fn common(
-    call: &Call<'_>,
-    stream: Option<&StreamName>,
-    operation: &'static str,
-    ending: &Ending,
-) -> Vec<Attribute> {
-    let mut attributes: Vec<Attribute> = Vec::with_capacity(12);
-    attributes.push(("messaging.system", "aws.kinesis".into()));
-    attributes.push(("messaging.operation.name", operation.into()));
-    attributes.push(("messaging.operation.type", operation.into()));
-    attributes.push(("server.address", call.server.to_owned().into()));
-    if let Some(stream) = stream {
-        attributes.push(("messaging.destination.name", stream.to_string().into()));
-        attributes.push(("aws.kinesis.stream_name", stream.to_string().into()));
-    }
-    attributes.extend(ending.request_id.clone().map(|id| ("aws.request_id", id.into())));
-    attributes.extend(ending.status.map(|s| ("http.response.status_code", Value::Int(s.into()))));
-    attributes.extend(ending.error.clone().map(|error| ("error.type", error.into())));
-    attributes
 }
