@@ -9,6 +9,7 @@ pub mod engine;
 pub mod envelope;
 pub mod json;
 pub mod lag;
+pub mod sampling;
 pub mod snapshot;
 pub mod stream;
 pub mod time;

@@ -1,9 +1,8 @@
-//! Owns W3C trace context: strict parsing and printing of `traceparent` and `tracestate`.
-//! Refuses what the W3C grammar refuses; a context that is not certain is no context.
+//! Owns ids, flags and `traceparent`: strict reading and printing. Refuses what the W3C grammar
+//! refuses; a context that is not certain is no context.
 //! Source: W3C Trace Context level 2; reference/tracing.md 3.6.
 
 use std::fmt;
-use std::sync::Arc;
 
 /// A trace id, never all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -62,7 +61,8 @@ impl Flags {
     /// Sampled, and the trace id's last seven bytes are random: what we mint ourselves.
     pub const SAMPLED_RANDOM: Self = Self(0b11);
 
-    /// Keeps the two bits that level 2 defines; the others are sent as zero.
+    /// Keeps the two bits that level 2 defines. The others are reserved: whoever makes a child must
+    /// send them as zero, whatever the parent said.
     #[must_use]
     pub const fn new(byte: u8) -> Self {
         Self(byte & 0b11)
@@ -78,6 +78,18 @@ impl Flags {
     #[must_use]
     pub const fn sampled(self) -> bool {
         self.0 & 1 == 1
+    }
+
+    /// Whether the trace id's last seven bytes are said to be random.
+    #[must_use]
+    pub const fn random(self) -> bool {
+        self.0 & 2 == 2
+    }
+
+    /// These flags with another decision; the random bit belongs to the trace id and stays.
+    #[must_use]
+    pub const fn with_sampled(self, sampled: bool) -> Self {
+        Self(self.0 & 2 | sampled as u8)
     }
 }
 
@@ -121,6 +133,13 @@ impl TraceContext {
         })
     }
 
+    /// The context of a span below this one, in the same trace. `sampled` may differ from the
+    /// parent's, since the span id does; the random bit may not.
+    #[must_use]
+    pub const fn child(&self, span_id: SpanId, sampled: bool) -> Self {
+        Self { trace_id: self.trace_id, span_id, flags: self.flags.with_sampled(sampled) }
+    }
+
     /// The version 00 text, without allocating.
     #[must_use]
     pub fn text(&self) -> [u8; Self::TEXT_BYTES] {
@@ -136,67 +155,6 @@ impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, self.flags.0)
     }
-}
-
-/// A `tracestate` that passed the grammar, kept as the text it came as; empty when there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct TraceState(Option<Arc<str>>);
-
-impl TraceState {
-    /// Most list members that are kept; what comes beyond is cut from the right.
-    pub const MEMBERS_MAX: usize = 32;
-    /// Most bytes that are kept; entries over 128 bytes go first, then from the right.
-    pub const BYTES_MAX: usize = 512;
-
-    /// Reads a `tracestate`; any member that breaks the grammar, or a key given twice, gives the
-    /// empty state. Empty members between commas are legal and dropped.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let mut members: Vec<&str> = text
-            .split(',')
-            .map(|m| m.trim_matches([' ', '\t']))
-            .filter(|m| !m.is_empty())
-            .collect();
-        let keys: Vec<&str> = members.iter().filter_map(|member| member_key(member)).collect();
-        let doubled =
-            || keys.iter().enumerate().any(|(i, key)| keys.iter().skip(i + 1).any(|k| k == key));
-        if members.is_empty()
-            || keys.len() != members.len()
-            || keys.len() > 4 * Self::MEMBERS_MAX
-            || doubled()
-        {
-            return Self::default();
-        }
-        members.truncate(Self::MEMBERS_MAX);
-        let bytes =
-            |members: &[&str]| members.iter().map(|m| m.len() + 1).sum::<usize>().saturating_sub(1);
-        while bytes(&members) > Self::BYTES_MAX {
-            let longest = members.iter().rposition(|member| member.len() > 128);
-            members.remove(longest.unwrap_or(members.len() - 1));
-        }
-        Self((!members.is_empty()).then(|| members.join(",").into()))
-    }
-
-    /// The text, or nothing.
-    #[must_use]
-    pub fn as_str(&self) -> Option<&str> {
-        self.0.as_deref()
-    }
-}
-
-/// The member's key, if key and value keep the grammar of level 2.
-fn member_key(member: &str) -> Option<&str> {
-    let (key, value) = member.split_once('=')?;
-    let first = key.bytes().next()?;
-    let key_ok = key.len() <= 256
-        && (first.is_ascii_lowercase() || first.is_ascii_digit())
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-*/@".contains(&b));
-    let value_ok = (1..=256).contains(&value.len())
-        && !value.ends_with(' ')
-        && value.bytes().all(|b| (0x20..=0x7e).contains(&b) && b != b'=' && b != b',');
-    (key_ok && value_ok).then_some(key)
 }
 
 /// Fills `out` from twice as many lower-case hex digits; upper case is refused, as W3C does.
@@ -263,24 +221,20 @@ mod tests {
     }
 
     #[test]
-    fn tracestate_by_the_rules() {
-        let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(TraceState::parse(text).as_str(), expected, "{text}")
+    fn a_child_keeps_the_random_bit_and_clears_the_reserved_ones() {
+        let check = |flags: &str, sampled, expected: u8| {
+            let text = GOOD.replace("-01", flags);
+            let parent = TraceContext::parse(text.as_bytes()).unwrap();
+            let child = parent.child(SpanId::new([1; 8]).unwrap(), sampled);
+            assert_eq!(child.trace_id, parent.trace_id);
+            assert_eq!((child.flags.byte(), child.span_id.bytes()), (expected, [1; 8]), "{flags}");
         };
-        check("a=1,b=2", Some("a=1,b=2"));
-        check(" a=1 , ,b=2,", Some("a=1,b=2"));
-        check("t@vendorlongerthanfourteen=1", Some("t@vendorlongerthanfourteen=1"));
-        check("a=1,a=2", None);
-        check("a=1\n", None);
-        check("A=1", None);
-        check("a=", None);
-        check("", None);
-        let forty: Vec<String> = (0..40).map(|i| format!("k{i}=v")).collect();
-        check(&forty.join(","), Some(&forty[..32].join(",")));
-        let long = format!("a={},b=2", "x".repeat(200));
-        check(
-            &format!("{long},c={},d={}", "y".repeat(200), "z".repeat(110)),
-            Some(&format!("{long},d={}", "z".repeat(110))),
-        );
+        check("-00", false, 0);
+        check("-00", true, 1);
+        check("-01", false, 0);
+        check("-02", true, 3);
+        check("-03", false, 2);
+        check("-fe", true, 3);
+        check("-fc", false, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Owns a finished span as a value, in OpenTelemetry's terms. Refuses to know how it is sent.
 
-use super::context::{SpanId, TraceContext, TraceState};
+use super::context::{SpanId, TraceContext};
+use super::state::TraceState;
 use crate::domain::time::Wall;
 use std::borrow::Cow;
 

@@ -1,23 +1,33 @@
 //! Owns X-Ray's header as a parent: `X-Amzn-Trace-Id: Root=1-EPOCH-RANDOM;Parent=SPAN;Sampled=1`.
 //! Refuses to write one. Source: reference/tracing.md 2.3, 3.1.
 
-use super::context::{Flags, SpanId, TraceContext, TraceId};
+use super::context::{SpanId, TraceContext, TraceId};
+use super::propagation::Said;
 
 /// The header's context, if it names a root and a parent. `Sampled=0` is not sampled; anything
 /// else (`1`, `?`, absent) leaves the decision to whoever records, so it counts as sampled.
 #[must_use]
 pub fn parse_xray(header: &str) -> Option<TraceContext> {
+    read(header).map(|said| said.context())
+}
+
+/// What the header says. Two headers joined by a comma contradict each other: neither is read.
+pub(super) fn read(header: &str) -> Option<Said> {
     let field = |name: &str| {
         header.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
     };
     let (epoch, random) = field("Root")?.strip_prefix("1-")?.split_once('-')?;
-    if epoch.len() != 8 {
+    if epoch.len() != 8 || header.contains(',') {
         return None;
     }
-    Some(TraceContext {
+    Some(Said {
         trace_id: TraceId::from_hex(format!("{epoch}{random}").as_bytes())?,
         span_id: SpanId::from_hex(field("Parent")?.as_bytes())?,
-        flags: Flags::new(u8::from(field("Sampled") != Some("0"))),
+        sampled: match field("Sampled") {
+            Some("0") => Some(false),
+            Some("1") => Some(true),
+            _ => None,
+        },
     })
 }
 
@@ -46,5 +56,6 @@ mod tests {
         check("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1", None);
         check("Root=1-5759e9-88bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8", None);
         check("nonsense", None);
+        check("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0,", None);
     }
 }

@@ -8,6 +8,7 @@ mod journal;
 mod load;
 mod metrics;
 mod observe;
+mod parents;
 mod policy;
 mod prepare;
 mod put;

@@ -1,0 +1,124 @@
+//! Owns a span's links: each context once, with what is particular to the records that carry it.
+//! Refuses to lose a context, and to repeat one for each of its records: the records of a put share
+//! one, and a link for each would tell the same relation five hundred times.
+
+use super::count;
+use crate::domain::trace::{Attribute, Link, TraceContext, TraceState, Value};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Links in the order in which their contexts were met.
+#[derive(Debug, Default)]
+pub(super) struct Links<'a> {
+    shared: Vec<Shared<'a>>,
+    places: HashMap<TraceContext, usize>,
+}
+
+/// A record, for the link to its context.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Record<'a> {
+    /// `messaging.message.id`: its sequence number.
+    pub id: Option<&'a str>,
+    /// The shard that it is in.
+    pub shard: Option<&'a str>,
+    /// Why it was not stored.
+    pub error: Option<&'a str>,
+    /// From its arrival in the stream to its delivery.
+    pub in_stream: Option<Duration>,
+}
+
+/// The records of one context.
+#[derive(Debug)]
+struct Shared<'a> {
+    context: &'a (TraceContext, TraceState),
+    records: usize,
+    /// The ids of the first and the last record that has one.
+    ids: Option<(&'a str, &'a str)>,
+    /// The shard of all of them, or of none.
+    shard: Option<&'a str>,
+    failed: usize,
+    error: Option<&'a str>,
+    in_stream: Option<Duration>,
+}
+
+impl<'a> Links<'a> {
+    /// A context of which no record is known.
+    pub(super) fn context(&mut self, context: &'a (TraceContext, TraceState)) {
+        self.shared(context);
+    }
+
+    /// A context that a record carries.
+    pub(super) fn record(&mut self, context: &'a (TraceContext, TraceState), record: Record<'a>) {
+        let Some(shared) = self.shared(context) else { return };
+        let Record { id, shard, error, in_stream } = record;
+        if let Some(id) = id {
+            shared.ids = Some((shared.ids.map_or(id, |(first, _)| first), id));
+        }
+        shared.shard = if shared.records == 0 {
+            shard
+        } else {
+            shared.shard.filter(|_| shared.shard == shard)
+        };
+        shared.failed += usize::from(error.is_some());
+        shared.error = shared.error.or(error);
+        shared.in_stream = shared.in_stream.max(in_stream);
+        shared.records += 1;
+    }
+
+    /// The links.
+    pub(super) fn finish(self) -> Vec<Link> {
+        self.shared.into_iter().map(Shared::link).collect()
+    }
+
+    fn shared(&mut self, context: &'a (TraceContext, TraceState)) -> Option<&mut Shared<'a>> {
+        let next = self.shared.len();
+        let place = *self.places.entry(context.0).or_insert(next);
+        if place == next {
+            self.shared.push(Shared {
+                context,
+                records: 0,
+                ids: None,
+                shard: None,
+                failed: 0,
+                error: None,
+                in_stream: None,
+            });
+        }
+        self.shared.get_mut(place)
+    }
+}
+
+impl Shared<'_> {
+    /// By the conventions what differs between messages stands on their links. Of several records
+    /// a link tells their number, the first and the last, and the longest time in the stream.
+    fn link(self) -> Link {
+        let Self { context, records, ids, shard, failed, error, in_stream } = self;
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(4);
+        match ids {
+            Some((first, last)) if first == last => {
+                attributes.push(("messaging.message.id", first.to_owned().into()));
+            }
+            Some((first, last)) => {
+                attributes.push(("kinescope.message.id.first", first.to_owned().into()));
+                attributes.push(("kinescope.message.id.last", last.to_owned().into()));
+            }
+            None => {}
+        }
+        if records > 1 {
+            attributes.push(("messaging.batch.message_count", count(records)));
+        }
+        if let Some(shard) = shard {
+            attributes.push(("messaging.destination.partition.id", shard.to_owned().into()));
+        }
+        if let Some(error) = error {
+            attributes.push(("error.type", error.to_owned().into()));
+            attributes.push(("kinescope.records.failed", count(failed)));
+        }
+        if let Some(in_stream) = in_stream {
+            let ms = i64::try_from(in_stream.as_millis()).unwrap_or(i64::MAX);
+            attributes.push(("kinescope.time_in_stream_ms", Value::Int(ms)));
+        }
+        let (context, tracestate) = context.clone();
+        Link { context, tracestate, attributes }
+    }
+}

@@ -1,0 +1,74 @@
+//! Owns the receive spans of a read that returned records. Refuses to be the child of a record:
+//! what a record carries is a link, however it is flagged and however old it is.
+
+use super::links::{Links, Record};
+use super::{Call, Delivery, Ending, LINKS_MAX, called, count, head, split};
+use crate::domain::trace::{Kind, Link, Span, Status, TraceContext, TraceState};
+use crate::wire::kinesis::read::ReadRecord;
+
+/// The receive spans of a read: one, or several where the links need it; none for an empty poll.
+pub(in crate::io::proxy) fn receive(
+    call: &Call<'_>,
+    of: &Delivery<'_>,
+    records: &[ReadRecord],
+    ending: &Ending,
+    fresh: impl FnMut() -> TraceContext,
+) -> Vec<Span> {
+    receive_within(LINKS_MAX, call, of, records, ending, fresh)
+}
+
+/// The same with at most `links_max` links on a span, which a backend may ask for.
+pub(in crate::io::proxy) fn receive_within(
+    links_max: usize,
+    call: &Call<'_>,
+    of: &Delivery<'_>,
+    records: &[ReadRecord],
+    ending: &Ending,
+    mut fresh: impl FnMut() -> TraceContext,
+) -> Vec<Span> {
+    if records.is_empty() {
+        return Vec::new();
+    }
+    let Delivery { stream, shard, parent } = *of;
+    let (name, mut attributes) = head("receive", stream);
+    attributes.extend(called(call, ending));
+    attributes.push(("messaging.batch.message_count", count(records.len())));
+    attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
+    attributes.push(("messaging.consumer.group.name", call.consumer.to_string().into()));
+    let minted = fresh();
+    let (context, tracestate) = match parent {
+        Some((parent, state)) => {
+            (parent.child(minted.span_id, parent.flags.sampled()), state.clone())
+        }
+        None => (minted, TraceState::default()),
+    };
+    let whole = Span {
+        name,
+        kind: Kind::Client,
+        context,
+        tracestate,
+        parent: parent.map(|(context, _)| context.span_id),
+        start: call.started.wall,
+        end: call.ended.wall,
+        attributes,
+        links: Vec::new(),
+        status: Status::Unset,
+    };
+    split(whole, links(call, of, records), links_max, || fresh().span_id)
+}
+
+fn links(call: &Call<'_>, of: &Delivery<'_>, records: &[ReadRecord]) -> Vec<Link> {
+    let mut links = Links::default();
+    for record in records {
+        // An arrival after the delivery is two clocks that disagree, which says nothing.
+        let arrival = record.arrival.filter(|arrival| *arrival <= call.ended.wall);
+        let place = Record {
+            id: record.sequence.as_ref().map(|sequence| sequence.as_str()),
+            shard: Some(of.shard.as_str()),
+            error: None,
+            in_stream: arrival.map(|arrival| call.ended.wall.since(arrival)),
+        };
+        record.contexts.iter().for_each(|context| links.record(context, place));
+    }
+    links.finish()
+}
