@@ -4,7 +4,9 @@
 use crate::app::config::{self, Config, Propagation};
 use crate::app::supervisor::{Policy, Supervisor};
 use crate::domain::engine::Event;
+use crate::domain::sampling::Sampler;
 use crate::domain::stream::ConsumerName;
+use crate::domain::trace::Propagators;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::{Client, ClientSettings, ProxySettings};
@@ -13,7 +15,7 @@ use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::SpanSink;
 use crate::io::proxy;
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
-use crate::io::proxy::{Iterators, Shared, StreamSink, Treatment};
+use crate::io::proxy::{Deciding, Iterators, Shared, StreamSink, Tracing, Treatment};
 use crate::io::streams::RecordLimits;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
@@ -136,7 +138,8 @@ pub fn start(
         }
         None => Iterators::new(limits.iterators_max),
     };
-    let shared = Shared { iterators, record_limits, refused: Arc::default() };
+    let deciding = Arc::new(Deciding::new(tracing_settings(config, environment), dropped.clone()));
+    let shared = Shared { iterators, record_limits, refused: Arc::default(), deciding };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
@@ -187,6 +190,27 @@ async fn follow(
     while let Some(Ok(())) = stop.run_until_cancelled(in_force.changed()).await {
         let config = Arc::clone(&in_force.borrow_and_update());
         proxy.set_policy(policy(&config));
+    }
+}
+
+fn tracing_settings(config: &Config, environment: &BTreeMap<String, String>) -> Tracing {
+    let value = |name: &str| environment.get(name).map_or("", String::as_str);
+    let (propagators, mut warnings) = match value("OTEL_PROPAGATORS") {
+        "" => (Propagators::default(), Vec::new()),
+        named => Propagators::parse(named),
+    };
+    let sampler = (value("OTEL_TRACES_SAMPLER"), value("OTEL_TRACES_SAMPLER_ARG"));
+    let (sampler, unsupported) = Sampler::parse(sampler.0, sampler.1);
+    warnings.extend(unsupported);
+    for warning in warnings {
+        tracing::warn!(%warning, "OpenTelemetry's environment");
+    }
+    Tracing {
+        propagators,
+        sampler,
+        spans_per_second_max: u32::try_from(config.traces.max_spans_per_second).unwrap_or(u32::MAX),
+        create_spans: config.traces.create_spans,
+        links_max: value("OTEL_SPAN_LINK_COUNT_LIMIT").parse().ok(),
     }
 }
 

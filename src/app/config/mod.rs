@@ -45,6 +45,8 @@ pub struct Config {
     pub cloudwatch: CloudWatch,
     /// Where spans go.
     pub otlp: Otlp,
+    /// How spans are made.
+    pub traces: Traces,
     /// Prometheus.
     pub metrics: Metrics,
     /// Rules and receivers.
@@ -92,6 +94,15 @@ pub enum OtlpProtocol {
     HttpProtobuf,
     /// `grpc`
     Grpc,
+}
+
+/// How spans are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traces {
+    /// A span for each record of PutRecords, in place of one context for all.
+    pub create_spans: bool,
+    /// Spans a second that are exported because a caller's flag asks for it.
+    pub max_spans_per_second: usize,
 }
 
 /// Prometheus' part.

@@ -8,7 +8,7 @@ use super::raw::{self, Node};
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
-use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Role, receivers};
+use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Role, Traces, receivers};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -76,6 +76,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
         otlp: otlp(&table.key("otlp")),
+        traces: traces(&table.key("traces")),
         metrics: metrics(&table.key("metrics")),
         alerts: receivers::alerts(&table.key("alerts"), open),
         admin: admin(&admin_spot),
@@ -93,14 +94,6 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
 const LATER: &[(&str, Later)] = &[
     ("hub", Later::Map(&[("endpoint", Later::Absent)])),
     ("leases", Later::Empty),
-    (
-        "traces",
-        Later::Map(&[
-            ("create_spans", Later::Word("false")),
-            ("inferred_process", Later::Word("false")),
-            ("max_spans_per_second", Later::Word("200")),
-        ]),
-    ),
     ("privacy", Later::Map(&[("fields", Later::One("eventType"))])),
 ];
 
@@ -238,6 +231,18 @@ fn otlp(spot: &Spot<'_>) -> Otlp {
     later(&mut table, &[("xray", Later::Word("false")), ("receive", receive)]);
     table.done();
     otlp
+}
+
+fn traces(spot: &Spot<'_>) -> Traces {
+    let mut table = spot.table();
+    let traces = Traces {
+        create_spans: table.key("create_spans").or(false),
+        // 200: what a busy pod makes itself; more is a stranger's flag on every request.
+        max_spans_per_second: table.key("max_spans_per_second").or(200_usize),
+    };
+    table.key("inferred_process").later(&Later::Word("false"));
+    table.done();
+    traces
 }
 
 fn metrics(spot: &Spot<'_>) -> Metrics {

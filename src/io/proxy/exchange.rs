@@ -2,17 +2,17 @@
 //! Refuses to hold more bytes than its bound: then the copy is dropped and counted, never the
 //! stream.
 
+use super::spans::Carried;
 use super::upstream::Resent;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
-use crate::domain::trace::{SpanId, TraceContext, TraceState};
+use crate::domain::trace::{Parent, SpanId, TraceContext, TraceState};
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::put::PutBody;
 use bytes::{Bytes, BytesMut};
 use prometheus::IntCounterVec;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
@@ -50,7 +50,7 @@ pub enum Facts {
         /// The stream, if the request named it.
         stream: Option<StreamName>,
         /// The application's own span, if it sent one.
-        parent: Option<(TraceContext, TraceState)>,
+        parent: Option<Parent>,
     },
     /// GetShardIterator.
     Iterator {
@@ -64,7 +64,7 @@ pub enum Facts {
         /// The queue's name.
         queue: StreamName,
         /// The application's own span, if it sent one.
-        parent: Option<(TraceContext, TraceState)>,
+        parent: Option<Parent>,
     },
 }
 
@@ -81,7 +81,7 @@ pub struct PutFacts {
     pub carried: (TraceContext, TraceState),
     /// Our span's parent.
     pub parent: Option<SpanId>,
-    /// Contexts that the producer wrote into records, and those of earlier tries.
+    /// The context of the call's first try, where this is not it.
     pub links: Vec<(TraceContext, TraceState)>,
     /// Each record's verdict, or one verdict of a body that was not understood.
     pub verdicts: Vec<&'static str>,
@@ -91,8 +91,8 @@ pub struct PutFacts {
     pub injected_bytes: usize,
     /// Which try of the client's this is, where it says.
     pub attempt: Option<u32>,
-    /// Records that failed before, by their place, with the context that each keeps.
-    pub resubmitted: HashMap<usize, (TraceContext, TraceState)>,
+    /// Records that went out with another context than `carried`, in order.
+    pub own: Vec<Carried>,
     /// The client's bytes of several records, so that one which fails can be known again.
     pub originals: Option<Originals>,
 }
@@ -109,15 +109,10 @@ pub struct Originals {
 }
 
 impl PutFacts {
-    /// Links to these contexts, each once.
-    pub fn link<'a>(&mut self, contexts: impl Iterator<Item = &'a (TraceContext, TraceState)>) {
-        let mut known: HashSet<TraceContext> = self.links.iter().map(|(it, _)| *it).collect();
-        self.links.extend(contexts.filter(|(context, _)| known.insert(*context)).cloned());
-    }
-
     /// The client's own bytes went out in the end.
     pub fn take_back(&mut self) {
         self.verdicts.iter_mut().filter(|it| **it == "injected").for_each(|it| *it = "taken_back");
+        self.own.retain(|it| !it.created);
         (self.injected, self.injected_bytes) = (0, 0);
     }
 }

@@ -2,6 +2,7 @@
 //! change what it does not understand.
 
 mod admit;
+mod deciding;
 mod exchange;
 mod iterators;
 mod journal;
@@ -21,6 +22,7 @@ mod subscriptions;
 mod tee;
 mod upstream;
 
+pub use deciding::{Deciding, Tracing};
 pub use exchange::{Exchange, ObserverSink};
 pub use iterators::Iterators;
 pub use journal::open as restored_iterators;
@@ -84,6 +86,8 @@ pub struct Shared {
     pub record_limits: RecordLimits,
     /// Records that failed inside a 200.
     pub refused: Arc<RefusedRecords>,
+    /// Whose child our spans are, and whether they are recorded.
+    pub deciding: Arc<Deciding>,
 }
 
 /// The data plane.
@@ -99,6 +103,7 @@ pub struct Proxy {
     record_limits: RecordLimits,
     calls: Calls,
     refused: Arc<RefusedRecords>,
+    deciding: Arc<Deciding>,
     metrics: Metrics,
     clock: Clock,
     /// What this process writes into `Via`, by which it knows its own requests again.
@@ -128,7 +133,7 @@ impl Proxy {
         let load =
             Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
-        let Shared { iterators, record_limits, refused } = shared;
+        let Shared { iterators, record_limits, refused, deciding } = shared;
         Self {
             config,
             policy: ArcSwap::from_pointee(policy),
@@ -140,6 +145,7 @@ impl Proxy {
             record_limits,
             calls: Calls::new(),
             refused,
+            deciding,
             metrics,
             clock,
             via,

@@ -6,7 +6,6 @@ use http::HeaderMap;
 use std::borrow::Cow;
 
 /// Whose child the request makes our span.
-#[cfg_attr(not(test), expect(dead_code, reason = "until put and prepare ask it"))]
 pub(super) fn parent(propagators: &Propagators, headers: &HeaderMap) -> Option<Parent> {
     propagators.parent(|name| joined(headers, name))
 }

@@ -3,12 +3,13 @@
 
 use super::admit::Admitted;
 use super::exchange::Facts;
-use super::put::{self, Context, PreparedPut, readable, request_parent};
+use super::put::{self, PreparedPut, readable};
 use super::stream::Subscription;
 use super::upstream::Outgoing;
 use super::{Proxy, reply};
 use crate::domain::stream::ConsumerName;
 use crate::domain::time::Moment;
+use crate::domain::trace::Parent;
 use crate::wire::kinesis::address::Address;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
@@ -39,7 +40,7 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Asked {
     request: SubscribeRequest,
-    parent: Option<Context>,
+    parent: Option<Parent>,
 }
 
 impl Asked {
@@ -146,7 +147,7 @@ impl Proxy {
             understood.address = Address::of(form, body);
             policy.allow.stream(understood.address.stream().as_ref())?;
         }
-        let parent = || request_parent(headers);
+        let parent = || self.deciding.parent(headers);
         match operation {
             Operation::GetRecords => {
                 let request = read::records_request(form, body).filter(|it| !it.dry_run);

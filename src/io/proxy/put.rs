@@ -4,11 +4,12 @@
 use super::admit::text;
 use super::exchange::{Originals, PutFacts};
 use super::policy::{Propagate, Treatment};
+use super::spans::Carried;
 use super::{Proxy, retries};
 use crate::domain::envelope::Insertion;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
-use crate::domain::trace::{Flags, TraceContext, TraceState, parse_xray};
+use crate::domain::trace::{Format, Parent, TraceState};
 use crate::io::entropy;
 use crate::wire::kinesis::address::Address;
 use crate::wire::kinesis::fault::Fault;
@@ -19,7 +20,7 @@ use crate::wire::kinesis::put::{
 use crate::wire::segments::Segments;
 use bytes::Bytes;
 use http::HeaderMap;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 pub(super) use super::retries::Context;
 
@@ -92,11 +93,14 @@ fn treat(
     }
     let looks = put::look(body, &put);
     let call = Call::of(proxy, headers, &looks, now);
-    let resubmitted = resubmitted(proxy, body, &put, now);
+    let mut own = resubmitted(proxy, body, &put, now);
+    if proxy.deciding.creates_spans() && put.len() > 1 {
+        created(&looks, &call.carried, &mut own);
+    }
     let insertion = |(context, state): &Context| Insertion::new(context, state);
     let insertions = Insertions {
         common: insertion(&call.carried),
-        own: resubmitted.iter().map(|(record, context)| (*record, insertion(context))).collect(),
+        own: own.iter().map(|it| (it.record, insertion(&it.context))).collect(),
     };
     let chosen =
         treatment.percent >= 100 || entropy::chance() * 100.0 < f64::from(treatment.percent);
@@ -110,9 +114,10 @@ fn treat(
         put::splice(body, &put, &looks, &plan);
     let mut facts =
         call.facts(put.stream.clone(), verdicts.iter().map(RecordVerdict::as_str).collect());
-    facts.link(looks.iter().flat_map(Look::contexts));
-    facts.link(resubmitted.values());
-    facts.resubmitted = resubmitted;
+    own.retain(|it| verdicts.get(it.record) == Some(&RecordVerdict::Injected));
+    own.extend(kept(&looks));
+    own.sort_by_key(|it| it.record);
+    facts.own = own;
     facts.injected = verdicts.iter().filter(|v| **v == RecordVerdict::Injected).count();
     facts.injected_bytes = injected_bytes;
     if put.records.len() > 1 {
@@ -132,15 +137,35 @@ fn law(proxy: &Proxy, stream: Option<&StreamName>, treatment: Treatment) -> Size
 }
 
 /// Records that failed inside a 200 before and are put again: each keeps its first context.
-fn resubmitted(proxy: &Proxy, body: &[u8], put: &PutBody, now: Moment) -> HashMap<usize, Context> {
+fn resubmitted(proxy: &Proxy, body: &[u8], put: &PutBody, now: Moment) -> Vec<Carried> {
     if proxy.refused.is_empty() {
-        return HashMap::new();
+        return Vec::new();
     }
     let first = |record| {
         let bytes = put::record_bytes(body, put, record)?;
-        Some((record, proxy.refused.first_context(bytes, now)?))
+        let context = proxy.refused.first_context(bytes, now)?;
+        Some(Carried { record, context, created: false })
     };
     (0..put.len()).filter_map(first).collect()
+}
+
+/// A create span for each record that takes a context and has none to keep.
+fn created(looks: &[Look], (send, state): &Context, own: &mut Vec<Carried>) {
+    let known: HashSet<usize> = own.iter().map(|it| it.record).collect();
+    let open = looks.iter().enumerate().filter(|(_, look)| look.takes_context());
+    own.extend(open.filter(|(record, _)| !known.contains(record)).map(|(record, _)| {
+        let context = send.child(entropy::span_id(), send.flags.sampled());
+        Carried { record, context: (context, state.clone()), created: true }
+    }));
+}
+
+/// The contexts that records brought along.
+fn kept(looks: &[Look]) -> impl Iterator<Item = Carried> {
+    looks.iter().enumerate().flat_map(|(record, look)| {
+        let own = look.contexts().iter().cloned();
+        let foreign = look.foreign().map(|context| (context, TraceState::default()));
+        own.chain(foreign).map(move |context| Carried { record, context, created: false })
+    })
 }
 
 /// The form of a body that may be looked at, or why it may not.
@@ -158,7 +183,7 @@ fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment
 /// The contexts of one call.
 struct Call {
     /// The send span's parent.
-    parent: Option<Context>,
+    parent: Option<Parent>,
     /// The send span's own.
     span: Context,
     /// What the records carry: the span's own, or what the first try of this call gave them.
@@ -170,13 +195,15 @@ struct Call {
 impl Call {
     fn of(proxy: &Proxy, headers: &HeaderMap, looks: &[Look], now: Moment) -> Self {
         let attempt = retries::attempt(headers).map(|it| it.attempt);
-        let parent = request_parent(headers).or_else(|| carried_parent(looks));
+        let parent = proxy.deciding.parent(headers).or_else(|| carried_parent(looks));
         let mut first = None;
-        let carried = proxy
-            .calls
-            .first_context(headers, now, || first.insert(child(parent.as_ref())).clone());
-        // A retry stays in the trace that its first try began.
-        let span = first.unwrap_or_else(|| child(parent.as_ref().or(Some(&carried))));
+        let decide = || first.insert(proxy.deciding.child(parent.as_ref(), now)).clone();
+        let carried = proxy.calls.first_context(headers, now, decide);
+        let span = first.unwrap_or_else(|| {
+            // A retry stays in the trace that its first try began, and is recorded if that was.
+            let (context, state) = carried.clone();
+            (context.child(entropy::span_id(), context.flags.sampled()), state)
+        });
         Self { parent, span, carried, attempt }
     }
 
@@ -188,44 +215,25 @@ impl Call {
             context,
             state,
             carried,
-            parent: parent.map(|(context, _)| context.span_id),
+            parent: parent.map(|parent| parent.context.span_id),
             links,
             verdicts,
             injected: 0,
             injected_bytes: 0,
             attempt,
-            resubmitted: HashMap::new(),
+            own: Vec::new(),
             originals: None,
         }
     }
 }
 
 /// The first context that a record carries, W3C's before another tracer's.
-fn carried_parent(looks: &[Look]) -> Option<Context> {
-    let own = looks.iter().find_map(|look| look.contexts().first().cloned());
-    own.or_else(|| looks.iter().find_map(|look| Some((look.foreign()?, TraceState::default()))))
-}
-
-/// The application's own span, out of the request's headers.
-pub(super) fn request_parent(headers: &HeaderMap) -> Option<Context> {
-    let w3c = text(headers, "traceparent").and_then(|text| TraceContext::parse(text.as_bytes()));
-    if let Some(context) = w3c {
-        let state: Vec<&str> =
-            headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()).collect();
-        return Some((context, TraceState::parse(&state.join(","))));
-    }
-    Some((parse_xray(text(headers, "x-amzn-trace-id")?)?, TraceState::default()))
-}
-
-/// A span's context: in the parent's trace with the parent's flags, or a new, sampled root.
-fn child(parent: Option<&Context>) -> Context {
-    let span_id = entropy::span_id();
-    match parent {
-        Some((context, state)) => (TraceContext { span_id, ..*context }, state.clone()),
-        None => {
-            let trace_id = entropy::trace_id();
-            let context = TraceContext { trace_id, span_id, flags: Flags::SAMPLED_RANDOM };
-            (context, TraceState::default())
-        }
+fn carried_parent(looks: &[Look]) -> Option<Parent> {
+    let parent = |context, state, format| Parent { context, state, format, undecided: false };
+    let own = looks.iter().find_map(|look| look.contexts().first());
+    let foreign = || looks.iter().find_map(Look::foreign);
+    match own {
+        Some((context, state)) => Some(parent(*context, state.clone(), Format::TraceContext)),
+        None => Some(parent(foreign()?, TraceState::default(), Format::Datadog)),
     }
 }

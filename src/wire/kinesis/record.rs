@@ -60,6 +60,12 @@ impl Look {
         self.payload_bytes
     }
 
+    /// Whether context can be added.
+    #[must_use]
+    pub fn takes_context(&self) -> bool {
+        matches!(&self.examined, Ok(examined) if examined.places.is_ok())
+    }
+
     /// What the payload is; `None` where it could not be seen.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {

@@ -4,6 +4,7 @@ use super::super::exchange::{Exchange, Originals, PutFacts};
 use super::super::spans::{self, Ending};
 use super::{Observer, UNKNOWN, ending};
 use crate::domain::stream::StreamName;
+use crate::io::entropy;
 use crate::wire::kinesis::outcome::{self, PutOutcome};
 use crate::wire::kinesis::put::record_bytes;
 
@@ -52,7 +53,8 @@ impl Observer {
             let injected = put.verdicts.get(*record) == Some(&"injected");
             let bytes = record_bytes(&originals.body, &originals.put, *record);
             if let Some(bytes) = bytes.filter(|_| injected) {
-                let context = put.resubmitted.get(record).unwrap_or(&put.carried);
+                let own = put.own.iter().find(|it| it.record == *record);
+                let context = own.map_or(&put.carried, |own| &own.context);
                 self.shared.refused.note(bytes, context.clone(), exchange.ended);
             }
         }
@@ -66,7 +68,15 @@ impl Observer {
         outcome: &PutOutcome,
     ) {
         if let Some(slot) = self.spans.slot(put.context.flags) {
-            slot.put(spans::send(exchange, put, ending, outcome));
+            let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+            let told = (ending, outcome);
+            let fresh = entropy::span_id;
+            let mut made =
+                spans::spans_of_put(exchange, put, &put.own, told, links_max, fresh).into_iter();
+            if let Some(first) = made.next() {
+                slot.put(first);
+            }
+            made.for_each(|span| self.spans.offer(span));
         }
     }
 }

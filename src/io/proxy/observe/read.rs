@@ -3,13 +3,13 @@
 
 use super::super::exchange::Exchange;
 use super::super::iterators::shard_of_sequence;
-use super::super::put::Context;
 use super::super::spans::{self, Delivery};
 use super::{Observer, UNKNOWN, ending};
 use crate::domain::engine::Event;
 use crate::domain::lag::ReadObservation;
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Moment;
+use crate::domain::trace::Parent;
 use crate::io::entropy;
 use crate::wire::kinesis::queue::{self, QueueRecord};
 use crate::wire::kinesis::read::{self, ReadRecord, RecordsAnswer};
@@ -32,7 +32,7 @@ impl Observer {
         exchange: &Exchange,
         iterator: &str,
         named: Option<StreamName>,
-        parent: Option<&Context>,
+        parent: Option<&Parent>,
     ) {
         let place = self.shared.iterators.place(iterator);
         let delivered = place.as_ref().and_then(|place| place.delivered);
@@ -88,7 +88,7 @@ impl Observer {
         &mut self,
         exchange: &Exchange,
         queue: &StreamName,
-        parent: Option<&Context>,
+        parent: Option<&Parent>,
     ) {
         let (ending, body) = ending(exchange);
         let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
@@ -147,8 +147,10 @@ impl Observer {
         ending: &spans::Ending,
     ) {
         if !records.is_empty() && self.spans.is_on() {
-            let fresh = || spans::root(entropy::trace_id(), entropy::span_id());
-            let made = spans::receive(call, of, records, ending, fresh);
+            let own = self.shared.deciding.child(of.parent, call.ended);
+            let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+            let made =
+                spans::receive(call, of, own, records, ending, (links_max, entropy::span_id));
             made.into_iter().for_each(|span| self.spans.offer(span));
         }
     }

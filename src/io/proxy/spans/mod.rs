@@ -9,22 +9,14 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-pub(super) use put::send;
-#[cfg_attr(not(test), expect(unused_imports, reason = "until the observer puts them to use"))]
-pub(super) use put::{Carried, spans_of_put};
+pub use put::Carried;
+pub(super) use put::spans_of_put;
 pub(super) use receive::receive;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "until a backend's limit is configured")
-)]
-pub(super) use receive::receive_within;
 
 use super::exchange::Exchange;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
-use crate::domain::trace::{
-    Attribute, Flags, Link, Span, SpanId, TraceContext, TraceId, TraceState, Value,
-};
+use crate::domain::trace::{Attribute, Link, Parent, Span, SpanId, Value};
 
 /// Most links on one span where nothing asks for fewer, so that one export stays below what
 /// collectors take in one message (4 MiB over gRPC).
@@ -59,7 +51,7 @@ pub(super) struct Delivery<'a> {
     /// The shard.
     pub shard: &'a ShardId,
     /// The application's own span.
-    pub parent: Option<&'a (TraceContext, TraceState)>,
+    pub parent: Option<&'a Parent>,
 }
 
 /// What a call came to, for its span.
@@ -71,11 +63,6 @@ pub(super) struct Ending {
     pub request_id: Option<String>,
     /// `http.response.status_code`.
     pub status: Option<u16>,
-}
-
-/// A new root's context.
-pub(super) fn root(trace_id: TraceId, span_id: SpanId) -> TraceContext {
-    TraceContext { trace_id, span_id, flags: Flags::SAMPLED_RANDOM }
 }
 
 /// A span's name, `{operation} {destination}`, and the attributes that each of ours has.

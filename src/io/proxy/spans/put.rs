@@ -13,7 +13,7 @@ use crate::wire::kinesis::outcome::PutOutcome;
 
 /// The context that a record of a put went out with, where it is not that of the send span.
 #[derive(Debug, Clone)]
-pub(in crate::io::proxy) struct Carried {
+pub struct Carried {
     /// The record's place in the put.
     pub record: usize,
     /// The context in it.
@@ -35,21 +35,9 @@ enum Fate<'a> {
     Unknown,
 }
 
-/// The send span of a put whose records have no create spans, with all links on it.
-pub(in crate::io::proxy) fn send(
-    exchange: &Exchange,
-    put: &PutFacts,
-    ending: &Ending,
-    outcome: &PutOutcome,
-) -> Span {
-    let links = links(put, &[], &fates(put, ending, outcome));
-    Span { links, ..send_without_links(exchange, put, &[], ending, outcome) }
-}
-
 /// All spans of a put: a create span for each record that has one, then the send span, or several
 /// where more than `links_max` links need it. `carried` are the records whose context is not the
 /// send span's, in order; none is `created` in a put of a single record.
-#[cfg_attr(not(test), expect(dead_code, reason = "until the observer puts it to use"))]
 pub(in crate::io::proxy) fn spans_of_put(
     exchange: &Exchange,
     put: &PutFacts,
@@ -151,8 +139,7 @@ fn carries_own(put: &PutFacts, carried: &[Carried]) -> bool {
     let injected = put.verdicts.iter().enumerate().filter(|(_, verdict)| **verdict == "injected");
     let mut records = injected.map(|(record, _)| record);
     put.carried.0 == put.context
-        && !carried.iter().any(|it| it.created)
-        && records.any(|record| !put.resubmitted.contains_key(&record))
+        && records.any(|record| !carried.iter().any(|it| it.record == record))
 }
 
 /// How many records, or which one, and where they are. What all share stands on the span.

@@ -2,29 +2,19 @@
 //! what a record carries is a link, however it is flagged and however old it is.
 
 use super::links::{Links, Record};
-use super::{Call, Delivery, Ending, LINKS_MAX, called, count, head, split};
-use crate::domain::trace::{Kind, Link, Span, Status, TraceContext, TraceState};
+use super::{Call, Delivery, Ending, called, count, head, split};
+use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState};
 use crate::wire::kinesis::read::ReadRecord;
 
-/// The receive spans of a read: one, or several where the links need it; none for an empty poll.
+/// The receive spans of a read: one, `own`, or several where more than `links_max` links need it;
+/// none for an empty poll.
 pub(in crate::io::proxy) fn receive(
     call: &Call<'_>,
     of: &Delivery<'_>,
+    (context, tracestate): (TraceContext, TraceState),
     records: &[ReadRecord],
     ending: &Ending,
-    fresh: impl FnMut() -> TraceContext,
-) -> Vec<Span> {
-    receive_within(LINKS_MAX, call, of, records, ending, fresh)
-}
-
-/// The same with at most `links_max` links on a span, which a backend may ask for.
-pub(in crate::io::proxy) fn receive_within(
-    links_max: usize,
-    call: &Call<'_>,
-    of: &Delivery<'_>,
-    records: &[ReadRecord],
-    ending: &Ending,
-    mut fresh: impl FnMut() -> TraceContext,
+    (links_max, fresh): (usize, impl FnMut() -> SpanId),
 ) -> Vec<Span> {
     if records.is_empty() {
         return Vec::new();
@@ -35,26 +25,19 @@ pub(in crate::io::proxy) fn receive_within(
     attributes.push(("messaging.batch.message_count", count(records.len())));
     attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
     attributes.push(("messaging.consumer.group.name", call.consumer.to_string().into()));
-    let minted = fresh();
-    let (context, tracestate) = match parent {
-        Some((parent, state)) => {
-            (parent.child(minted.span_id, parent.flags.sampled()), state.clone())
-        }
-        None => (minted, TraceState::default()),
-    };
     let whole = Span {
         name,
         kind: Kind::Client,
         context,
         tracestate,
-        parent: parent.map(|(context, _)| context.span_id),
+        parent: parent.map(|parent| parent.context.span_id),
         start: call.started.wall,
         end: call.ended.wall,
         attributes,
         links: Vec::new(),
         status: Status::Unset,
     };
-    split(whole, links(call, of, records), links_max, || fresh().span_id)
+    split(whole, links(call, of, records), links_max, fresh)
 }
 
 fn links(call: &Call<'_>, of: &Delivery<'_>, records: &[ReadRecord]) -> Vec<Link> {

@@ -4,12 +4,11 @@ use super::super::exchange::{Answer, Facts};
 use super::*;
 use crate::domain::envelope::Kind as Payload;
 use crate::domain::time::Wall;
-use crate::domain::trace::{Kind, Status};
+use crate::domain::trace::{Flags, Format, Kind, Status, TraceContext, TraceState};
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::outcome::PutOutcome;
 use crate::wire::kinesis::read::ReadRecord;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::super::exchange::PutFacts;
@@ -56,7 +55,7 @@ fn put(verdicts: &[&'static str]) -> PutFacts {
         injected: verdicts.iter().filter(|it| **it == "injected").count(),
         injected_bytes: 0,
         attempt: None,
-        resubmitted: HashMap::new(),
+        own: vec![],
         originals: None,
     }
 }
@@ -78,17 +77,39 @@ fn record(sequence: &str, age: Duration, contexts: &[Context]) -> ReadRecord {
     }
 }
 
+/// The send spans of a put whose records carry what `facts` say.
+fn send(exchange: &Exchange, facts: &PutFacts, ending: &Ending, outcome: &PutOutcome) -> Span {
+    let fresh = || context(9, 0).0.span_id;
+    let spans = spans_of_put(exchange, facts, &facts.own, (ending, outcome), LINKS_MAX, fresh);
+    spans.into_iter().next().unwrap()
+}
+
 fn received(links_max: usize, parent: Option<&Context>, records: &[ReadRecord]) -> Vec<Span> {
     let exchange = exchange(Operation::GetRecords);
     let (stream, shard) = ("orders".into(), "shardId-000000000003".into());
-    let of = Delivery { stream: Some(&stream), shard: &shard, parent };
-    let mut ids = 0xf0;
+    let above = parent.map(|(context, state)| Parent {
+        context: *context,
+        state: state.clone(),
+        format: Format::TraceContext,
+        undecided: false,
+    });
+    let of = Delivery { stream: Some(&stream), shard: &shard, parent: above.as_ref() };
+    let own_id = context(0xf1, 0).0.span_id;
+    let own = match parent {
+        Some((above, state)) => (above.child(own_id, above.flags.sampled()), state.clone()),
+        None => {
+            let flags = Flags::SAMPLED_RANDOM;
+            let root = TraceContext { span_id: own_id, flags, ..context(1, 0).0 };
+            (root, TraceState::default())
+        }
+    };
+    let mut ids = 0xf1;
     let fresh = || {
         ids += 1;
-        root(context(1, 0).0.trace_id, context(ids, 0).0.span_id)
+        context(ids, 0).0.span_id
     };
     let ending = Ending { request_id: Some("r-1".into()), status: Some(200), error: None };
-    receive_within(links_max, &Call::of(&exchange), &of, records, &ending, fresh)
+    receive(&Call::of(&exchange), &of, own, records, &ending, (links_max, fresh))
 }
 
 /// Attributes as `name=value` words, without those that each span has.
@@ -228,9 +249,9 @@ fn a_send_whose_context_is_in_the_records_is_their_producer() {
     check(put(&["taken_back"]), Kind::Client);
     // A retry's records carry the context of the first try.
     check(PutFacts { carried: context(0xc, 3), ..put(&["injected"]) }, Kind::Client);
-    let again = HashMap::from([(0, context(0xc, 3))]);
-    check(PutFacts { resubmitted: again.clone(), ..put(&["injected"]) }, Kind::Client);
-    check(PutFacts { resubmitted: again, ..put(&["injected"; 2]) }, Kind::Producer);
+    let again = vec![Carried { record: 0, context: context(0xc, 3), created: false }];
+    check(PutFacts { own: again.clone(), ..put(&["injected"]) }, Kind::Client);
+    check(PutFacts { own: again, ..put(&["injected"; 2]) }, Kind::Producer);
 }
 
 #[test]

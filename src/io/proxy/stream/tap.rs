@@ -4,7 +4,7 @@
 
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
-use crate::domain::trace::{TraceContext, TraceState};
+use crate::domain::trace::Parent;
 use crate::io::clock::Clock;
 use crate::wire::kinesis::subscribe::{Framer, Message};
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub struct Subscription {
     /// `x-amzn-RequestId`.
     pub request_id: Option<String>,
     /// The application's own span, if it sent one.
-    pub parent: Option<(TraceContext, TraceState)>,
+    pub parent: Option<Parent>,
 }
 
 /// What the observer gets of a subscription.
