@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from harness import Boto3, missing, wait_for
+from harness import Boto3, missing, read_all, wait_for
 from receivers import gap
-from test_aggregates import TINY, Python
+from test_aggregates import MAGIC, TINY, Python, tags
 from test_lag import LAG, SHARD
 from test_matrix import check_trace
 from test_records import OBJECTS, OWN, check_injected
@@ -17,8 +17,7 @@ from test_records import OBJECTS, OWN, check_injected
 def application(request, kcl_applications):
     if request.param not in kcl_applications:
         missing("kcl")
-    application = kcl_applications[request.param]
-    yield application
+    return kcl_applications[request.param]
 
 
 def lag(application):
@@ -92,7 +91,7 @@ def test_a_killed_sidecar_knows_the_reader_again(application):
     application.go("all")
     application.put(OBJECTS[0])
     wait_for(lambda: lag(application) is not None, 60, "a lag before")
-    wait_for(lambda: any(map(bool, application.records())), 60, "KCL to read")
+    wait_for(application.records, 60, "KCL to read")
     application.kill_sidecar()
     asked = lambda operation: application.sidecar.metrics().sum(  # noqa: E731
         "kinescope_proxy_requests_total", operation=operation)
@@ -110,9 +109,6 @@ def test_a_killed_sidecar_knows_the_reader_again(application):
 
 def contexts_of(application):
     """What the stream holds, read at the emulator itself, an aggregate's tags as records of their own."""
-    from harness import read_all
-    from test_aggregates import MAGIC, tags
-
     held = []
     for record in read_all(Boto3(application.upstream.url), application.stream, 5):
         if record["Data"].startswith(MAGIC):
