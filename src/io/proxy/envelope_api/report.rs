@@ -238,7 +238,7 @@ mod tests {
         };
         assert_eq!(shown(Disclosed::default()), [true, false, false]);
         assert_eq!(shown(Disclosed::of(&["eventId", "sagaId", "userId"])), [false, true, true]);
-        assert_eq!(shown(Disclosed::of::<&str>(&[])), [false; 3]);
+        assert_eq!(shown(Disclosed::of(&[""; 0])), [false; 3]);
     }
 
     /// The text of a query in `deploy/cloudwatch/`, without its comments.
