@@ -14,6 +14,7 @@ use crate::io::http::server;
 use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::SpanSink;
 use crate::io::proxy;
+use crate::io::proxy::envelope_api::{Disclosed, EventMetrics, Reports, processed_queue};
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
 use crate::io::proxy::{Deciding, Iterators, Shared, StreamSink, Tracing, Treatment};
 use crate::io::streams::RecordLimits;
@@ -142,15 +143,19 @@ pub fn start(
     let shared = Shared { iterators, record_limits, refused: Arc::default(), deciding };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
-    let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped);
+    let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped.clone());
+    let (processed, reported) = processed_queue(dropped);
+    let events_seen = EventMetrics::register(registry, &region)?;
+    let reports = Reports::new(events_seen, spans.clone(), Disclosed::default());
     let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
     let stage = supervisor.stage("observe");
+    stage.spawn("reports", Policy::Helpful, reports.run(reported, stage.token()));
     stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
     let proxy = Arc::new(Proxy::new(
         (proxy_config(config), policy(config)),
         Client::new(&client_settings(config, environment), clock.clone()),
         credentials,
-        (sink, stream_sink),
+        (sink, stream_sink, processed),
         shared,
         metrics,
         clock.clone(),

@@ -92,7 +92,7 @@ fn scope(headers: &HeaderMap) -> Option<ClientScope<'_>> {
 }
 
 /// `/` has no application name; `/app/NAME`, with or without a slash behind it, has one.
-fn application(path: &str) -> Option<Option<ConsumerName>> {
+pub(super) fn application(path: &str) -> Option<Option<ConsumerName>> {
     if matches!(path, "/" | "") {
         return Some(None);
     }
@@ -104,7 +104,7 @@ fn application(path: &str) -> Option<Option<ConsumerName>> {
 }
 
 /// The host that the client meant: HTTP/2 has it in `:authority`, HTTP/1.1 in `Host`.
-fn host(parts: &Parts) -> Option<&str> {
+pub(super) fn host(parts: &Parts) -> Option<&str> {
     parts.uri.host().or_else(|| {
         let host = text(&parts.headers, "host")?;
         if let Some(v6) = host.strip_prefix('[') {
@@ -114,7 +114,7 @@ fn host(parts: &Parts) -> Option<&str> {
     })
 }
 
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

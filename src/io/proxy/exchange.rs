@@ -92,7 +92,7 @@ pub struct PutFacts {
     /// Which try of the client's this is, where it says.
     pub attempt: Option<u32>,
     /// Records that went out with another context than `carried`, in order.
-    pub own: Vec<Carried>,
+    pub(super) own: Vec<Carried>,
     /// The client's bytes of several records, so that one which fails can be known again.
     pub originals: Option<Originals>,
 }

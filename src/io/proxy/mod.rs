@@ -3,6 +3,7 @@
 
 mod admit;
 mod deciding;
+pub mod envelope_api;
 mod exchange;
 mod iterators;
 mod journal;
@@ -45,6 +46,7 @@ use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
 use admit::{Admitted, Door, admit};
 use arc_swap::ArcSwap;
+use envelope_api::ProcessedSink;
 use exchange::Answer;
 use http::{HeaderMap, Request, Response, Uri, header};
 use hyper::body::Incoming;
@@ -99,6 +101,7 @@ pub struct Proxy {
     load: Load,
     observer: ObserverSink,
     events: StreamSink,
+    processed: ProcessedSink,
     iterators: Iterators,
     record_limits: RecordLimits,
     calls: Calls,
@@ -117,7 +120,7 @@ impl Proxy {
         (config, policy): (Config, Policy),
         client: Client,
         credentials: Credentials,
-        (observer, events): (ObserverSink, StreamSink),
+        (observer, events, processed): (ObserverSink, StreamSink, ProcessedSink),
         shared: Shared,
         metrics: Metrics,
         clock: Clock,
@@ -141,6 +144,7 @@ impl Proxy {
             load,
             observer,
             events,
+            processed,
             iterators,
             record_limits,
             calls: Calls::new(),
@@ -165,6 +169,9 @@ impl Proxy {
     ) -> Response<Body> {
         let started = self.clock.now();
         let (parts, body) = request.into_parts();
+        if let Some((call, named)) = envelope_api::asked(parts.uri.path()) {
+            return self.envelope(call, parts, body, named.or(app), &self.processed).await;
+        }
         let form = reply::form_of(&parts.headers);
         let admitted = match self.admit(&parts) {
             Ok(admitted) => Admitted { app: admitted.app.or(app), ..admitted },

@@ -9,7 +9,7 @@ mod receive;
 #[cfg(test)]
 mod tests;
 
-pub use put::Carried;
+pub(super) use put::Carried;
 pub(super) use put::spans_of_put;
 pub(super) use receive::receive;
 

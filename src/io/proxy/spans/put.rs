@@ -13,7 +13,7 @@ use crate::wire::kinesis::outcome::PutOutcome;
 
 /// The context that a record of a put went out with, where it is not that of the send span.
 #[derive(Debug, Clone)]
-pub struct Carried {
+pub(in crate::io::proxy) struct Carried {
     /// The record's place in the put.
     pub record: usize,
     /// The context in it.
