@@ -146,7 +146,7 @@ pub fn start(
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped.clone());
     let (processed, reported) = processed_queue(dropped);
     let events_seen = EventMetrics::register(registry, &region)?;
-    let reports = Reports::new(events_seen, spans.clone(), Disclosed::default());
+    let reports = Reports::new(events_seen, spans.clone(), Disclosed::of(&config.privacy.fields));
     let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
     let stage = supervisor.stage("observe");
     stage.spawn("reports", Policy::Helpful, reports.run(reported, stage.token()));

@@ -47,6 +47,8 @@ pub struct Config {
     pub otlp: Otlp,
     /// How spans are made.
     pub traces: Traces,
+    /// What of a record may leave the process.
+    pub privacy: Privacy,
     /// Prometheus.
     pub metrics: Metrics,
     /// Rules and receivers.
@@ -94,6 +96,13 @@ pub enum OtlpProtocol {
     HttpProtobuf,
     /// `grpc`
     Grpc,
+}
+
+/// What of a record may leave the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Privacy {
+    /// Members of an envelope's root, by name.
+    pub fields: Vec<String>,
 }
 
 /// How spans are made.

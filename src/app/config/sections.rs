@@ -8,7 +8,7 @@ use super::raw::{self, Node};
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
-use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Role, Traces, receivers};
+use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
         otlp: otlp(&table.key("otlp")),
         traces: traces(&table.key("traces")),
+        privacy: privacy(&table.key("privacy")),
         metrics: metrics(&table.key("metrics")),
         alerts: receivers::alerts(&table.key("alerts"), open),
         admin: admin(&admin_spot),
@@ -94,7 +95,6 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
 const LATER: &[(&str, Later)] = &[
     ("hub", Later::Map(&[("endpoint", Later::Absent)])),
     ("leases", Later::Empty),
-    ("privacy", Later::Map(&[("fields", Later::One("eventType"))])),
 ];
 
 /// Reads the keys of one table that this version does not carry out.
@@ -243,6 +243,13 @@ fn traces(spot: &Spot<'_>) -> Traces {
     table.key("inferred_process").later(&Later::Word("false"));
     table.done();
     traces
+}
+
+fn privacy(spot: &Spot<'_>) -> Privacy {
+    let mut table = spot.table();
+    let fields = table.key("fields").list(vec!["eventType".to_owned()]);
+    table.done();
+    Privacy { fields }
 }
 
 fn metrics(spot: &Spot<'_>) -> Metrics {

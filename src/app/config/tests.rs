@@ -126,9 +126,7 @@ fn what_is_not_in_this_version_is_refused() {
         &[
             "1:18: hub.endpoint: not in this version; leave it out",
             "2:9: leases: not in this version; leave it out",
-            "3:25: traces.create_spans: not in this version; leave it out, or at `false`",
             "3:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
-            "4:20: privacy.fields: not in this version; leave it out",
             "5:26: cloudwatch.consumers: not in this version; leave it out, or at `true`",
         ],
     );
@@ -263,10 +261,9 @@ fn variables_that_are_wrong() {
             "KINESCOPE_ADMIN__LISTN: admin.listn: unknown key; did you mean `listen`? (levels are \
              separated by two underscores)",
             "KINESCOPE_ALERTS__RECEIVERS: alerts.receivers: should be a list",
-            "KINESCOPE_PRIVACY__FIELDS: privacy.fields: not in this version; leave it out",
             "KINESCOPE_PROXY_LISTEN: proxy_listen: unknown key; known here: role, admin, service, \
-             region, external_labels, proxy, cloudwatch, otlp, metrics, alerts, state, limits, \
-             hub, leases, traces, privacy (levels are separated by two underscores)",
+             region, external_labels, proxy, cloudwatch, otlp, traces, privacy, metrics, alerts, state, limits, \
+             hub, leases (levels are separated by two underscores)",
             "KINESCOPE_PROXY__PROPAGATION: proxy.propagation: should be one of: auto, off",
         ],
     );

@@ -216,12 +216,11 @@ impl<'w> Spot<'w> {
                 table.done();
             }
             (Later::Empty, Shape::List(items)) if items.is_empty() => {}
-            (Later::One(word), Shape::List(items)) if is_one(items, word) => {}
-            (Later::Word(word) | Later::One(word), shape) if scalar(shape) == Some(word) => {}
+            (Later::Word(word), shape) if scalar(shape) == Some(word) => {}
             (Later::Word(word), _) => {
                 self.fault(format!("not in this version; leave it out, or at `{word}`"));
             }
-            (Later::Map(_) | Later::Empty | Later::One(_), _) => self.fault(why),
+            (Later::Map(_) | Later::Empty, _) => self.fault(why),
         }
     }
 }
@@ -235,14 +234,8 @@ pub(super) enum Later {
     Word(&'static str),
     /// An empty list.
     Empty,
-    /// A list of one text.
-    One(&'static str),
     /// A map.
     Map(&'static [(&'static str, Later)]),
-}
-
-fn is_one(items: &[Node], word: &str) -> bool {
-    matches!(items, [item] if scalar(&item.shape) == Some(word))
 }
 
 fn scalar(shape: &Shape) -> Option<&str> {
