@@ -167,7 +167,20 @@ pub fn load(
     environment: &BTreeMap<String, String>,
     flags: &Flags,
 ) -> Result<Config, Faults> {
-    sections::read(file, environment, flags, &|path| std::fs::read_to_string(path))
+    load_with(file, environment, flags, &|path| std::fs::read_to_string(path))
+}
+
+/// [`load`], with the text of each file from `open`.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(
+    file: Option<&Path>,
+    environment: &BTreeMap<String, String>,
+    flags: &Flags,
+    open: &dyn Fn(&Path) -> std::io::Result<String>,
+) -> Result<Config, Faults> {
+    sections::read(file, environment, flags, open)
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 //! host and its stream follow. Refuses to read anything else of it.
 
 use super::form::WireForm;
+use super::read::walk::members;
 use crate::domain::stream::StreamName;
-use serde::Deserialize;
 use std::borrow::Cow;
 
 /// The parts of a body that name things; whatever is not there, or not text, is `None`.
@@ -26,13 +26,19 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads it out of a body.
+    /// Reads it out of a body: nothing, if that is not understood. Of a name that is there twice
+    /// the last text counts, as for a reader that overwrites.
     #[must_use]
     pub fn of(form: WireForm, body: &[u8]) -> Self {
-        match form {
-            WireForm::Json => Self::of_json(body),
-            WireForm::Cbor => Self::of_cbor(body).unwrap_or_default(),
-        }
+        let mut address = Self::default();
+        let read = members(form, body, |walk, key| {
+            match address.member(key) {
+                Some(slot) => *slot = walk.text()?.map(Cow::into_owned).or(slot.take()),
+                None => walk.skip()?,
+            }
+            Ok(())
+        });
+        read.map(|()| address).unwrap_or_default()
     }
 
     /// The stream's name, by name or out of an ARN.
@@ -43,72 +49,18 @@ impl Address {
         named.or_else(|| arns.into_iter().flatten().find_map(|arn| StreamName::from_arn(arn)))
     }
 
-    fn of_json(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Raw<'a> {
-            #[serde(borrow, rename = "StreamName")]
-            stream_name: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "StreamARN")]
-            stream_arn: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "StreamId")]
-            stream_id: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "ConsumerARN")]
-            consumer_arn: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "ResourceARN")]
-            resource_arn: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "QueueARN")]
-            queue_arn: Option<Cow<'a, str>>,
-            #[serde(borrow, rename = "ChannelARN")]
-            channel_arn: Option<Cow<'a, str>>,
-        }
-        let Ok(raw) = serde_json::from_slice::<Raw<'_>>(body) else { return Self::default() };
-        let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        Self {
-            stream_name: owned(raw.stream_name),
-            stream_arn: owned(raw.stream_arn),
-            stream_id: owned(raw.stream_id),
-            consumer_arn: owned(raw.consumer_arn),
-            resource_arn: owned(raw.resource_arn),
-            queue_arn: owned(raw.queue_arn),
-            channel_arn: owned(raw.channel_arn),
-        }
+    fn member(&mut self, key: &str) -> Option<&mut Option<String>> {
+        Some(match key {
+            "StreamName" => &mut self.stream_name,
+            "StreamARN" => &mut self.stream_arn,
+            "StreamId" => &mut self.stream_id,
+            "ConsumerARN" => &mut self.consumer_arn,
+            "ResourceARN" => &mut self.resource_arn,
+            "QueueARN" => &mut self.queue_arn,
+            "ChannelARN" => &mut self.channel_arn,
+            _ => return None,
+        })
     }
-
-    fn of_cbor(body: &[u8]) -> Option<Self> {
-        let mut address = Self::default();
-        let mut decoder = minicbor::Decoder::new(body);
-        let mut left = decoder.map().ok()?;
-        loop {
-            match &mut left {
-                Some(0) => return Some(address),
-                Some(left) => *left -= 1,
-                None if decoder.datatype().ok()? == minicbor::data::Type::Break => {
-                    return Some(address);
-                }
-                None => {}
-            }
-            let key = text(&mut decoder)?;
-            let slot = match key.as_str() {
-                "StreamName" => &mut address.stream_name,
-                "StreamARN" => &mut address.stream_arn,
-                "StreamId" => &mut address.stream_id,
-                "ConsumerARN" => &mut address.consumer_arn,
-                "ResourceARN" => &mut address.resource_arn,
-                "QueueARN" => &mut address.queue_arn,
-                "ChannelARN" => &mut address.channel_arn,
-                _ => {
-                    decoder.skip().ok()?;
-                    continue;
-                }
-            };
-            *slot = Some(text(&mut decoder)?);
-        }
-    }
-}
-
-/// A text, whole or in chunks.
-fn text(decoder: &mut minicbor::Decoder<'_>) -> Option<String> {
-    decoder.str_iter().ok()?.collect::<Result<String, _>>().ok()
 }
 
 #[cfg(test)]
@@ -128,6 +80,28 @@ mod tests {
         assert_eq!(Address::of(WireForm::Json, json.as_bytes()), expected);
         assert_eq!(Address::of(WireForm::Cbor, &cbor), expected);
         assert_eq!(expected.stream(), Some("orders".into()));
+    }
+
+    /// Found by fuzzing: in CBOR a null name hid all others, and the forms differed in what is doubled.
+    #[test]
+    fn null_and_doubled_names_hide_no_other() {
+        let check = |json: &[u8], cbor: &[u8], name: Option<&str>| {
+            let name = name.map(str::to_owned);
+            let expected =
+                Address { stream_name: name, stream_id: Some("i".into()), ..Address::default() };
+            assert_eq!(Address::of(WireForm::Json, json), expected);
+            assert_eq!(Address::of(WireForm::Cbor, cbor), expected);
+        };
+        check(
+            br#"{"StreamName":null,"StreamId":"i"}"#,
+            b"\xa2\x6aStreamName\xf6\x68StreamId\x61i",
+            None,
+        );
+        check(
+            br#"{"StreamName":"a","StreamName":"b","StreamId":"i","StreamId":7}"#,
+            b"\xa4\x6aStreamName\x61a\x6aStreamName\x61b\x68StreamId\x61i\x68StreamId\x07",
+            Some("b"),
+        );
     }
 
     #[test]

@@ -1,0 +1,60 @@
+//! Owns the replay of the fuzz corpus on stable: every file of every target, and that each target
+//! has one. Refuses to look for new inputs: `make soak` does.
+
+#[cfg(test)]
+#[path = "../fuzz/targets/mod.rs"]
+#[expect(unreachable_pub, reason = "the root of the fuzz crate, which gives the targets out")]
+#[expect(missing_docs, dead_code, reason = "the targets are tests")]
+mod targets;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+const FUZZ: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz");
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+fn stems(folder: &str) -> BTreeSet<String> {
+    let paths = entries(&Path::new(FUZZ).join(folder));
+    paths.iter().filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+}
+
+#[test]
+fn every_file_of_the_corpus_keeps_the_laws() {
+    let mut broken = Vec::new();
+    for (name, target) in targets::ALL {
+        let files = entries(&Path::new(FUZZ).join("corpus").join(name));
+        assert!(!files.is_empty(), "{name} has no corpus");
+        let t=std::time::Instant::now();
+        for file in files {
+            let data = fs::read(&file).unwrap();
+            if catch_unwind(|| target(&data)).is_err() {
+                broken.push(file.display().to_string());
+            }
+        }
+        eprintln!("{name} {:?}", t.elapsed());
+    }
+    assert!(broken.is_empty(), "broken by:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn every_target_has_a_corpus_a_wrapper_and_a_binary() {
+    let named: BTreeSet<String> =
+        targets::ALL.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(stems("corpus"), named);
+    assert_eq!(stems("fuzz_targets"), named);
+    let manifest = fs::read_to_string(Path::new(FUZZ).join("Cargo.toml")).unwrap();
+    for name in named {
+        let path = format!("fuzz_targets/{name}.rs");
+        assert!(manifest.contains(&format!("name = \"{name}\"\npath = \"{path}\"")), "{name}");
+        let wrapper = fs::read_to_string(Path::new(FUZZ).join(path)).unwrap();
+        assert!(wrapper.contains(&format!("kinescope_fuzz::{name}(data)")), "{name}");
+    }
+}
