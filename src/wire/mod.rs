@@ -7,3 +7,4 @@ pub mod otlp;
 pub mod segments;
 pub mod sigv4;
 pub mod status;
+pub mod xray;
