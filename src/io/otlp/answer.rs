@@ -105,7 +105,8 @@ fn http_failure(answer: &Answer, kind: &str, now: Wall) -> Failure {
 
 fn grpc_end(answer: &Answer) -> Result<Delivered, Failure> {
     // An answer without a body has its status among its headers.
-    let status = grpc::Status::read(&answer.trailers).or_else(|| grpc::Status::read(&answer.headers));
+    let status =
+        grpc::Status::read(&answer.trailers).or_else(|| grpc::Status::read(&answer.headers));
     let Some(status) = status else {
         return Err(Failure::unanswered("the answer ended without a status".to_owned()));
     };

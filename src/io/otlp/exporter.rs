@@ -102,7 +102,8 @@ impl Exporter {
     /// Delivers a batch, and settles each of its spans as soon as that is known.
     pub(super) async fn export(&mut self, batch: &Batch, held: &mut Held) -> Result<(), Failure> {
         // At most a part for each halving.
-        let mut parts = vec![0..batch.len()];
+        let whole = 0..batch.len();
+        let mut parts = vec![whole];
         let mut result = Ok(());
         while let Some(part) = parts.pop() {
             let bytes = batch.part(&part);
@@ -121,7 +122,8 @@ impl Exporter {
             }
             let may_divide = part.len() > 1 && bytes.len() > BATCH_BYTES_MIN;
             if may_divide {
-                self.batch_bytes_max = (bytes.len() / 2).clamp(BATCH_BYTES_MIN, self.batch_bytes_max);
+                self.batch_bytes_max =
+                    (bytes.len() / 2).clamp(BATCH_BYTES_MIN, self.batch_bytes_max);
                 let middle = usize::midpoint(part.start, part.end);
                 parts.extend([middle..part.end, part.start..middle]);
             } else {

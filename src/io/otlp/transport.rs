@@ -68,7 +68,7 @@ pub enum BuildError {
 /// Connections to one collector.
 pub(super) enum Transport {
     /// Of this export's own making.
-    Own(Pool<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Own(Box<Pool<HttpsConnector<HttpConnector>, Full<Bytes>>>),
     /// The data plane's way to AWS, with its proxy and its roots.
     Aws(Client),
 }
@@ -109,7 +109,7 @@ impl Transport {
                 connector.enable_http2().wrap_connector(tcp)
             }
         };
-        Ok(Self::Own(builder.build(connector)))
+        Ok(Self::Own(Box::new(builder.build(connector))))
     }
 
     /// One request and its answer. Without a head by the deadline there is no answer, and why is
@@ -185,8 +185,10 @@ fn tls(config: &Config) -> Result<rustls::ClientConfig, BuildError> {
 }
 
 fn certificates(file: &File) -> Result<Vec<CertificateDer<'static>>, BuildError> {
-    let read = CertificateDer::pem_file_iter(&file.path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let read = read.and_then(|all| if all.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(all) });
+    let read =
+        CertificateDer::pem_file_iter(&file.path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read =
+        read.and_then(|all| if all.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(all) });
     read.map_err(|cause| unread(file, cause))
 }
 

@@ -149,7 +149,10 @@ fn no_link_is_cut() {
     let last = read.links.last().unwrap();
     assert_eq!(hex::encode(&last.trace_id), TRACE);
     assert_eq!(hex::encode(&last.span_id), format!("{:016x}", 10_000));
-    assert_eq!((last.flags, last.trace_state.as_str()), (0x302, "t@vendorlongerthanfourteen=1,a=2"));
+    assert_eq!(
+        (last.flags, last.trace_state.as_str()),
+        (0x302, "t@vendorlongerthanfourteen=1,a=2")
+    );
     assert_eq!(last.attributes, [text("messaging.message.id", "9999")]);
 }
 
@@ -225,7 +228,10 @@ fn metrics_arrive() {
         panic!("a histogram")
     };
     let point = &took.data_points[0];
-    assert_eq!((&point.bucket_counts[..], &point.explicit_bounds[..]), (&[2, 1, 1][..], &bounds[..]));
+    assert_eq!(
+        (&point.bucket_counts[..], &point.explicit_bounds[..]),
+        (&[2, 1, 1][..], &bounds[..])
+    );
     assert_eq!((point.count, point.sum), (4, Some(7.65)));
     assert_eq!(point.attributes, [text("messaging.system", "aws.kinesis")]);
 }

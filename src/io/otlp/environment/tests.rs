@@ -13,10 +13,8 @@ fn read(vars: Vars<'_>, configured: Configured<'_>) -> Result<Reading, Vec<Fault
 
 fn config(vars: Vars<'_>, configured: Configured<'_>) -> (Config, Vec<Fault>) {
     let reading = read(vars, configured).unwrap();
-    match reading.export {
-        Export::On(config) => (*config, reading.warnings),
-        other => panic!("{other:?}"),
-    }
+    let Export::On(config) = reading.export else { panic!("{reading:?}") };
+    (*config, reading.warnings)
 }
 
 const BASE: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
@@ -35,12 +33,7 @@ fn addresses() {
     check(&[BASE], None, None, "http://collector:4318/v1/traces");
     check(&[BASE, own], None, None, "http://traces:4318/as/is");
     check(&[BASE, (own.0, " ")], None, None, "http://collector:4318/v1/traces");
-    check(
-        &[BASE, own],
-        Some("https://file/otlp/?k=v"),
-        None,
-        "https://file/otlp/v1/traces?k=v",
-    );
+    check(&[BASE, own], Some("https://file/otlp/?k=v"), None, "https://file/otlp/v1/traces?k=v");
     check(&[BASE], None, grpc, "http://collector:4318/");
     check(&[(BASE.0, "collector:4317")], None, grpc, "https://collector:4317/");
     check(&[(BASE.0, "collector:4317"), insecure], None, grpc, "http://collector:4317/");
@@ -215,7 +208,10 @@ fn metrics_leave_when_they_are_asked_to() {
     ]);
     let config = config.unwrap();
     assert_eq!(config.endpoint.uri().to_string(), "http://metrics/as/is");
-    assert_eq!((config.timeout, config.schedule_delay), (Duration::from_millis(7), Duration::from_secs(1)));
+    assert_eq!(
+        (config.timeout, config.schedule_delay),
+        (Duration::from_millis(7), Duration::from_secs(1))
+    );
     assert_eq!(warnings, 2, "the general variable is complained about once");
 }
 
@@ -233,7 +229,10 @@ fn x_ray_takes_no_collectors_settings() {
     };
     assert_eq!(region, "eu-west-1");
     assert_eq!(config.endpoint.uri(), "https://xray.eu-west-1.amazonaws.com/v1/traces");
-    assert_eq!((config.protocol, config.compression), (Protocol::HttpProtobuf, Some(Compression::Gzip)));
+    assert_eq!(
+        (config.protocol, config.compression),
+        (Protocol::HttpProtobuf, Some(Compression::Gzip))
+    );
     assert!(config.headers.is_empty());
     let off = read(&[("OTEL_TRACES_EXPORTER", "none")], configured).unwrap().export;
     assert!(matches!(off, Export::Off(_)));

@@ -59,7 +59,10 @@ async fn answer(mut stream: TcpStream, does: Does, requests: mpsc::Sender<()>) {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
-        Does::Floods(_) => while stream.write_all(&buffer).await.is_ok() {},
+        Does::Floods(_) => {
+            buffer.fill(b'x');
+            while stream.write_all(&buffer).await.is_ok() {}
+        }
     }
 }
 

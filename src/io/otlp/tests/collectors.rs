@@ -146,7 +146,8 @@ async fn answer_http(
     }
     let (path, bytes) = (parts.uri.path().to_owned(), message.len());
     let answer = |status: u16| Response::builder().status(status);
-    let response = match script.next(Received { path, headers: parts.headers, raw, message }).await {
+    let response = match script.next(Received { path, headers: parts.headers, raw, message }).await
+    {
         Reply::Accept => answer(200).body(Full::default()),
         Reply::Refuse(spans) => answer(200).body(partial(spans).encode_to_vec().into()),
         Reply::Busy(None) => answer(503).body(Full::default()),
@@ -207,7 +208,10 @@ impl MetricsService for Script {
     ) -> Result<tonic::Response<ExportMetricsServiceResponse>, tonic::Status> {
         let partial_success = self.answer_grpc(request).await?.partial_success.map(|partial| {
             let rejected_data_points = partial.rejected_spans;
-            ExportMetricsPartialSuccess { rejected_data_points, error_message: partial.error_message }
+            ExportMetricsPartialSuccess {
+                rejected_data_points,
+                error_message: partial.error_message,
+            }
         });
         Ok(tonic::Response::new(ExportMetricsServiceResponse { partial_success }))
     }

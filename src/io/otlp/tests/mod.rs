@@ -5,9 +5,6 @@ mod bad;
 mod collectors;
 mod signed;
 
-use collectors::Collector;
-use collectors::Received;
-use collectors::Reply;
 use super::config::Compression;
 use super::config::Config;
 use super::config::Endpoint;
@@ -36,6 +33,9 @@ use crate::domain::trace::TraceContext;
 use crate::domain::trace::TraceState;
 use crate::domain::trace::Value;
 use crate::io::clock::Clock;
+use collectors::Collector;
+use collectors::Received;
+use collectors::Reply;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prometheus::IntCounterVec;
@@ -448,12 +448,8 @@ fn links_take_room_until_they_are_sent() {
     sink.offer(many.clone());
     sink.offer(many.clone());
     assert_eq!(counts(&metrics), [0, 1, 0, 0, 0]);
-    let limits = Limits {
-        spans_max: 512,
-        weight_max: 1,
-        bytes_max: usize::MAX,
-        span_bytes_max: usize::MAX,
-    };
+    let limits =
+        Limits { spans_max: 512, weight_max: 1, bytes_max: usize::MAX, span_bytes_max: usize::MAX };
     let (_, mut held) = queue.take(&limits).unwrap();
     sink.offer(many.clone());
     assert_eq!(counts(&metrics), [0, 2, 0, 0, 0], "a batch on its way still takes room");

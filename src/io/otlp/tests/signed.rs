@@ -137,7 +137,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("kinescope-otlp-{name}-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("kinescope-otlp-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
@@ -210,9 +211,8 @@ async fn certificates_of_our_own() {
     let mut to = config(&address, HTTP);
     to.retry = BRIEF;
     to.tls.certificate = Some(folder.file("CA", &authority.pem()));
-    let probe = async |to: &Config| {
-        Exporter::new(to, Clock::simulated(NOW)).unwrap().probe().await.is_ok()
-    };
+    let probe =
+        async |to: &Config| Exporter::new(to, Clock::simulated(NOW)).unwrap().probe().await.is_ok();
     assert!(!probe(&to).await, "without a certificate of ours");
     let own = folder.file("CERTIFICATE", &certificate.pem());
     to.tls.client = Some((own, folder.file("KEY", &key.serialize_pem())));
