@@ -8,3 +8,4 @@ pub mod otlp;
 pub mod segments;
 pub mod sigv4;
 pub mod status;
+pub mod xray;
