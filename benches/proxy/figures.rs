@@ -24,22 +24,22 @@ pub(crate) enum Bound {
     AtLeast(f64),
 }
 
-/// All goals, and whether each is reached here.
+/// All goals, and whether each is met here.
 pub(crate) fn goals(goals: &[Goal]) -> String {
-    let mut out = format!("\n{:<78}{:>14}{:>12}\n", "goal", "", "measured");
+    let mut out = format!("\n{:<64}{:>18}{:>14}\n", "what", "goal", "measured");
     for Goal { what, bound, unit, measured } in goals {
-        let (word, number, reached) = match bound {
+        let (word, number, met) = match bound {
             Bound::AtMost(number) => ("at most", number, measured <= number),
             Bound::AtLeast(number) => ("at least", number, measured >= number),
         };
-        let verdict = match (measured.is_nan(), reached) {
+        let verdict = match (measured.is_nan(), met) {
             (true, _) => "left out",
-            (false, true) => "",
-            (false, false) => "missed",
+            (false, true) => "met",
+            (false, false) => "not met",
         };
         let bound = format!("{word} {number}{unit}");
         let measured = if measured.is_nan() { "-".into() } else { format!("{measured:.2}{unit}") };
-        let _ = writeln!(out, "{what:<75}{bound:>17}{measured:>12}  {verdict}");
+        let _ = writeln!(out, "{what:<64}{bound:>18}{measured:>14}  {verdict}");
     }
     out
 }

@@ -1,7 +1,12 @@
 //! Owns the comparison of whole processes: CPU, latency and memory of Kinescope against a bare hyper
 //! pass-through, nginx, and Envoy with its AWS signing filter, and what a Node producer gets. All
-//! sides run in one go, interleaved; CPU is the kernel's own accounting of each process, so the load
-//! generator and the origin do not count.
+//! sides run in one go, interleaved, and a ratio is the median of the rounds' own ratios. CPU is the
+//! kernel's own accounting of all threads of a process, so the load generator and the origin do not
+//! count.
+//!
+//! Threads: the bare pass-through has tokio's default, one worker for each core (and is shown on one
+//! thread too); Envoy has one worker for each core, nginx one, Kinescope one and a pool for large
+//! bodies. The load generator has one thread, and so has the origin. All share the machine's cores.
 
 #![expect(
     clippy::expect_used,
@@ -17,8 +22,11 @@ mod load;
 mod origin;
 mod process;
 mod sides;
+#[path = "../splice/puts.rs"]
+mod splice;
 
 use figures::{Bound, Goal, median};
+use kinescope::wire::kinesis::form::WireForm;
 use sides::{ALIVE, BARE, DEAD, ENVOY, NGINX, OURS, Rounds, Side};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,8 +37,14 @@ const CONNECTIONS: usize = 8;
 /// Enough that ten rounds of CPU time are far above the kernel's tick.
 const PUTS: usize = 6_000;
 const LATENCY_PUTS: usize = 1_000;
-const LARGE_RECORD_BYTES: usize = 1 << 20;
+/// A little less than every stream takes: there is room for the partition key and our context.
+const LARGE_RECORD_BYTES: usize = (1 << 20) - 512;
+const LARGE_CONNECTIONS: usize = 4;
 const LARGE_PUTS: usize = 64;
+
+/// A word behind `cargo bench --bench proxy --`: only the figures that a change of the data plane's
+/// code moves, of a few sides.
+const SHORT: &str = "short";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -39,49 +53,71 @@ fn main() {
     {
         return bare::run(listen, upstream, threads == "one");
     }
+    let short = arguments.iter().any(|argument| argument == SHORT);
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.expect("a runtime").block_on(compare());
+    runtime.expect("a runtime").block_on(compare(short));
 }
 
-async fn compare() {
+async fn compare(short: bool) {
     let scratch = std::env::temp_dir().join(format!("kinescope-bench-{}", std::process::id()));
     std::fs::create_dir_all(&scratch).expect("a scratch folder");
     println!("{}; medians of {ROUNDS} interleaved rounds", process::machine());
-    let (origin, collector) = (origin::start(origin::STORED, None), origin::start("", None));
-    let mut sides = sides::start(&scratch, origin, collector).await;
-    let idle = idle_resident(&scratch).await;
+    let origin = origin::start(origin::STORED, None);
+    let mut sides = if short {
+        sides::few(&scratch, origin).await
+    } else {
+        sides::all(&scratch, origin, origin::start("", None)).await
+    };
+    let mut goals = puts(&mut sides).await;
+    if !short {
+        println!("kinescope, role sidecar, idle: {:.1} MiB resident", idle_mib(&scratch).await);
+        goals.push(Goal {
+            what: "resident memory at 200 MB/s of 64 KiB puts on 64 connections",
+            bound: Bound::AtMost(64.0),
+            unit: " MiB",
+            measured: under_load(&mut sides).await,
+        });
+        drop(sides);
+        let node = javascript::compare(&scratch).await;
+        goals.push(Goal {
+            what: "JavaScript puts per second to a TLS upstream, against direct",
+            bound: Bound::AtLeast(1.5),
+            unit: "",
+            measured: node,
+        });
+    }
+    std::fs::remove_dir_all(&scratch).ok();
+    println!("{}", figures::goals(&goals));
+}
 
-    let cpu = cpu_of_puts(&mut sides, CONNECTIONS, PUTS, 1_024).await;
+/// What one put costs.
+async fn puts(sides: &mut [Side]) -> Vec<Goal> {
+    let cpu = cpu_of_puts(sides, CONNECTIONS, PUTS, 1_024).await;
     let title = format!("CPU of one PutRecord of 1 KiB, {CONNECTIONS} connections, in µs");
-    println!("{}", table(&title, &cpu, &sides));
+    println!("{}", table(&title, &cpu, sides));
     println!("receivers dead against alive: {:.2}", cpu.ratio(DEAD, ALIVE));
-    println!("kinescope run, role sidecar, idle: {:.1} MiB resident", mib(idle));
 
-    let latency = Rounds::measure(ROUNDS, &mut sides, async |side| {
+    let latency = Rounds::measure(ROUNDS, sides, async |side| {
         median(&load::latencies(side.port, LATENCY_PUTS).await)
     });
     let latency = latency.await;
-    println!("{}", table("p50 of the same on one connection, in µs", &latency, &sides));
+    println!("{}", table("p50 of the same on one connection, in µs", &latency, sides));
 
-    let large = cpu_of_puts(&mut sides, 4, LARGE_PUTS, LARGE_RECORD_BYTES).await;
-    println!("{}", table("CPU of one PutRecord of 1 MiB, in µs", &large, &sides));
+    let large = cpu_of_puts(sides, LARGE_CONNECTIONS, LARGE_PUTS, LARGE_RECORD_BYTES).await;
+    println!("{}", table("CPU of one PutRecord of 1 MiB, in µs", &large, sides));
     let body = load::body(LARGE_RECORD_BYTES);
     let hash: Vec<f64> = (0..ROUNDS).map(|_| process::sha256_micros(body.as_bytes())).collect();
     let hash = median(&hash);
     println!("SHA-256 of its body: {hash:.0} µs");
-
-    let memory = under_load(&mut sides).await;
-    drop(sides);
-    let node = javascript::compare(&scratch).await;
-    std::fs::remove_dir_all(&scratch).ok();
-    if let Some(node) = &node {
-        println!(
-            "JavaScript, TLS upstream: {:.0} puts/s direct, {:.0} through",
-            node.direct, node.through
-        );
-    }
-    let goals = [
+    let splice = splice::measure(WireForm::Json, &splice::json(&splice::large(), 1)).splice;
+    let micros = |what, at_most, measured| Goal {
+        what,
+        bound: Bound::AtMost(at_most),
+        unit: " µs",
+        measured,
+    };
+    vec![
         goal("CPU of a 1 KiB put, against a bare pass-through", 1.2, cpu.ratio(OURS, BARE)),
         goal("the same, against nginx", 1.5, cpu.ratio(OURS, NGINX)),
         goal("the same, against Envoy with its signing filter", 0.4, cpu.ratio(OURS, ENVOY)),
@@ -89,22 +125,10 @@ async fn compare() {
         goal(
             "CPU of a 1 MiB put, against SHA-256 and a bare pass-through",
             1.2,
-            median(large.of(OURS)) / (hash + median(large.of(BARE))),
+            large.ratio_to(OURS, BARE, hash),
         ),
-        Goal {
-            what: "resident memory at 200 MB/s of 64 KiB puts on 64 connections",
-            bound: Bound::AtMost(64.0),
-            unit: " MiB",
-            measured: memory,
-        },
-        Goal {
-            what: "JavaScript puts per second to a TLS upstream, against direct",
-            bound: Bound::AtLeast(1.5),
-            unit: "",
-            measured: node.map_or(f64::NAN, |node| node.through / node.direct),
-        },
-    ];
-    println!("{}", figures::goals(&goals));
+        micros("splice of a 1 MiB record", 50.0, splice.as_secs_f64() * 1e6),
+    ]
 }
 
 fn goal(what: &'static str, at_most: f64, measured: f64) -> Goal {
@@ -127,13 +151,14 @@ async fn cpu_of_puts(
 }
 
 /// `kinescope run`, role sidecar, ten seconds after its start, without any traffic.
-async fn idle_resident(scratch: &Path) -> u64 {
+async fn idle_mib(scratch: &Path) -> f64 {
     let port = process::free_port();
     let upstream = format!("http://127.0.0.1:{}", process::free_port());
-    let process = process::kinescope(scratch, port, &upstream, None, None);
+    let ours = process::OURS.as_ref();
+    let process = process::kinescope(ours, scratch, port, &upstream, None, None);
     load::until_up(port).await;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    process.resident_bytes()
+    mib(process.resident_bytes())
 }
 
 /// The most that each side held under the paced load; gives ours, in MiB.

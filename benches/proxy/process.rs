@@ -57,9 +57,13 @@ pub(crate) fn bare(port: u16, origin: u16, threads: &str) -> Process {
     ]))
 }
 
+/// This build's binary.
+pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_kinescope");
+
 /// `kinescope run` with an upstream, if `receivers` is a port with spans and alerts sent there, and
 /// trusting `roots` beside the system's.
 pub(crate) fn kinescope(
+    binary: &Path,
     scratch: &Path,
     port: u16,
     upstream: &str,
@@ -76,7 +80,7 @@ pub(crate) fn kinescope(
     let path = scratch.join(format!("{port}.yaml"));
     std::fs::write(&path, text).expect("a configuration file");
     spawn(
-        Command::new(env!("CARGO_BIN_EXE_kinescope"))
+        Command::new(binary)
             .args(["run", "--config"])
             .arg(path)
             .env_clear()

@@ -17,13 +17,33 @@ pub(crate) const NGINX: &str = "nginx, one worker";
 pub(crate) const OURS: &str = "kinescope, no exporter";
 pub(crate) const ALIVE: &str = "kinescope, receivers alive";
 pub(crate) const DEAD: &str = "kinescope, receivers dead";
+pub(crate) const BASE: &str = "kinescope, the other build";
 pub(crate) const ENVOY: &str = "Envoy, AWS signing filter";
 
+/// Starts the sides that tell what a change did: the bare proxy, this build, and another build if
+/// `KINESCOPE_BASE` names one.
+pub(crate) async fn few(scratch: &Path, origin: u16) -> Vec<Side> {
+    let upstream = format!("http://127.0.0.1:{origin}");
+    let kinescope = |binary: &Path, port| {
+        process::kinescope(binary, scratch, port, &upstream, None, None)
+    };
+    let mut sides = vec![
+        side(BARE, |port| process::bare(port, origin, "default")),
+        side(OURS, |port| kinescope(process::OURS.as_ref(), port)),
+    ];
+    if let Some((base, _)) = binary("KINESCOPE_BASE", &[]) {
+        sides.push(side(BASE, |port| kinescope(&base, port)));
+    }
+    up(sides).await
+}
+
 /// Starts all sides that this machine has, and waits for each; says which are left out.
-pub(crate) async fn start(scratch: &Path, origin: u16, collector: u16) -> Vec<Side> {
+pub(crate) async fn all(scratch: &Path, origin: u16, collector: u16) -> Vec<Side> {
     let upstream = format!("http://127.0.0.1:{origin}");
     let dead = process::free_port();
-    let kinescope = |port, receivers| process::kinescope(scratch, port, &upstream, receivers, None);
+    let ours = process::OURS.as_ref();
+    let kinescope =
+        |port, receivers| process::kinescope(ours, scratch, port, &upstream, receivers, None);
     let mut sides = vec![
         side(BARE, |port| process::bare(port, origin, "default")),
         side("the same on one thread", |port| process::bare(port, origin, "one")),
@@ -45,6 +65,10 @@ pub(crate) async fn start(scratch: &Path, origin: u16, collector: u16) -> Vec<Si
         }
         None => println!("Envoy was left out: set ENVOY_BIN, or `make bench` installs it"),
     }
+    up(sides).await
+}
+
+async fn up(sides: Vec<Side>) -> Vec<Side> {
     for side in &sides {
         load::until_up(side.port).await;
     }
@@ -93,8 +117,14 @@ impl Rounds {
         self.0.iter().find(|(of, _)| *of == name).map_or(&[], |(_, figures)| figures)
     }
 
-    /// Median of one side against median of another; not a number where one is missing.
+    /// Median of one side against another, round by round; not a number where one is missing.
     pub(crate) fn ratio(&self, name: &str, against: &str) -> f64 {
-        median(self.of(name)) / median(self.of(against))
+        self.ratio_to(name, against, 0.0)
+    }
+
+    /// The same, where the other has so much more to do.
+    pub(crate) fn ratio_to(&self, name: &str, against: &str, more: f64) -> f64 {
+        let pairs = self.of(name).iter().zip(self.of(against));
+        median(&pairs.map(|(one, other)| one / (other + more)).collect::<Vec<_>>())
     }
 }

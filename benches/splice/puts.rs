@@ -1,13 +1,6 @@
-//! Owns one comparison: splicing context into a put against the SHA-256 that the signature needs
-//! for the same body. Both sides run in one process, interleaved, on one thread. Refuses puts that
-//! come out as they came: that would be measuring nothing.
-
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a benchmark ends where it cannot measure, and prints"
-)]
+//! Owns puts of several shapes, and how long splicing context into one takes against the SHA-256
+//! that the signature needs for the same body: in one process, interleaved, on one thread. Refuses
+//! puts that come out as they came: that would be measuring nothing.
 
 use bytes::Bytes;
 use kinescope::domain::envelope::Insertion;
@@ -23,20 +16,14 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 10;
 const CALLS: u32 = 200;
 
-fn main() {
-    println!("{:<44}{:>12}{:>12}{:>8}", "medians of 10 rounds", "splice", "SHA-256", "ratio");
-    let (order, text) = (order(), text(1 << 10));
-    compare("500 x 1 KiB, many short members, JSON", WireForm::Json, json(&order, 500));
-    compare("500 x 1 KiB, many short members, CBOR", WireForm::Cbor, cbor(&order, 500));
-    compare("500 x 1 KiB, one long text, JSON", WireForm::Json, json(&text, 500));
-    compare("500 x 1 KiB, one long text, CBOR", WireForm::Cbor, cbor(&text, 500));
-    compare("1 KiB, many short members, JSON", WireForm::Json, json(&order, 1));
-    let large = large();
-    compare("1 MiB, many short members, JSON", WireForm::Json, json(&large, 1));
-    compare("1 MiB, many short members, CBOR", WireForm::Cbor, cbor(&large, 1));
+/// What one put takes.
+pub(crate) struct Times {
+    pub(crate) splice: Duration,
+    pub(crate) hash: Duration,
 }
 
-fn compare(name: &str, form: WireForm, body: Bytes) {
+/// Medians over the rounds.
+pub(crate) fn measure(form: WireForm, body: &Bytes) -> Times {
     let context = TraceContext {
         trace_id: TraceId::new([7; 16]).expect("not zero"),
         span_id: SpanId::new([9; 8]).expect("not zero"),
@@ -48,25 +35,23 @@ fn compare(name: &str, form: WireForm, body: Bytes) {
     let law = SizeLaw { record_bytes_max: 10 << 20, ..SizeLaw::default() };
     let plan = Plan::Inject { insertions: &insertions, law, aggregated: Aggregated::Tags };
     let once = || {
-        let located = put::locate(form, &body).expect("a put");
-        let looks = put::look(&body, &located);
-        put::splice(&body, &located, &looks, &plan)
+        let located = put::locate(form, body).expect("a put");
+        let looks = put::look(body, &located);
+        put::splice(body, &located, &looks, &plan)
     };
-    assert!(once().verdicts.iter().all(|verdict| *verdict == RecordVerdict::Injected), "{name}");
+    assert!(once().verdicts.iter().all(|verdict| *verdict == RecordVerdict::Injected));
     let (mut splice, mut hash) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         splice.push(time(|| drop(black_box(once()))));
         hash.push(time(|| {
-            black_box(Sha256::digest(black_box(&body)));
+            black_box(Sha256::digest(black_box(body)));
         }));
     }
-    let (splice, hash) = (median(splice), median(hash));
-    let ratio = splice.as_secs_f64() / hash.as_secs_f64();
-    println!("{name:<44}{splice:>12.1?}{hash:>12.1?}{ratio:>8.2}");
+    Times { splice: median(splice), hash: median(hash) }
 }
 
 /// The article's envelope with an order of many items, 1 KiB in all.
-fn order() -> String {
+pub(crate) fn order() -> String {
     let mut items = String::new();
     for item in 0.. {
         let next = format!(
@@ -86,39 +71,25 @@ fn order() -> String {
     pad(event, 1 << 10)
 }
 
-fn text(bytes: usize) -> String {
-    pad("{\"eventType\":\"NOTE_WRITTEN\",\"note\":\"".to_owned(), bytes)
-}
-
 /// An order of a thousand orders.
-fn large() -> String {
+pub(crate) fn large() -> String {
     let orders = vec![order(); (1 << 10) - 1].join(",");
     pad(format!("{{\"orders\":[{orders}],\"note\":\""), 1 << 20)
 }
 
-fn pad(mut event: String, bytes: usize) -> String {
+/// Filled up to so many bytes, and closed.
+pub(crate) fn pad(mut event: String, bytes: usize) -> String {
     let missing = (bytes - 2).saturating_sub(event.len());
     event.extend(std::iter::repeat_n('x', missing));
     event + "\"}"
 }
 
-fn json(payload: &str, records: usize) -> Bytes {
+/// The body of a put of so many of these records.
+pub(crate) fn json(payload: &str, records: usize) -> Bytes {
     let data = base64_simd::STANDARD.encode_to_string(payload);
     let record = format!("{{\"Data\":\"{data}\",\"PartitionKey\":\"user-42\"}}");
     format!("{{\"Records\":[{}],\"StreamName\":\"orders\"}}", vec![record; records].join(","))
         .into()
-}
-
-/// As the AWS SDKs for Java write it: lengths of maps and arrays left open.
-fn cbor(payload: &str, records: usize) -> Bytes {
-    let record = [
-        &b"\xbf\x64Data\x5a"[..],
-        &u32::try_from(payload.len()).expect("a record").to_be_bytes(),
-        payload.as_bytes(),
-        b"\x6cPartitionKey\x67user-42\xff",
-    ];
-    let records = record.concat().repeat(records);
-    [&b"\xbf\x67Records\x9f"[..], &records, b"\xff\x6aStreamName\x66orders\xff"].concat().into()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
