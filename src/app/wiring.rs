@@ -296,7 +296,6 @@ fn export(
             config::OtlpProtocol::Grpc => otlp::Protocol::Grpc,
         }),
         service_name: Some(&config.service_name),
-        xray: None,
     };
     let reading = otlp::from_environment(|name| environment.get(name).cloned(), configured);
     let reading = reading.map_err(|faults| {
@@ -310,9 +309,6 @@ fn export(
         otlp::Export::Off(reason) => {
             tracing::info!(reason, "no spans are exported");
             Ok(SpanSink::off())
-        }
-        otlp::Export::XRay { .. } => {
-            Err(Error::OtlpConfig("otlp.xray is not built in yet".to_owned()))
         }
         otlp::Export::On(to) => {
             let metrics = otlp::Metrics::register(registry, dropped)?;

@@ -8,4 +8,3 @@ pub mod otlp;
 pub mod segments;
 pub mod sigv4;
 pub mod status;
-pub mod xray;

@@ -1,7 +1,6 @@
 //! Owns the bounded queue between the data plane and the exporter. Refuses to block, and to lose
 //! a span uncounted: what leaves the queue unsettled counts itself as dropped.
 
-use super::batch::Batch;
 use super::metrics::Metrics;
 use crate::domain::trace::Flags;
 use crate::domain::trace::Span;
@@ -141,9 +140,9 @@ impl Held {
         self.weight += std::mem::take(&mut other.weight);
     }
 
-    /// Some spans reached the collector, which refused `rejected` of them.
-    pub(super) fn delivered(&mut self, spans: u64, rejected: u64) {
-        let spans = self.settle(spans);
+    /// The spans reached the collector, which refused `rejected` of them.
+    pub(super) fn delivered(mut self, rejected: u64) {
+        let spans = std::mem::take(&mut self.spans);
         let rejected = rejected.min(spans);
         let metrics = &self.books.metrics;
         metrics.accepted.inc_by(spans - rejected);
@@ -151,24 +150,11 @@ impl Held {
         metrics.dropped_rejected.inc_by(rejected);
     }
 
-    /// Some spans are more than the collector takes at once.
-    pub(super) fn too_large(&mut self, spans: u64) {
-        let spans = self.settle(spans);
-        self.books.metrics.failed.inc_by(spans);
-        self.books.metrics.dropped_too_large.inc_by(spans);
-    }
-
-    /// The spans that are left were given up.
-    pub(super) fn failed(&mut self) {
+    /// The spans were given up.
+    pub(super) fn failed(mut self) {
         let spans = std::mem::take(&mut self.spans);
         self.books.metrics.failed.inc_by(spans);
         self.books.metrics.dropped_failed.inc_by(spans);
-    }
-
-    fn settle(&mut self, spans: u64) -> u64 {
-        let spans = spans.min(self.spans);
-        self.spans -= spans;
-        spans
     }
 }
 
@@ -177,19 +163,6 @@ impl Drop for Held {
         self.books.room.add_permits(self.weight);
         self.books.metrics.dropped_shutdown.inc_by(self.spans);
     }
-}
-
-/// What closes a batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    /// No span after so many.
-    pub(super) spans_max: usize,
-    /// No span after so many spans and links.
-    pub(super) weight_max: usize,
-    /// No span after so many bytes.
-    pub(super) bytes_max: usize,
-    /// No span with more bytes: it loses links, or is dropped and counted.
-    pub(super) span_bytes_max: usize,
 }
 
 /// The exporter's end.
@@ -216,21 +189,21 @@ impl Queue {
         self.receiver.close();
     }
 
-    /// Takes spans until one of the limits is reached; `None` when nothing waits that can be sent.
-    pub(super) fn take(&mut self, limits: &Limits) -> Option<(Batch, Held)> {
+    /// Takes up to `spans_max` spans, and none after `weight_max` of spans and links is reached;
+    /// each goes through `convert`. `None` when nothing waits.
+    pub(super) fn take<T>(
+        &mut self,
+        spans_max: usize,
+        weight_max: usize,
+        convert: impl Fn(Span) -> T,
+    ) -> Option<(Vec<T>, Held)> {
         let mut held = Held { books: self.books.clone(), spans: 0, weight: 0 };
-        let mut batch = Batch::default();
-        while batch.len() < limits.spans_max
-            && batch.bytes() < limits.bytes_max
-            && held.weight < limits.weight_max
-        {
-            let Ok(mut queued) = self.receiver.try_recv() else { break };
-            if batch.push(&queued.span, limits.span_bytes_max) {
-                held.merge(queued.held);
-            } else {
-                queued.held.too_large(1);
-            }
+        let mut batch = Vec::new();
+        while batch.len() < spans_max && held.weight < weight_max {
+            let Ok(queued) = self.receiver.try_recv() else { break };
+            held.merge(queued.held);
+            batch.push(convert(queued.span));
         }
-        (batch.len() > 0).then_some((batch, held))
+        (!batch.is_empty()).then_some((batch, held))
     }
 }

@@ -58,12 +58,10 @@ pub(super) async fn otlp(
             OtlpProtocol::Grpc => otlp::Protocol::Grpc,
         }),
         service_name: Some(&config.service_name),
-        xray: None,
     };
     let reading = otlp::from_environment(|name| environment.get(name).cloned(), configured);
     let to = match reading.map(|reading| reading.export) {
         Ok(otlp::Export::On(to)) => to,
-        Ok(otlp::Export::XRay { .. }) => return Verdict::skipped("X-Ray is not asked"),
         Ok(otlp::Export::Off(why)) => return Verdict::skipped(why),
         Err(faults) => {
             let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
