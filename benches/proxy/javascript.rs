@@ -30,7 +30,8 @@ pub(crate) async fn compare(scratch: &Path) -> f64 {
     std::fs::write(&roots, identity.certificate_pem().expect("made here")).expect("a file");
     let upstream = format!("https://127.0.0.1:{}", origin::start(origin::STORED, Some(identity)));
     let port = process::free_port();
-    let _sidecar = process::kinescope(process::OURS.as_ref(), scratch, port, &upstream, None, Some(&roots));
+    let _sidecar =
+        process::kinescope(process::OURS.as_ref(), scratch, port, &upstream, None, Some(&roots));
     crate::load::until_up(port).await;
     let sidecar = format!("http://127.0.0.1:{port}");
     let run = |endpoint: &str| {

@@ -22,6 +22,7 @@ mod load;
 mod origin;
 mod process;
 mod sides;
+#[expect(dead_code, reason = "the other benchmark takes more of it")]
 #[path = "../splice/puts.rs"]
 mod splice;
 

@@ -24,9 +24,8 @@ pub(crate) const ENVOY: &str = "Envoy, AWS signing filter";
 /// `KINESCOPE_BASE` names one.
 pub(crate) async fn few(scratch: &Path, origin: u16) -> Vec<Side> {
     let upstream = format!("http://127.0.0.1:{origin}");
-    let kinescope = |binary: &Path, port| {
-        process::kinescope(binary, scratch, port, &upstream, None, None)
-    };
+    let kinescope =
+        |binary: &Path, port| process::kinescope(binary, scratch, port, &upstream, None, None);
     let mut sides = vec![
         side(BARE, |port| process::bare(port, origin, "default")),
         side(OURS, |port| kinescope(process::OURS.as_ref(), port)),

@@ -28,11 +28,11 @@ pub enum Tree {
 /// The body in each of the other ways to write it.
 pub fn twins(form: WireForm, body: &[u8]) -> Vec<(WireForm, Vec<u8>)> {
     let Some(tree) = Tree::read(form, body) else { return Vec::new() };
-    let mut twins = vec![
-        (WireForm::Cbor, tree.to_cbor(false)),
-        (WireForm::Cbor, tree.to_cbor(true)),
-    ];
-    twins.extend([false, true].into_iter().filter_map(|odd| Some((WireForm::Json, tree.to_json(odd)?))));
+    let mut twins =
+        vec![(WireForm::Cbor, tree.to_cbor(false)), (WireForm::Cbor, tree.to_cbor(true))];
+    twins.extend(
+        [false, true].into_iter().filter_map(|odd| Some((WireForm::Json, tree.to_json(odd)?))),
+    );
     twins
 }
 

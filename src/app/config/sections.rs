@@ -8,7 +8,9 @@ use super::raw::{self, Node};
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
-use super::{Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers};
+use super::{
+    Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -92,10 +94,8 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
 }
 
 /// Keys of the whole that this version does not carry out.
-const LATER: &[(&str, Later)] = &[
-    ("hub", Later::Map(&[("endpoint", Later::Absent)])),
-    ("leases", Later::Empty),
-];
+const LATER: &[(&str, Later)] =
+    &[("hub", Later::Map(&[("endpoint", Later::Absent)])), ("leases", Later::Empty)];
 
 /// Reads the keys of one table that this version does not carry out.
 fn later(table: &mut Table<'_>, keys: &[(&'static str, Later)]) {
