@@ -4,7 +4,7 @@
 use super::admit::text;
 use super::exchange::{Originals, PutFacts};
 use super::policy::{Propagate, Treatment};
-use super::{Proxy, retries};
+use super::{Proxy, names, retries};
 use crate::domain::envelope::Insertion;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
@@ -18,7 +18,7 @@ use crate::wire::kinesis::put::{
 };
 use crate::wire::segments::Segments;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use std::collections::HashMap;
 
 pub(super) use super::retries::Context;
@@ -63,8 +63,8 @@ pub(super) fn prepare(
     };
     let policy = proxy.policy.load();
     policy.allow.stream(put.stream.as_ref())?;
+    // A name says nothing of the host.
     let address = Address {
-        stream_name: put.stream.as_ref().map(ToString::to_string),
         stream_arn: put.stream_arn.clone(),
         stream_id: put.stream_id.clone(),
         ..Address::default()
@@ -75,6 +75,16 @@ pub(super) fn prepare(
     let treatment = policy.of(put.stream.as_ref());
     let (body, facts) = treat(proxy, headers, body, put, treatment, now);
     Ok(PreparedPut { body, facts: Some(facts), address })
+}
+
+/// Whether a PutRecord may hold a KPL aggregate, which is always read whole, with its checksum. Only
+/// its beginning is looked at: names and keys are short, and then the data begins.
+pub(super) fn may_be_aggregate(body: &[u8]) -> bool {
+    const LOOKED_AT_BYTES: usize = 8 << 10;
+    /// As it is, and in base64.
+    const MAGIC: [&[u8]; 2] = [b"\xf3\x89\x9a\xc2", b"84maw"];
+    let beginning = body.get(..LOOKED_AT_BYTES).unwrap_or(body);
+    MAGIC.iter().any(|magic| memchr::memmem::find(beginning, magic).is_some())
 }
 
 fn treat(
@@ -145,10 +155,10 @@ fn resubmitted(proxy: &Proxy, body: &[u8], put: &PutBody, now: Moment) -> HashMa
 
 /// The form of a body that may be looked at, or why it may not.
 pub(super) fn readable(headers: &HeaderMap) -> Result<WireForm, &'static str> {
-    if text(headers, "content-encoding").is_some_and(|encoding| encoding != "identity") {
+    if text(headers, &header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err("body_encoded");
     }
-    text(headers, "content-type").and_then(WireForm::of).ok_or("body_other_wire_form")
+    text(headers, &header::CONTENT_TYPE).and_then(WireForm::of).ok_or("body_other_wire_form")
 }
 
 fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment) -> PutFacts {
@@ -208,13 +218,13 @@ fn carried_parent(looks: &[Look]) -> Option<Context> {
 
 /// The application's own span, out of the request's headers.
 pub(super) fn request_parent(headers: &HeaderMap) -> Option<Context> {
-    let w3c = text(headers, "traceparent").and_then(|text| TraceContext::parse(text.as_bytes()));
+    let w3c = text(headers, &names::TRACEPARENT).and_then(|text| TraceContext::parse(text.as_bytes()));
     if let Some(context) = w3c {
         let state: Vec<&str> =
-            headers.get_all("tracestate").iter().filter_map(|value| value.to_str().ok()).collect();
+            headers.get_all(&names::TRACESTATE).iter().filter_map(|value| value.to_str().ok()).collect();
         return Some((context, TraceState::parse(&state.join(","))));
     }
-    Some((parse_xray(text(headers, "x-amzn-trace-id")?)?, TraceState::default()))
+    Some((parse_xray(text(headers, &names::AMZN_TRACE_ID)?)?, TraceState::default()))
 }
 
 /// A span's context: in the parent's trace with the parent's flags, or a new, sampled root.
