@@ -34,6 +34,9 @@ impl From<Bytes> for PiecesBody {
 }
 
 fn joined(segments: Segments) -> Segments {
+    if segments.iter().len() < 2 {
+        return segments;
+    }
     let mut all = Segments::default();
     let mut small = Vec::new();
     let mut small_bytes = 0;

@@ -2,12 +2,14 @@
 //! and other services, because whoever is let in is signed for with our credentials. It cannot
 //! check the client's signature: the secret is not ours.
 
+use super::names;
 use super::policy::{self, Allow};
 use crate::domain::stream::ConsumerName;
 use crate::wire::kinesis::account::account_of;
 use crate::wire::kinesis::fault::{AccountId, Fault};
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::sigv4::{ClientScope, client_scope};
+use http::header::HeaderName;
 use http::request::Parts;
 use http::{HeaderMap, Method, header};
 
@@ -55,16 +57,17 @@ pub(super) fn admit(parts: &Parts, door: &Door<'_>) -> Result<Admitted, Fault> {
     if !door.any_host && !is_loopback(host(parts).ok_or(Fault::ForeignHost)?) {
         return Err(Fault::ForeignHost);
     }
-    if text(&parts.headers, "via").is_some_and(|via| via.contains(door.via)) {
+    if text(&parts.headers, &header::VIA).is_some_and(|via| via.contains(door.via)) {
         return Err(Fault::LoopDetected);
     }
     let scope = scope(&parts.headers).ok_or(Fault::Unsigned)?;
-    let target = text(&parts.headers, "x-amz-target");
+    let target = text(&parts.headers, &names::AMZ_TARGET);
     let operation = target.map_or(Some(Operation::Other), Operation::from_target);
     let (Some(operation), "kinesis") = (operation, scope.service) else {
         return Err(Fault::WrongService);
     };
-    if text(&parts.headers, "x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")) {
+    if text(&parts.headers, &names::AMZ_CONTENT_SHA256).is_some_and(|v| v.starts_with("STREAMING-"))
+    {
         return Err(Fault::StreamingSignature);
     }
     let caller = Caller { access_key_id: scope.access_key_id };
@@ -83,12 +86,12 @@ fn same_account(theirs: &str, ours: Option<&str>) -> Result<(), Fault> {
 }
 
 /// A header as text.
-pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
 fn scope(headers: &HeaderMap) -> Option<ClientScope<'_>> {
-    client_scope(text(headers, "authorization")?)
+    client_scope(text(headers, &header::AUTHORIZATION)?)
 }
 
 /// `/` has no application name; `/app/NAME`, with or without a slash behind it, has one.
@@ -106,7 +109,7 @@ pub(super) fn application(path: &str) -> Option<Option<ConsumerName>> {
 /// The host that the client meant: HTTP/2 has it in `:authority`, HTTP/1.1 in `Host`.
 pub(super) fn host(parts: &Parts) -> Option<&str> {
     parts.uri.host().or_else(|| {
-        let host = text(&parts.headers, "host")?;
+        let host = text(&parts.headers, &header::HOST)?;
         if let Some(v6) = host.strip_prefix('[') {
             return v6.split_once(']').map(|(address, _)| address);
         }
@@ -116,7 +119,8 @@ pub(super) fn host(parts: &Parts) -> Option<&str> {
 
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost")
+    matches!(bare, "127.0.0.1" | "localhost")
+        || bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

@@ -156,7 +156,7 @@ impl Answer {
 /// Where exchanges go. Bounded in number and in bytes; full, it drops the newest and counts.
 #[derive(Debug, Clone)]
 pub struct ObserverSink {
-    sender: mpsc::Sender<Exchange>,
+    sender: mpsc::Sender<Box<Exchange>>,
     bell: Arc<Bell>,
     bytes: Arc<Budget>,
     dropped: IntCounterVec,
@@ -173,7 +173,7 @@ struct Bell {
 /// The observer's end of the queue.
 #[derive(Debug)]
 pub struct Exchanges {
-    receiver: mpsc::Receiver<Exchange>,
+    receiver: mpsc::Receiver<Box<Exchange>>,
     bell: Arc<Bell>,
 }
 
@@ -194,8 +194,8 @@ impl Exchanges {
     }
 
     /// Up to `most` exchanges that wait.
-    pub fn take(&mut self, most: usize) -> Vec<Exchange> {
-        std::iter::from_fn(|| self.receiver.try_recv().ok()).take(most).collect()
+    pub fn take(&mut self, most: usize) -> impl Iterator<Item = Box<Exchange>> {
+        std::iter::from_fn(|| self.receiver.try_recv().ok()).take(most)
     }
 }
 
@@ -217,7 +217,7 @@ impl ObserverSink {
     }
 
     /// Hands an exchange over, or drops it and counts. Never waits.
-    pub fn offer(&self, exchange: Exchange) {
+    pub fn offer(&self, exchange: Box<Exchange>) {
         if let Err(error) = self.sender.try_send(exchange) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "full",

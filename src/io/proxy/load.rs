@@ -2,8 +2,8 @@
 //! a bound: over it a request waits a moment and is then answered with a retryable 503.
 
 use crate::wire::kinesis::fault::Fault;
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body, Incoming};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,11 +68,8 @@ impl Load {
                 Ok(None) | Err(_) => return Err(Fault::Overloaded),
             },
         };
-        match Limited::new(body, self.body_bytes_max).collect().await {
-            Ok(collected) => Ok((collected.to_bytes(), room)),
-            Err(error) if error.is::<LengthLimitError>() => Err(Fault::BodyTooLarge),
-            Err(_) => Err(Fault::BodyIncomplete),
-        }
+        let whole = whole(body, self.body_bytes_max).await?;
+        Ok((whole, room))
     }
 
     /// Room for an answer that is read whole before it is passed on, or none.
@@ -100,6 +97,43 @@ impl Load {
 
 fn units(bytes: usize) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX)
+}
+
+/// All of a body. One that comes in a single frame is not copied; of others each frame is copied at
+/// once, while it is in the processor's cache and its own memory can take the next one.
+async fn whole(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Fault> {
+    let first = frame(&mut body).await?.unwrap_or_default();
+    if first.len() > bytes_max {
+        return Err(Fault::BodyTooLarge);
+    }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    // The announced length is within the bound, and room was made for it.
+    let rest = body.size_hint().exact().and_then(|rest| usize::try_from(rest).ok());
+    let capacity = first.len().saturating_add(rest.unwrap_or_default()).min(bytes_max);
+    let mut whole = BytesMut::with_capacity(capacity);
+    whole.extend_from_slice(&first);
+    drop(first);
+    while let Some(data) = frame(&mut body).await? {
+        if whole.len() + data.len() > bytes_max {
+            return Err(Fault::BodyTooLarge);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}
+
+/// The next data of a body; none at its end.
+async fn frame(body: &mut Incoming) -> Result<Option<Bytes>, Fault> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Fault::BodyIncomplete)?;
+        // Trailers mean nothing to Kinesis.
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 async fn discard(body: Incoming) {

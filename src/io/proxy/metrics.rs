@@ -1,9 +1,14 @@
 //! Owns the data plane's counters and histograms. Refuses label values from outside except names
 //! under a cap.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, core::Collector};
+use crate::wire::kinesis::operation::Operation;
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+};
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 /// Inside the sidecar: microseconds. One bucket a doubling, from what a splice costs to what
 /// nobody should see.
@@ -48,6 +53,16 @@ pub struct Metrics {
     /// `kinescope_dropped_total`, shared by all rooms with a queue.
     pub dropped: IntCounterVec,
     names: Arc<Mutex<HashSet<String>>>,
+    hot: Arc<[Hot; 3]>,
+}
+
+/// What every request of one operation counts, once found: to look a series up, its labels are
+/// hashed. A series that nothing was counted in yet is not there, and not shown.
+#[derive(Debug, Default)]
+struct Hot {
+    ok: OnceLock<IntCounter>,
+    overhead: OnceLock<Histogram>,
+    upstream: OnceLock<Histogram>,
 }
 
 impl Metrics {
@@ -145,7 +160,55 @@ impl Metrics {
             )?,
             dropped,
             names: Arc::default(),
+            hot: Arc::default(),
         })
+    }
+
+    /// Counts a request and what became of it.
+    pub(super) fn request(&self, operation: &str, outcome: &str) {
+        self.requests.with_label_values(&[operation, outcome]).inc();
+    }
+
+    /// Counts a request that Kinesis answered with a success.
+    pub(super) fn request_ok(&self, operation: Operation) {
+        let counter = || self.requests.with_label_values(&[operation.as_str(), "ok"]);
+        match self.hot(operation) {
+            Some(hot) => hot.ok.get_or_init(counter).inc(),
+            None => counter().inc(),
+        }
+    }
+
+    /// Time inside the sidecar.
+    pub(super) fn overhead_of(&self, operation: Operation, took: Duration) {
+        let histogram = || self.overhead.with_label_values(&[operation.as_str()]);
+        match self.hot(operation) {
+            Some(hot) => hot.overhead.get_or_init(histogram).observe(took.as_secs_f64()),
+            None => histogram().observe(took.as_secs_f64()),
+        }
+    }
+
+    /// Time that Kinesis took.
+    pub(super) fn upstream_of(&self, operation: Operation, took: Duration) {
+        let histogram = || self.upstream.with_label_values(&[operation.as_str()]);
+        match self.hot(operation) {
+            Some(hot) => hot.upstream.get_or_init(histogram).observe(took.as_secs_f64()),
+            None => histogram().observe(took.as_secs_f64()),
+        }
+    }
+
+    fn hot(&self, operation: Operation) -> Option<&Hot> {
+        let [put, puts, reads] = &*self.hot;
+        match operation {
+            Operation::PutRecord => Some(put),
+            Operation::PutRecords => Some(puts),
+            Operation::GetRecords => Some(reads),
+            Operation::GetShardIterator
+            | Operation::SubscribeToShard
+            | Operation::ReceiveQueueRecords
+            | Operation::ReceiveDeadLetterQueueRecords
+            | Operation::Known(..)
+            | Operation::Other => None,
+        }
     }
 
     /// `name` while the cap allows another, then `other`.

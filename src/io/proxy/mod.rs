@@ -9,6 +9,7 @@ mod iterators;
 mod journal;
 mod load;
 mod metrics;
+mod names;
 mod observe;
 mod parents;
 mod policy;
@@ -48,7 +49,7 @@ use admit::{Admitted, Door, admit};
 use arc_swap::ArcSwap;
 use envelope_api::ProcessedSink;
 use exchange::Answer;
-use http::{HeaderMap, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use load::Load;
 use prepare::Prepared;
@@ -111,6 +112,8 @@ pub struct Proxy {
     clock: Clock,
     /// What this process writes into `Via`, by which it knows its own requests again.
     via: String,
+    /// The same as it is sent.
+    via_header: Option<HeaderValue>,
 }
 
 impl Proxy {
@@ -136,6 +139,7 @@ impl Proxy {
         let load =
             Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
+        let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
         let Shared { iterators, record_limits, refused, deciding } = shared;
         Self {
             config,
@@ -153,6 +157,7 @@ impl Proxy {
             metrics,
             clock,
             via,
+            via_header,
         }
     }
 
@@ -207,19 +212,21 @@ impl Proxy {
         let Prepared { mut outgoing, facts, subscription, address } =
             self.prepare(admitted, headers, body, started).await?;
         let target = self.upstream.target(admitted.operation, &admitted.region, &address)?;
-        if let Ok(via) = format!("1.1 {}", self.via).parse() {
-            outgoing.headers.append(header::VIA, via);
+        if let Some(via) = &self.via_header {
+            outgoing.headers.append(&header::VIA, via.clone());
         }
         let consumer = admitted.app.clone().unwrap_or_else(|| self.config.consumer.clone());
-        let exchange = facts.map(|facts| Exchange {
-            operation: admitted.operation,
-            consumer: consumer.clone(),
-            server: target.server.clone(),
-            started,
-            ended: started,
-            facts,
-            resent: None,
-            answer: Answer::Fault(Fault::UpstreamReset),
+        let exchange = facts.map(|facts| {
+            Box::new(Exchange {
+                operation: admitted.operation,
+                consumer: consumer.clone(),
+                server: target.server.clone(),
+                started,
+                ended: started,
+                facts,
+                resent: None,
+                answer: Answer::Fault(Fault::UpstreamReset),
+            })
         });
         let route = Route { operation: admitted.operation, form: outgoing.form, exchange };
         let subscription = subscription.map(|it| it.begin(consumer, &target.server, started));
@@ -231,12 +238,9 @@ impl Proxy {
         match answer {
             Ok(sent) => self.pass_on(route.resent(sent.resent), sent.answer, subscription).await,
             Err(fault) => {
-                if let Some(exchange) = route.exchange {
-                    self.observer.offer(Exchange {
-                        ended: answered,
-                        answer: Answer::Fault(fault),
-                        ..exchange
-                    });
+                if let Some(mut exchange) = route.exchange {
+                    (exchange.ended, exchange.answer) = (answered, Answer::Fault(fault));
+                    self.observer.offer(exchange);
                 }
                 Err(fault)
             }
@@ -244,11 +248,10 @@ impl Proxy {
     }
 
     fn measure(&self, operation: Operation, overhead: Duration, upstream: Duration) {
-        let label = [operation.as_str()];
-        self.metrics.overhead.with_label_values(&label).observe(overhead.as_secs_f64());
+        self.metrics.overhead_of(operation, overhead);
         // A long poll waits on purpose: its duration says nothing of Kinesis.
         if !operation.is_long_poll() {
-            self.metrics.upstream.with_label_values(&label).observe(upstream.as_secs_f64());
+            self.metrics.upstream_of(operation, upstream);
         }
     }
 }

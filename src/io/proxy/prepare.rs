@@ -16,14 +16,19 @@ use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::subscribe::{self, SubscribeRequest};
 use crate::wire::kinesis::{queue, read};
 use crate::wire::segments::Segments;
-use crate::wire::sigv4::BodyHash;
+use crate::wire::sigv4::{BodyHash, BodyHasher};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Bodies up to this are spliced and hashed where they were read: 0.1 ms at most.
+/// Bodies up to this are understood where they were read: 0.1 ms at most.
 const INLINE_BYTES_MAX: usize = 128 << 10;
+/// The same of PutRecord: of a large record only the two ends are looked at, nearly always, and
+/// another thread would have to fetch the whole body from this one's cache.
+const INLINE_RECORD_BYTES_MAX: usize = 2 << 20;
+/// Hashed before the other requests of the thread have their turn: 0.1 ms.
+const HASHED_AT_ONCE_BYTES: usize = 128 << 10;
 
 /// A request that is ready to leave.
 #[derive(Debug)]
@@ -74,8 +79,8 @@ struct Understood {
 }
 
 impl Proxy {
-    /// The splice and the hash of a body. Those of a large one take milliseconds, which the other
-    /// requests of this thread would wait for: they are worked out on another.
+    /// The splice and the hash of a body. Those of a large one may take milliseconds, which the
+    /// other requests of this thread would wait for: they are worked out on another.
     ///
     /// # Errors
     /// The stream is not on the allow list.
@@ -86,45 +91,56 @@ impl Proxy {
         body: Bytes,
         now: Moment,
     ) -> Result<Prepared, Fault> {
-        let (operation, region) = (admitted.operation, admitted.region.clone());
-        if body.len() <= INLINE_BYTES_MAX {
-            return self.prepare_now(operation, region, headers, body, now);
-        }
-        let this = Arc::clone(self);
-        let work = move || this.prepare_now(operation, region, headers, body, now);
-        // What it could not understand it forwards: only a stopping runtime ends it.
-        tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Overloaded))
+        let operation = admitted.operation;
+        let inline = body.len() <= INLINE_BYTES_MAX
+            || operation == Operation::PutRecord
+                && body.len() <= INLINE_RECORD_BYTES_MAX
+                && !put::may_be_aggregate(&body);
+        let (understood, hash) = if inline {
+            let understood = self.understand_or_pass(operation, &headers, &body, now)?;
+            let hash = hash_in_turns(&understood.body).await;
+            (understood, hash)
+        } else {
+            let (this, headers, body) = (Arc::clone(self), headers.clone(), body.clone());
+            let work = move || {
+                let understood = this.understand_or_pass(operation, &headers, &body, now)?;
+                let hash = BodyHash::of_pieces(understood.body.iter().map(AsRef::as_ref));
+                Ok((understood, hash))
+            };
+            // What it could not understand it forwards: only a stopping runtime ends it.
+            tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Overloaded))?
+        };
+        let Understood { body: spliced, facts, subscription, address } = understood;
+        let enlarged = matches!(&facts, Some(Facts::Put(put)) if put.injected > 0);
+        let outgoing = Outgoing {
+            operation,
+            region: admitted.region.clone(),
+            form: reply::form_of(&headers),
+            headers,
+            hash,
+            body: spliced,
+            original: enlarged.then_some(body),
+        };
+        Ok(Prepared { outgoing, facts, subscription, address })
     }
 
-    fn prepare_now(
+    /// A bug of ours in here costs the understanding, not the request.
+    fn understand_or_pass(
         &self,
         operation: Operation,
-        region: String,
-        headers: HeaderMap,
-        original: Bytes,
+        headers: &HeaderMap,
+        original: &Bytes,
         now: Moment,
-    ) -> Result<Prepared, Fault> {
-        let work = AssertUnwindSafe(|| self.understand(operation, &headers, &original, now));
-        let understood = catch_unwind(work).unwrap_or_else(|_| {
+    ) -> Result<Understood, Fault> {
+        let work = AssertUnwindSafe(|| self.understand(operation, headers, original, now));
+        catch_unwind(work).unwrap_or_else(|_| {
             tracing::error!(
                 operation = operation.as_str(),
                 "our own bug: a body goes out as it came"
             );
             self.metrics.records.with_label_values(&["unknown", "put", "panicked"]).inc();
-            Ok(Understood::nothing(&original))
-        });
-        let Understood { body, facts, subscription, address } = understood?;
-        let enlarged = matches!(&facts, Some(Facts::Put(put)) if put.injected > 0);
-        let outgoing = Outgoing {
-            operation,
-            region,
-            form: reply::form_of(&headers),
-            headers,
-            hash: BodyHash::of_pieces(body.iter().map(AsRef::as_ref)),
-            body,
-            original: enlarged.then_some(original),
-        };
-        Ok(Prepared { outgoing, facts, subscription, address })
+            Ok(Understood::nothing(original))
+        })
     }
 
     fn understand(
@@ -179,6 +195,21 @@ impl Proxy {
         }
         Ok(understood)
     }
+}
+
+/// Hashes a body on this thread, a part at a time; between them the other requests have their turn.
+async fn hash_in_turns(body: &Segments) -> BodyHash {
+    let mut hasher = BodyHasher::default();
+    let mut at_once_bytes = 0;
+    for part in body.iter().flat_map(|piece| piece.chunks(HASHED_AT_ONCE_BYTES)) {
+        if at_once_bytes + part.len() > HASHED_AT_ONCE_BYTES {
+            tokio::task::yield_now().await;
+            at_once_bytes = 0;
+        }
+        hasher.update(part);
+        at_once_bytes += part.len();
+    }
+    hasher.finish()
 }
 
 impl Understood {

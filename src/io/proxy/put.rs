@@ -19,7 +19,7 @@ use crate::wire::kinesis::put::{
 };
 use crate::wire::segments::Segments;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use std::collections::HashSet;
 
 pub(super) use super::retries::Context;
@@ -64,8 +64,8 @@ pub(super) fn prepare(
     };
     let policy = proxy.policy.load();
     policy.allow.stream(put.stream.as_ref())?;
+    // A name says nothing of the host.
     let address = Address {
-        stream_name: put.stream.as_ref().map(ToString::to_string),
         stream_arn: put.stream_arn.clone(),
         stream_id: put.stream_id.clone(),
         ..Address::default()
@@ -76,6 +76,16 @@ pub(super) fn prepare(
     let treatment = policy.of(put.stream.as_ref());
     let (body, facts) = treat(proxy, headers, body, put, treatment, now);
     Ok(PreparedPut { body, facts: Some(facts), address })
+}
+
+/// Whether a PutRecord may hold a KPL aggregate, which is always read whole, with its checksum. Only
+/// its beginning is looked at: names and keys are short, and then the data begins.
+pub(super) fn may_be_aggregate(body: &[u8]) -> bool {
+    const LOOKED_AT_BYTES: usize = 8 << 10;
+    /// As it is, and in base64.
+    const MAGIC: [&[u8]; 2] = [b"\xf3\x89\x9a\xc2", b"84maw"];
+    let beginning = body.get(..LOOKED_AT_BYTES).unwrap_or(body);
+    MAGIC.iter().any(|magic| memchr::memmem::find(beginning, magic).is_some())
 }
 
 fn treat(
@@ -170,10 +180,10 @@ fn kept(looks: &[Look]) -> impl Iterator<Item = Carried> {
 
 /// The form of a body that may be looked at, or why it may not.
 pub(super) fn readable(headers: &HeaderMap) -> Result<WireForm, &'static str> {
-    if text(headers, "content-encoding").is_some_and(|encoding| encoding != "identity") {
+    if text(headers, &header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err("body_encoded");
     }
-    text(headers, "content-type").and_then(WireForm::of).ok_or("body_other_wire_form")
+    text(headers, &header::CONTENT_TYPE).and_then(WireForm::of).ok_or("body_other_wire_form")
 }
 
 fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment) -> PutFacts {

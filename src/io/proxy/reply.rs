@@ -8,13 +8,14 @@ use super::policy::Deliver;
 use super::stream::{EventStream, Subscription};
 use super::tee::Tee;
 use super::upstream::{Reply, Resent};
-use super::{Body, Proxy};
+use super::{Body, Proxy, names};
 use crate::io::entropy;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::{read, strip};
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -30,7 +31,7 @@ pub(super) struct Route {
     /// The form that the client speaks.
     pub form: WireForm,
     /// Lacks its end and its answer; none where there is nothing to observe.
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<Box<Exchange>>,
 }
 
 impl Route {
@@ -60,8 +61,10 @@ impl Proxy {
         parts.version = http::Version::default();
         let head = AnswerHead {
             status: status.as_u16(),
-            form: text(&parts.headers, "content-type").and_then(WireForm::of).unwrap_or(route.form),
-            request_id: text(&parts.headers, "x-amzn-requestid").map(str::to_owned),
+            form: text(&parts.headers, &header::CONTENT_TYPE)
+                .and_then(WireForm::of)
+                .unwrap_or(route.form),
+            request_id: text(&parts.headers, &names::AMZN_REQUEST_ID).map(str::to_owned),
         };
         let body = match reply {
             Reply::Streaming(body) => match subscription {
@@ -72,12 +75,11 @@ impl Proxy {
             },
             Reply::Read(body) => self.whole(route.exchange, head, body.clone(), body),
         };
-        let outcome = match status.as_u16() {
-            200..=299 => "ok",
-            400..=499 => "client_error",
-            _ => "server_error",
-        };
-        self.metrics.requests.with_label_values(&[route.operation.as_str(), outcome]).inc();
+        match status.as_u16() {
+            200..=299 => self.metrics.request_ok(route.operation),
+            400..=499 => self.metrics.request(route.operation.as_str(), "client_error"),
+            _ => self.metrics.request(route.operation.as_str(), "server_error"),
+        }
         Ok(Response::from_parts(parts, body))
     }
 
@@ -104,7 +106,7 @@ impl Proxy {
         &self,
         headers: &mut HeaderMap,
         body: Incoming,
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
         head: AnswerHead,
     ) -> Result<Body, Fault> {
         let Some(exchange) = exchange else { return Ok(Body::Passed(body)) };
@@ -167,23 +169,23 @@ impl Proxy {
     /// An answer that is there whole: `delivered` to the client, `original` to the observer.
     fn whole(
         &self,
-        exchange: Option<Exchange>,
+        exchange: Option<Box<Exchange>>,
         head: AnswerHead,
         original: Bytes,
         delivered: Bytes,
     ) -> Body {
-        if let Some(exchange) = exchange {
+        if let Some(mut exchange) = exchange {
             let mut copy = self.observer.copy();
             copy.keep(&original, &self.observer);
-            let answer = copy.answer(head, true);
-            self.observer.offer(Exchange { ended: self.clock.now(), answer, ..exchange });
+            (exchange.ended, exchange.answer) = (self.clock.now(), copy.answer(head, true));
+            self.observer.offer(exchange);
         }
         Body::Own(Full::new(delivered))
     }
 
     /// Our own answer, in Kinesis' shape.
     pub(super) fn refuse(&self, operation: &str, form: WireForm, fault: Fault) -> Response<Body> {
-        self.metrics.requests.with_label_values(&[operation, fault.reason()]).inc();
+        self.metrics.request(operation, fault.reason());
         let (status, kind, _) = fault.answer();
         let mut answer = Response::new(Body::Own(Full::new(Bytes::from(fault.body(form)))));
         *answer.status_mut() =
@@ -193,7 +195,7 @@ impl Proxy {
         headers.insert("x-kinescope-error", HeaderValue::from_static(fault.reason()));
         headers.insert("x-amzn-errortype", HeaderValue::from_static(kind));
         if let Ok(id) = HeaderValue::from_str(&request_id()) {
-            headers.insert("x-amzn-requestid", id);
+            headers.insert(&names::AMZN_REQUEST_ID, id);
         }
         answer
     }
@@ -201,7 +203,7 @@ impl Proxy {
 
 /// The form of a request that may be of neither: our own answers are then in JSON.
 pub(super) fn form_of(headers: &HeaderMap) -> WireForm {
-    text(headers, "content-type").and_then(WireForm::of).unwrap_or(WireForm::Json)
+    text(headers, &header::CONTENT_TYPE).and_then(WireForm::of).unwrap_or(WireForm::Json)
 }
 
 /// A large answer is stripped on another thread: ten thousand records take milliseconds.
@@ -214,14 +216,16 @@ async fn stripped(form: WireForm, original: &Bytes) -> Option<Bytes> {
 
 fn strip_hop(headers: &mut HeaderMap) {
     let hop = [
-        header::CONNECTION,
-        header::TRANSFER_ENCODING,
-        header::TE,
-        header::TRAILER,
-        header::UPGRADE,
+        &header::CONNECTION,
+        &header::TRANSFER_ENCODING,
+        &header::TE,
+        &header::TRAILER,
+        &header::UPGRADE,
+        &names::KEEP_ALIVE,
     ];
-    hop.iter().for_each(|name| drop(headers.remove(name)));
-    headers.remove("keep-alive");
+    // Most answers have none: comparing names is less than looking for each.
+    let gone: Vec<HeaderName> = headers.keys().filter(|name| hop.contains(name)).cloned().collect();
+    gone.iter().for_each(|name| drop(headers.remove(name)));
 }
 
 /// A request id of ours, in the form of AWS' (a version 4 UUID).

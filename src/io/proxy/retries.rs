@@ -2,6 +2,7 @@
 //! and records that Kinesis refused one by one, by a keyed hash of their bytes. Refuses to grow, to
 //! remember for long, and to keep a record.
 
+use super::names;
 use crate::domain::time::Moment;
 use crate::domain::trace::{TraceContext, TraceState};
 use http::HeaderMap;
@@ -33,7 +34,7 @@ pub(super) struct Attempt {
 
 /// What the SDK says of its tries; `None` without a readable `amz-sdk-request`.
 pub(super) fn attempt(headers: &HeaderMap) -> Option<Attempt> {
-    let text = headers.get("amz-sdk-request")?.to_str().ok()?;
+    let text = headers.get(&names::SDK_REQUEST)?.to_str().ok()?;
     let pairs = || text.split(';').filter_map(|pair| pair.split_once('='));
     let number = |key| {
         let (_, number) = pairs().find(|(name, _)| name.trim() == key)?;
@@ -73,7 +74,7 @@ impl Calls {
 
 /// A UUID as the number that it is.
 fn invocation(headers: &HeaderMap) -> Option<u128> {
-    let text = headers.get("amz-sdk-invocation-id")?.as_bytes();
+    let text = headers.get(&names::SDK_INVOCATION_ID)?.as_bytes();
     let mut digits = 0;
     for (at, byte) in text.iter().enumerate() {
         digits = match at {

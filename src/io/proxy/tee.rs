@@ -35,7 +35,7 @@ pub struct Tee {
 
 #[derive(Debug)]
 struct Pending {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     head: AnswerHead,
     copy: Copy,
     sink: ObserverSink,
@@ -47,7 +47,7 @@ impl Tee {
     #[must_use]
     pub fn new(
         inner: Incoming,
-        exchange: Exchange,
+        exchange: Box<Exchange>,
         head: AnswerHead,
         sink: ObserverSink,
         clock: Clock,

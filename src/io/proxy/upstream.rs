@@ -4,6 +4,7 @@
 
 use super::admit::text;
 use super::metrics::Metrics;
+use super::names;
 use super::skew::Skew;
 use crate::domain::time::Wall;
 use crate::io::clock::Clock;
@@ -19,8 +20,8 @@ use crate::wire::kinesis::outcome::{self, Resend};
 use crate::wire::segments::Segments;
 use crate::wire::sigv4::{self, BodyHash, SigningKey};
 use bytes::Bytes;
-use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::header::{self, HeaderName, InvalidHeaderValue};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,10 +34,9 @@ const REMEMBERED_MAX: usize = 16;
 /// Most bytes of an error answer, which is read whole before it is judged.
 const ERROR_BYTES_MAX: usize = 1 << 20;
 
-/// Headers that are not passed on: those of one connection, and those that our signature replaces.
-const DROPPED: [HeaderName; 13] = [
-    header::AUTHORIZATION,
-    header::HOST,
+/// Headers that are not passed on: those of one connection, and what our signature does without.
+/// Those that it sets anew are replaced in their places.
+static DROPPED: [HeaderName; 11] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::EXPECT,
@@ -49,8 +49,6 @@ const DROPPED: [HeaderName; 13] = [
     HeaderName::from_static("x-amz-content-sha256"),
     HeaderName::from_static("x-amz-security-token"),
 ];
-const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
-const AMZ_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +57,8 @@ pub(super) struct Target {
     uri: Uri,
     /// The Host header: with a port where it is not the scheme's own.
     host: String,
+    /// The same, as it is sent.
+    host_header: HeaderValue,
     /// For spans: without the port.
     pub server: Arc<str>,
 }
@@ -71,7 +71,8 @@ impl Target {
             matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
         let host = if own_port { authority.host() } else { authority.as_str() };
         let uri = format!("{scheme}://{authority}/").parse().ok()?;
-        Some(Self { uri, host: host.to_owned(), server: authority.host().into() })
+        let host_header = HeaderValue::from_str(host).ok()?;
+        Some(Self { uri, host: host.to_owned(), host_header, server: authority.host().into() })
     }
 }
 
@@ -227,7 +228,12 @@ impl Upstream {
     }
 
     /// Signs and sends; the body of a good answer is still on its way.
-    pub(super) async fn send(&self, target: &Target, outgoing: Outgoing) -> Result<Sent, Fault> {
+    pub(super) async fn send(
+        &self,
+        target: &Target,
+        mut outgoing: Outgoing,
+    ) -> Result<Sent, Fault> {
+        strip_connection(&mut outgoing.headers);
         let keys = match self.credentials.current() {
             Some(keys) => keys,
             None => {
@@ -246,7 +252,7 @@ impl Upstream {
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ERROR_BYTES_MAX).collect().await;
         let body = body.map_err(|_| Fault::UpstreamReset)?.to_bytes();
-        let form = text(&parts.headers, "content-type").and_then(WireForm::of);
+        let form = text(&parts.headers, &header::CONTENT_TYPE).and_then(WireForm::of);
         let form = form.unwrap_or(outgoing.form);
         let resend = outcome::resend(
             parts.status.as_u16(),
@@ -288,7 +294,7 @@ impl Upstream {
                 Some((Resent::OtherCredentials, outgoing, other))
             }
             Resend::SignAgain { expired: false } => {
-                let date = text(answered, "date")?;
+                let date = text(answered, &header::DATE)?;
                 let changed = self.skew.learn(date, self.clock.now().wall);
                 changed.then_some((Resent::OtherTime, outgoing, keys))
             }
@@ -301,13 +307,10 @@ impl Upstream {
         outgoing: &Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
     ) -> Result<Response<Incoming>, Fault> {
-        let headers = self.signed(target, outgoing, keys);
-        let body = PiecesBody::from(outgoing.body.clone());
-        let mut request = Request::post(target.uri.clone()).body(body);
-        if let Ok(request) = &mut request {
-            *request.headers_mut() = headers;
-        }
-        let request = request.map_err(|_| Fault::UpstreamUnreachable)?;
+        let mut request = Request::new(PiecesBody::from(outgoing.body.clone()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = target.uri.clone();
+        *request.headers_mut() = self.signed(target, outgoing, keys);
         let kind = if outgoing.operation == Operation::SubscribeToShard {
             CallKind::Subscription
         } else {
@@ -334,30 +337,34 @@ impl Upstream {
         keys: &Arc<aws_credential_types::Credentials>,
     ) -> HeaderMap {
         let now = self.skew.now(self.clock.now().wall);
+        // The client's own stay for a second try.
         let mut headers = outgoing.headers.clone();
-        strip_connection(&mut headers);
         let key = self.key(keys, &outgoing.region, now);
         let request = sigv4::Request {
             host: &target.host,
-            content_type: text(&headers, "content-type"),
-            target: text(&headers, "x-amz-target"),
+            content_type: text(&headers, &header::CONTENT_TYPE),
+            target: text(&headers, &names::AMZ_TARGET),
             token: keys.session_token(),
             body_hash: &outgoing.hash,
         };
         let signed = sigv4::sign(&key, keys.access_key_id(), &request, now);
-        let pairs = [
-            (header::HOST, Some(target.host.as_str())),
-            (AMZ_DATE, Some(&signed.amz_date)),
-            (AMZ_TOKEN, keys.session_token()),
-            (header::AUTHORIZATION, Some(&signed.authorization)),
-        ];
-        for (name, value) in pairs {
-            // A token or key that is no header value cannot be sent; Kinesis then says what lacks.
-            if let Some(Ok(mut value)) = value.map(HeaderValue::from_str) {
-                value.set_sensitive(name == AMZ_TOKEN || name == header::AUTHORIZATION);
-                headers.insert(name, value);
-            }
+        // A token or key that is no header value cannot be sent; Kinesis then says what lacks.
+        let mut secret =
+            |name: &HeaderName, value: Result<HeaderValue, InvalidHeaderValue>| match value {
+                Ok(mut value) => {
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                Err(_) => drop(headers.remove(name)),
+            };
+        secret(&header::AUTHORIZATION, signed.authorization.try_into());
+        if let Some(token) = keys.session_token() {
+            secret(&names::AMZ_TOKEN, HeaderValue::from_str(token));
         }
+        if let Ok(date) = signed.amz_date.try_into() {
+            headers.insert(&names::AMZ_DATE, date);
+        }
+        headers.insert(&header::HOST, target.host_header.clone());
         headers
     }
 
@@ -382,16 +389,16 @@ impl Upstream {
     }
 }
 
-/// Removes what belongs to one connection, and what our signature replaces.
-pub(super) fn strip_connection(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
+/// Removes what belongs to one connection, and what our signature does without.
+fn strip_connection(headers: &mut HeaderMap) {
+    let named = headers
+        .get_all(&header::CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&DROPPED) {
-        headers.remove(name);
-    }
+        .filter_map(|name| name.trim().parse().ok());
+    // Most requests have one or two of them: comparing names is less than looking for each.
+    let dropped = headers.keys().filter(|name| DROPPED.contains(name)).cloned();
+    let gone: Vec<HeaderName> = named.chain(dropped).collect();
+    gone.iter().for_each(|name| drop(headers.remove(name)));
 }

@@ -18,7 +18,8 @@ use crate::io::otlp::SpanSink;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::outcome;
 
-use std::collections::HashSet;
+use put::PutCounters;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -60,6 +61,7 @@ pub struct Observer {
     shared: Shared,
     subscriptions: Subscriptions,
     announced: HashSet<StreamName>,
+    puts: HashMap<StreamName, PutCounters>,
     engine: mpsc::Sender<Event>,
     spans: SpanSink,
     metrics: Metrics,
@@ -74,9 +76,9 @@ impl Observer {
         spans: SpanSink,
         metrics: Metrics,
     ) -> Self {
-        let announced = HashSet::new();
+        let (announced, puts) = (HashSet::new(), HashMap::new());
         let subscriptions = Subscriptions::default();
-        Self { shared, subscriptions, announced, engine, spans, metrics }
+        Self { shared, subscriptions, announced, puts, engine, spans, metrics }
     }
 
     /// Observes until `stop`, then what is still queued.
@@ -102,9 +104,7 @@ impl Observer {
             queue.look();
             loop {
                 let mut batch: Vec<Copied> = first.take().into_iter().collect();
-                batch.extend(
-                    queue.take(BATCH_MAX).into_iter().map(|it| Copied::Exchange(Box::new(it))),
-                );
+                batch.extend(queue.take(BATCH_MAX).map(Copied::Exchange));
                 let waiting = std::iter::from_fn(|| pieces.try_recv().ok());
                 batch.extend(waiting.take(BATCH_MAX).map(Copied::Piece));
                 if batch.is_empty() {

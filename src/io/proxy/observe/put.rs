@@ -1,31 +1,67 @@
 //! Owns what the observer makes of a put: counts, the memory of failed records, the send span.
 
 use super::super::exchange::{Exchange, Originals, PutFacts};
-use super::super::spans::{self, Ending};
+use super::super::metrics::Metrics;
+use super::super::spans;
 use super::{Observer, UNKNOWN, ending};
-use crate::domain::stream::StreamName;
 use crate::io::entropy;
+use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::outcome::{self, PutOutcome};
 use crate::wire::kinesis::put::record_bytes;
+use prometheus::IntCounter;
+use std::sync::Arc;
+
+/// Streams whose counters are kept at hand; those of more are looked up at each put.
+const STREAMS_MAX: usize = 1_000;
+
+/// What puts to one stream count, once found: to look a series up, its labels are hashed.
+#[derive(Debug)]
+pub(super) struct PutCounters {
+    label: Arc<str>,
+    injected_bytes: IntCounter,
+    verdicts: Vec<(&'static str, IntCounter)>,
+}
+
+impl PutCounters {
+    fn of(stream: &str, metrics: &Metrics) -> Self {
+        let label = metrics.capped(stream);
+        let injected_bytes = metrics.injected_bytes.with_label_values(&[label]);
+        Self { label: label.into(), injected_bytes, verdicts: Vec::new() }
+    }
+
+    fn count(&mut self, put: &PutFacts, metrics: &Metrics) -> Arc<str> {
+        let Self { label, injected_bytes, verdicts } = self;
+        for run in put.verdicts.chunk_by(|one, next| one == next) {
+            let Some(verdict) = run.first() else { continue };
+            let known = verdicts.iter().position(|(known, _)| known == verdict);
+            let known = known.unwrap_or_else(|| {
+                let counter = metrics.records.with_label_values(&[&**label, "put", verdict]);
+                verdicts.push((verdict, counter));
+                verdicts.len() - 1
+            });
+            if let Some((_, counter)) = verdicts.get(known) {
+                counter.inc_by(run.len() as u64);
+            }
+        }
+        injected_bytes.inc_by(u64::try_from(put.injected_bytes).unwrap_or(u64::MAX));
+        Arc::clone(label)
+    }
+}
 
 impl Observer {
     pub(super) fn put(&mut self, exchange: &Exchange, put: &PutFacts) {
-        let stream = put.stream.as_ref().map_or(UNKNOWN, StreamName::as_str);
-        let label = self.metrics.capped(stream).to_owned();
-        for verdict in &put.verdicts {
-            self.metrics.records.with_label_values(&[label.as_str(), "put", verdict]).inc();
-        }
-        let injected_bytes = u64::try_from(put.injected_bytes).unwrap_or(u64::MAX);
-        self.metrics.injected_bytes.with_label_values(&[&label]).inc_by(injected_bytes);
+        let label = self.count(put);
         let (ending, body) = ending(exchange);
+        let slot = self.spans.slot(put.context.flags);
+        // What a success of PutRecord says beyond its status, only the span tells.
+        let asked = slot.is_some() || exchange.operation != Operation::PutRecord;
         let stored = match (&ending.error, body) {
-            (None, Some((form, body))) => outcome::put_answer(form, body),
-            (Some(_), _) | (None, None) => None,
+            (None, Some((form, body))) if asked => outcome::put_answer(form, body),
+            (Some(_) | None, _) => None,
         };
-        let failed = self.metrics.put_failures.clone();
         let fail = |code: &str, records: usize| {
-            let code = self.metrics.capped(code).to_owned();
-            failed.with_label_values(&[label.as_str(), &code]).inc_by(records as u64);
+            let code = self.metrics.capped(code);
+            self.metrics.put_failures.with_label_values(&[&*label, code]).inc_by(records as u64);
         };
         if let Some(error) = &ending.error {
             fail(error, put.verdicts.len());
@@ -35,10 +71,33 @@ impl Observer {
         if let Some(originals) = &put.originals {
             self.remember_failed(exchange, put, originals, &outcome);
         }
-        if let Some(stream) = &put.stream {
-            self.announce(stream);
+        if let Some(slot) = slot {
+            let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+            let (told, fresh) = ((&ending, &outcome), entropy::span_id);
+            let mut made =
+                spans::spans_of_put(exchange, put, &put.own, told, links_max, fresh).into_iter();
+            if let Some(first) = made.next() {
+                slot.put(first);
+            }
+            made.for_each(|span| self.spans.offer(span));
         }
-        self.export_send(exchange, put, &ending, &outcome);
+    }
+
+    /// Counts verdicts and bytes, and announces the stream; gives its label.
+    fn count(&mut self, put: &PutFacts) -> Arc<str> {
+        let Some(stream) = &put.stream else {
+            return PutCounters::of(UNKNOWN, &self.metrics).count(put, &self.metrics);
+        };
+        if let Some(counters) = self.puts.get_mut(stream) {
+            return counters.count(put, &self.metrics);
+        }
+        self.announce(stream);
+        let mut counters = PutCounters::of(stream.as_str(), &self.metrics);
+        let label = counters.count(put, &self.metrics);
+        if self.puts.len() < STREAMS_MAX {
+            self.puts.insert(stream.clone(), counters);
+        }
+        label
     }
 
     /// A record that failed inside a 200 comes again in another call: then it keeps its context.
@@ -57,26 +116,6 @@ impl Observer {
                 let context = own.map_or(&put.carried, |own| &own.context);
                 self.shared.refused.note(bytes, context.clone(), exchange.ended);
             }
-        }
-    }
-
-    fn export_send(
-        &self,
-        exchange: &Exchange,
-        put: &PutFacts,
-        ending: &Ending,
-        outcome: &PutOutcome,
-    ) {
-        if let Some(slot) = self.spans.slot(put.context.flags) {
-            let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
-            let told = (ending, outcome);
-            let fresh = entropy::span_id;
-            let mut made =
-                spans::spans_of_put(exchange, put, &put.own, told, links_max, fresh).into_iter();
-            if let Some(first) = made.next() {
-                slot.put(first);
-            }
-            made.for_each(|span| self.spans.offer(span));
         }
     }
 }
