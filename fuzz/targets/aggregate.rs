@@ -15,7 +15,9 @@ pub fn aggregate(data: &[u8]) {
     let seen = examine(&payload);
     assert_eq!(seen.kind, Kind::Aggregate);
     let records = user_records(&payload);
-    for (mode, state) in [(Aggregated::Tags, ""), (Aggregated::Json, "a=1"), (Aggregated::Tags, "a=1")] {
+    for (mode, state) in
+        [(Aggregated::Tags, ""), (Aggregated::Json, "a=1"), (Aggregated::Tags, "a=1")]
+    {
         let spliced = splice(&payload, &insertion(state), mode);
         if let Err(leave) = seen.places {
             assert_eq!(spliced, Err(leave));

@@ -19,7 +19,11 @@ fn form_of(data: &[u8]) -> WireForm {
     if data.first().is_some_and(|byte| *byte >= 0x80) { WireForm::Cbor } else { WireForm::Json }
 }
 
-fn alike<T: PartialEq + Debug>(form: WireForm, body: &[u8], read: impl Fn(WireForm, &[u8]) -> T) -> T {
+fn alike<T: PartialEq + Debug>(
+    form: WireForm,
+    body: &[u8],
+    read: impl Fn(WireForm, &[u8]) -> T,
+) -> T {
     let seen = read(form, body);
     for (form, twin) in twins(form, body) {
         assert_eq!(read(form, &twin), seen, "{form:?}");
@@ -76,7 +80,9 @@ pub fn outcome(data: &[u8]) {
         assert!(places.last().is_none_or(|place| *place < records));
     }
     if let Some(kind) = alike(form, data, error_type) {
-        assert!(!kind.is_empty() && kind.len() <= 64 && kind.bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert!(
+            !kind.is_empty() && kind.len() <= 64 && kind.bytes().all(|b| b.is_ascii_alphanumeric())
+        );
     }
     if let Some(message) = alike(form, data, error_message) {
         assert!(message.len() <= 1_024);

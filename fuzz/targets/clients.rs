@@ -124,8 +124,10 @@ pub fn answer(form: WireForm, payloads: &[Vec<u8>]) -> Bytes {
             };
             let records: Vec<String> = payloads.iter().enumerate().map(record).collect();
             let records = records.join(",");
-            format!(r#"{{"MillisBehindLatest":1512,"NextShardIterator":"AA/=","Records":[{records}]}}"#)
-                .into()
+            format!(
+                r#"{{"MillisBehindLatest":1512,"NextShardIterator":"AA/=","Records":[{records}]}}"#
+            )
+            .into()
         }
         WireForm::Cbor => {
             let mut to = Encoder::new(Vec::new());

@@ -33,7 +33,8 @@ pub fn config(data: &[u8]) {
     match seen {
         Ok(config) => {
             let shown = format!("{config:?}\n{:?}", summary(&config));
-            let urls = config.alerts.receivers.iter().filter_map(|known| known.webhook.url.as_ref());
+            let urls =
+                config.alerts.receivers.iter().filter_map(|known| known.webhook.url.as_ref());
             for url in urls.map(|url| url.reveal()).filter(|url| url.len() > 12) {
                 assert!(!shown.contains(url), "a secret is shown");
             }
@@ -45,7 +46,10 @@ pub fn config(data: &[u8]) {
                 if let Place::File { file: name, line, column } = fault.place {
                     let text = if &*name == "k.yaml" { file } else { rules.unwrap_or_default() };
                     let lines = text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
-                    assert!(line >= 1 && column >= 1 && line as usize <= lines + 1, "{name}:{line}");
+                    assert!(
+                        line >= 1 && column >= 1 && line as usize <= lines + 1,
+                        "{name}:{line}"
+                    );
                 }
                 assert!(!fault.why.is_empty() && !fault.why.ends_with('.'));
             }

@@ -89,7 +89,8 @@ fn make_right(body: &mut [u8]) {
         let crc = crc32fast::hash(&prelude[..8]);
         prelude[8..].copy_from_slice(&crc.to_be_bytes());
         let total = u32::from_be_bytes(prelude[..4].try_into().unwrap()) as usize;
-        let Some(message) = body.get_mut(at..at + total).filter(|message| message.len() >= 16) else {
+        let Some(message) = body.get_mut(at..at + total).filter(|message| message.len() >= 16)
+        else {
             return;
         };
         let crc = crc32fast::hash(&message[..total - 4]);

@@ -55,9 +55,11 @@ struct Folder(PathBuf);
 impl Folder {
     fn make() -> Self {
         static RUNS: AtomicU32 = AtomicU32::new(0);
-        let name = format!("kinescope-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+        let name =
+            format!("kinescope-{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
         // Cargo's own for tests; fuzzing wants memory.
-        let base = option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let base =
+            option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from);
         let folder = base.join(name);
         fs::create_dir_all(&folder).unwrap();
         Self(folder)

@@ -48,7 +48,8 @@ fn members(data: &[u8], is_json: bool) {
 
 /// Every string is what serde_json reads there, whichever way it is stepped over.
 fn strings(data: &[u8]) {
-    for at in data.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at).take(64) {
+    for at in data.iter().enumerate().filter(|(_, byte)| **byte == b'"').map(|(at, _)| at).take(64)
+    {
         let (mut one, mut other) = (Scanner::new(&data[at..]), Scanner::new(&data[at..]));
         let Ok(text) = one.text() else { continue };
         let base64 = other.base64_text().unwrap();

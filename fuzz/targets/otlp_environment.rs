@@ -19,7 +19,9 @@ pub fn otlp_environment(data: &[u8]) {
             if let Export::On(config) = reading.export {
                 assert!((1..=8_192).contains(&config.batch_max));
                 assert!(!config.timeout.is_zero() && !config.schedule_delay.is_zero());
-                assert!(config.resource.iter().filter(|(key, _)| key == "service.name").count() >= 1);
+                assert!(
+                    config.resource.iter().filter(|(key, _)| key == "service.name").count() >= 1
+                );
                 assert!(config.headers.values().all(http_is_sensitive));
             }
             reading.warnings
@@ -30,7 +32,10 @@ pub fn otlp_environment(data: &[u8]) {
         }
     };
     for fault in faults {
-        assert!(variables.contains_key(fault.source_name.as_str()), "of a variable that is not set");
+        assert!(
+            variables.contains_key(fault.source_name.as_str()),
+            "of a variable that is not set"
+        );
     }
 }
 

@@ -10,7 +10,8 @@ use kinescope::domain::envelope::aggregate::Aggregated;
 use kinescope::domain::envelope::unsplice;
 use kinescope::wire::kinesis::form::WireForm;
 use kinescope::wire::kinesis::put::{
-    Insertions, Plan, PutBody, RecordVerdict as Verdict, SizeLaw, locate, look, record_bytes, splice,
+    Insertions, Plan, PutBody, RecordVerdict as Verdict, SizeLaw, locate, look, record_bytes,
+    splice,
 };
 use minicbor::Decoder;
 use std::collections::HashMap;
@@ -29,7 +30,12 @@ pub struct Prepared {
 
 /// Prepares a put as the proxy does, and asserts what holds for any body. The second record has a
 /// context of its own. Nothing if the body is not understood.
-pub fn prepare(form: WireForm, body: &[u8], law: SizeLaw, aggregated: Aggregated) -> Option<Prepared> {
+pub fn prepare(
+    form: WireForm,
+    body: &[u8],
+    law: SizeLaw,
+    aggregated: Aggregated,
+) -> Option<Prepared> {
     let body = Bytes::copy_from_slice(body);
     let located = locate(form, &body).ok()?;
     let looks = look(&body, &located);
@@ -44,8 +50,9 @@ pub fn prepare(form: WireForm, body: &[u8], law: SizeLaw, aggregated: Aggregated
     let again = locate(form, &new).expect("a body of ours is understood");
     assert_eq!(named(&again), named(&located));
     unmoved(form, (&body, &located), (&new, &again), &spliced.verdicts);
-    let [before, after] = [(&body, &located), (&new, &again)]
-        .map(|(body, put)| (0..put.len()).map(|at| payload(form, body, put, at)).collect::<Vec<_>>());
+    let [before, after] = [(&body, &located), (&new, &again)].map(|(body, put)| {
+        (0..put.len()).map(|at| payload(form, body, put, at)).collect::<Vec<_>>()
+    });
     let mut growth = 0;
     for (verdict, (before, after)) in spliced.verdicts.iter().zip(before.iter().zip(&after)) {
         if *verdict == Verdict::Injected {
@@ -99,7 +106,8 @@ fn unmoved(form: WireForm, old: (&[u8], &PutBody), new: (&[u8], &PutBody), verdi
         if form == WireForm::Cbor {
             let mut header = minicbor::Encoder::new(Vec::new());
             header.bytes_len(new_data.len() as u64).unwrap();
-            new_gap = new_gap.strip_suffix(header.writer().as_slice()).expect("the shortest header");
+            new_gap =
+                new_gap.strip_suffix(header.writer().as_slice()).expect("the shortest header");
             assert_eq!(header_length(&old_gap[new_gap.len()..]), Some(old_data.len() as u64));
             old_gap = &old_gap[..new_gap.len()];
         }
@@ -127,7 +135,8 @@ fn header_length(header: &[u8]) -> Option<u64> {
 
 /// Limits that bind: taken from the body so that a mutation moves them.
 fn limits(body: &[u8]) -> [SizeLaw; 2] {
-    let tight = SizeLaw { record_bytes_max: 64 + body.len() % 97, request_bytes_max: 2 * body.len() };
+    let tight =
+        SizeLaw { record_bytes_max: 64 + body.len() % 97, request_bytes_max: 2 * body.len() };
     [SizeLaw::default(), tight]
 }
 
@@ -161,13 +170,13 @@ pub fn put_cbor(data: &[u8]) {
 }
 
 /// Records apart from each other by `\x1e`; one that begins with `\x1d` is an aggregate's message,
-/// `\x1c` stands for 40,000 bytes of text. Whoever writes the put, the records come out alike.
+/// `\x1c` stands for 33,000 bytes of text. Whoever writes the put, the records come out alike.
 pub fn put_forms(data: &[u8]) {
     let record = |(at, text): (usize, &[u8])| {
         let mut payload = Vec::new();
         for byte in text {
             match byte {
-                0x1c if payload.len() < 200_000 => payload.resize(payload.len() + 40_000, b'x'),
+                0x1c if payload.len() < 200_000 => payload.resize(payload.len() + 33_000, b'x'),
                 byte => payload.push(*byte),
             }
         }
@@ -188,8 +197,9 @@ pub fn put_forms(data: &[u8]) {
                 let seen = prepare(style.form(), &body, law, aggregated).expect("a client's body");
                 let after: Vec<Vec<u8>> = seen.after.into_iter().flatten().collect();
                 // Written by the same client, the new payloads make the same body.
-                let anew = |(sent, payload): (&Sent, &Vec<u8>)| {
-                    Sent { key: sent.key.clone(), payload: payload.clone() }
+                let anew = |(sent, payload): (&Sent, &Vec<u8>)| Sent {
+                    key: sent.key.clone(),
+                    payload: payload.clone(),
                 };
                 let anew: Vec<Sent> = records.iter().zip(&after).map(anew).collect();
                 if style != super::clients::Style::Php {

@@ -16,7 +16,11 @@ fn laws(form: WireForm, data: &[u8]) {
     // By another reader of the body, record for record.
     if let Some(mut tree) = Tree::read(form, data) {
         let changed = without_ours(&mut tree);
-        assert_eq!(stripped.is_some(), changed, "something of ours was passed over, or not of ours taken");
+        assert_eq!(
+            stripped.is_some(),
+            changed,
+            "something of ours was passed over, or not of ours taken"
+        );
         if let Some(stripped) = &stripped {
             assert_eq!(Tree::read(form, stripped), Some(tree));
         }
