@@ -1,5 +1,5 @@
 # Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
-.PHONY: test peers soak bench demo fmt lint
+.PHONY: test peers soak fuzz bench demo fmt lint
 
 PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=15
 
@@ -16,12 +16,28 @@ test: peers
 peers:
 	@tests/peers/setup.sh
 
-# The long forms: many more cases of every law, and half an hour of load with its memory watched.
+# The long forms: many more cases of every law, minutes of fuzzing for every parser, and half an
+# hour of load with its memory watched.
 soak: peers
 	PROPTEST_CASES=20000 cargo test --release --lib
+	PROPTEST_CASES=5000 cargo test --release --test laws
 	cargo build --release
 	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
+	@$(MAKE) --no-print-directory fuzz
 	@tests/peers/left-out.sh
+
+# Each target in turn, from the committed corpus; what is new stays under target, what breaks a law
+# under fuzz/artifacts. The lock file is the crate's own, so that both build the same.
+FUZZ_SECONDS = 120
+fuzz:
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+		echo "Fuzzing is left out: it needs the nightly toolchain and cargo-fuzz"; exit 0; }; \
+	status=0; cp Cargo.lock fuzz/Cargo.lock; \
+	for target in $$(cargo +nightly fuzz list); do \
+		mkdir -p target/fuzz-corpus/$$target; \
+		cargo +nightly fuzz run --target-dir target/fuzz $$target target/fuzz-corpus/$$target \
+			fuzz/corpus/$$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=20 || status=1; \
+	done; exit $$status
 
 # Each side of each comparison in one run. Envoy comes as a package with its binary inside, nginx is
 # Debian's, unpacked and not installed; what cannot be had is left out, and the run says so.

@@ -28,7 +28,7 @@ pub fn envelope_large(data: &[u8]) {
     for byte in data {
         match byte {
             0xfe | 0xfd if fills == 6 => {}
-            0xfe => payload.resize(payload.len() + 40_000, b'x'),
+            0xfe => payload.resize(payload.len() + 33_000, b'x'),
             0xfd => payload.resize(payload.len() + 6_000, b' '),
             _ => payload.push(*byte),
         }

@@ -170,13 +170,13 @@ pub fn put_cbor(data: &[u8]) {
 }
 
 /// Records apart from each other by `\x1e`; one that begins with `\x1d` is an aggregate's message,
-/// `\x1c` stands for 40,000 bytes of text. Whoever writes the put, the records come out alike.
+/// `\x1c` stands for 33,000 bytes of text. Whoever writes the put, the records come out alike.
 pub fn put_forms(data: &[u8]) {
     let record = |(at, text): (usize, &[u8])| {
         let mut payload = Vec::new();
         for byte in text {
             match byte {
-                0x1c if payload.len() < 200_000 => payload.resize(payload.len() + 40_000, b'x'),
+                0x1c if payload.len() < 200_000 => payload.resize(payload.len() + 33_000, b'x'),
                 byte => payload.push(*byte),
             }
         }

@@ -53,11 +53,11 @@ impl Tree {
         Some(match self {
             Self::Map(members) => {
                 let member = |(key, value): (String, Self)| {
-                    let value = match value {
-                        Self::Text(text) if key == "Data" => {
-                            Self::Bytes(base64_simd::STANDARD.decode_to_vec(text).ok()?)
-                        }
-                        value => value.with_bytes()?,
+                    let bytes = |text| base64_simd::STANDARD.decode_to_vec(text).ok();
+                    let value = if let (Self::Text(text), "Data") = (&value, key.as_str()) {
+                        Self::Bytes(bytes(text)?)
+                    } else {
+                        value.with_bytes()?
                     };
                     Some((key, value))
                 };
@@ -66,10 +66,19 @@ impl Tree {
             Self::List(items) => {
                 Self::List(items.into_iter().map(Self::with_bytes).collect::<Option<_>>()?)
             }
-            plain => plain,
+            plain @ (Self::Null
+            | Self::Bool(_)
+            | Self::Int(_)
+            | Self::Float(_)
+            | Self::Text(_)
+            | Self::Bytes(_)) => plain,
         })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "minicbor's enum: what it grows has no twin"
+    )]
     fn of_cbor(decoder: &mut Decoder<'_>, key: &str, depth: usize) -> Option<Self> {
         let deeper = depth.checked_sub(1)?;
         Some(match decoder.datatype().ok()? {
@@ -110,10 +119,8 @@ impl Tree {
             // A time is a bare number in JSON; what else is tagged has no twin.
             Type::Tag if key.ends_with("Timestamp") => {
                 (decoder.tag().ok()? == IanaTag::Timestamp.tag()).then_some(())?;
-                match Self::of_cbor(decoder, "", deeper)? {
-                    number @ (Self::Int(_) | Self::Float(_)) => number,
-                    _ => return None,
-                }
+                let number = Self::of_cbor(decoder, "", deeper)?;
+                matches!(number, Self::Int(_) | Self::Float(_)).then_some(number)?
             }
             _ => return None,
         })
