@@ -101,10 +101,10 @@ fn service(resource: Option<&Resource>) -> Arc<str> {
 
 fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|attribute| attribute.key == name)?;
-    match found.value.as_ref()?.value.as_ref()? {
-        any_value::Value::StringValue(text) if !text.is_empty() => Some(cut(text)),
-        _ => None,
-    }
+    let any_value::Value::StringValue(text) = found.value.as_ref()?.value.as_ref()? else {
+        return None;
+    };
+    (!text.is_empty()).then(|| cut(text))
 }
 
 fn cut(text: &str) -> &str {

@@ -58,9 +58,12 @@ proptest! {
     fn any_order_of_arrival_gives_the_same_stories(
         (spans, shuffled) in prop::collection::vec(any_span(), 0..30)
             .prop_map(|mut spans| {
-                // Which of two spans of one id is the duplicate does depend on the order.
-                let mut ids = BTreeSet::new();
-                spans.retain(|(_, span)| ids.insert((span.context.trace_id, span.context.span_id)));
+                // Which of two spans of one id, or of one call, counts does depend on the order.
+                let (mut ids, mut times) = (BTreeSet::new(), BTreeSet::new());
+                spans.retain(|(_, span)| {
+                    ids.insert((span.context.trace_id, span.context.span_id))
+                        && times.insert((span.start, span.end))
+                });
                 spans
             })
             .prop_flat_map(|spans| (Just(spans.clone()), Just(spans).prop_shuffle())),

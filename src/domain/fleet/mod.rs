@@ -124,7 +124,7 @@ impl Fleet {
         {
             self.recent.remove(&oldest);
         }
-        self.services.take(service, &reading, span.end);
+        self.services.take(service, span, &reading);
         self.traces.take(service, span, &reading, now);
         Taken::Joined
     }

@@ -3,8 +3,10 @@
 
 use super::words::Operation;
 use super::words::Reading;
+use crate::domain::stream::ShardId;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Wall;
+use crate::domain::trace::Span;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,11 +52,21 @@ impl Direction {
 
 type Key = (Arc<str>, Direction, StreamName);
 
+/// By which the spans of one call are known: a read of many records is told by several.
+type Call = (Wall, Wall, Option<ShardId>);
+
+#[derive(Debug)]
+struct Line {
+    tick: u64,
+    last_call: Option<Call>,
+    edge: Edge,
+}
+
 /// The lines, bounded: a new one takes the place of the one whose last call was noted longest ago.
 #[derive(Debug)]
 pub(super) struct Services {
     edges_max: usize,
-    edges: BTreeMap<Key, (u64, Edge)>,
+    edges: BTreeMap<Key, Line>,
     by_age: BTreeSet<(u64, Key)>,
     ticks: u64,
     pub(super) forgotten: u64,
@@ -66,8 +78,8 @@ impl Services {
         Self { edges_max, edges, by_age, ticks: 0, forgotten: 0 }
     }
 
-    /// Notes a call that ended at `at`.
-    pub(super) fn take(&mut self, service: &Arc<str>, reading: &Reading, at: Wall) {
+    /// Notes a call. Of several spans of one call, which come one after another, the first counts.
+    pub(super) fn take(&mut self, service: &Arc<str>, span: &Span, reading: &Reading) {
         let direction = match reading.operation {
             Operation::Send => Direction::Writes,
             Operation::Receive => Direction::Reads,
@@ -76,25 +88,31 @@ impl Services {
         };
         let Some(stream) = reading.stream.clone() else { return };
         let key = (service.clone(), direction, stream.clone());
-        let (service, none) = (service.clone(), 0);
-        let edge = || Edge {
-            service,
+        let edge = Edge {
+            service: service.clone(),
             direction,
             stream,
-            calls: none,
-            failed_calls: none,
-            records: none,
-            last_seen: at,
+            calls: 0,
+            failed_calls: 0,
+            records: 0,
+            last_seen: span.end,
         };
+        let new = Line { tick: 0, last_call: None, edge };
+        let line = self.edges.entry(key.clone()).or_insert(new);
+        let call = Some((span.start, span.end, reading.shard.clone()));
+        if direction == Direction::Reads && line.last_call == call {
+            return;
+        }
+        line.last_call = call;
         self.ticks += 1;
-        let (tick, edge) = self.edges.entry(key.clone()).or_insert_with(|| (0, edge()));
-        self.by_age.remove(&(*tick, key.clone()));
-        *tick = self.ticks;
+        self.by_age.remove(&(line.tick, key.clone()));
+        line.tick = self.ticks;
+        let edge = &mut line.edge;
         edge.calls += 1;
         edge.failed_calls += u64::from(reading.error.is_some() || reading.failed > 0);
         // The conventions leave the count out where a call can have one record only.
         edge.records = edge.records.saturating_add(reading.records.unwrap_or(1));
-        edge.last_seen = edge.last_seen.max(at);
+        edge.last_seen = edge.last_seen.max(span.end);
         self.by_age.insert((self.ticks, key));
         while self.edges.len() > self.edges_max {
             let Some((_, oldest)) = self.by_age.pop_first() else { break };
@@ -105,6 +123,6 @@ impl Services {
 
     /// All lines, by service, direction and stream.
     pub(super) fn edges(&self) -> Vec<Edge> {
-        self.edges.values().map(|(_, edge)| edge.clone()).collect()
+        self.edges.values().map(|line| line.edge.clone()).collect()
     }
 }

@@ -293,10 +293,13 @@ fn queries() {
 fn the_map_says_who_writes_and_who_reads() {
     let puts = |id| with(span("send", "orders", id, 0, 20), attribute::RECORDS, Value::Int(500));
     let failed = with(puts((1, 2)), attribute::FAILED, Value::Int(3));
+    // One read of many records, told by two spans.
+    let rest = Span { context: context((9, 2)), ..received(vec![]) };
     let fleet = fleet(&[
         ("shop", puts((1, 1))),
         ("shop", failed),
         ("mail", received(vec![])),
+        ("mail", rest),
         ("mail", span("process", "orders", (8, 1), 0, 1)),
     ]);
     let edges: Vec<_> = fleet

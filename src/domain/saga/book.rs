@@ -298,7 +298,7 @@ impl Run {
         }
         let undone = |step: &&StepView| back.iter().any(|back| undoes(&back.step, &step.step));
         let done = there.split_last().map_or(&[][..], |(_, done)| done);
-        let all_undone = done.iter().all(|step| undone(step));
+        let all_undone = done.iter().all(undone);
         let stray = |back: &&StepView| !there.iter().any(|step| undoes(&back.step, &step.step));
         let strays = back.iter().filter(|step| stray(step)).count();
         if all_undone && strays < back.len() {

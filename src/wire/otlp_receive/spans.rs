@@ -109,7 +109,10 @@ fn attributes(sent: Vec<KeyValue>) -> Vec<Attribute> {
             any_value::Value::IntValue(number) => Value::Int(number),
             any_value::Value::DoubleValue(number) => Value::Float(number),
             any_value::Value::BoolValue(truth) => Value::Bool(truth),
-            _ => return None,
+            any_value::Value::ArrayValue(_)
+            | any_value::Value::KvlistValue(_)
+            | any_value::Value::BytesValue(_)
+            | any_value::Value::StringValueStrindex(_) => return None,
         };
         Some((name, value))
     };
