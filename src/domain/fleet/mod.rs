@@ -124,7 +124,7 @@ impl Fleet {
         {
             self.recent.remove(&oldest);
         }
-        self.services.take(service, span, &reading);
+        self.services.take(service, &reading, span.end);
         self.traces.take(service, span, &reading, now);
         Taken::Joined
     }
@@ -163,9 +163,18 @@ impl Fleet {
 #[must_use]
 pub fn saga_steps(service: &Arc<str>, span: &Span) -> Vec<SagaStep> {
     let Some(reading) = words::read(span) else { return Vec::new() };
-    let own = (&span.context, span.attributes.as_slice());
-    let links = span.links.iter().map(|link| (&link.context, link.attributes.as_slice()));
-    let step = |(context, said): (&TraceContext, &[Attribute])| {
+    // What the work on a record says of itself is true of the record, which its link names.
+    let record = match reading.operation {
+        Operation::Process => span
+            .links
+            .first()
+            .map(|link| link.context)
+            .or_else(|| span.parent.map(|span_id| TraceContext { span_id, ..span.context })),
+        Operation::Create | Operation::Send | Operation::Receive => Some(span.context),
+    };
+    let own = (record, span.attributes.as_slice());
+    let links = span.links.iter().map(|link| (Some(link.context), link.attributes.as_slice()));
+    let step = |(trace, said): (Option<TraceContext>, &[Attribute])| {
         let at = match (reading.operation, words::in_stream(said)) {
             (Operation::Receive, words::InStream::Told(time)) => span.end.minus(time),
             (Operation::Receive, _) => span.end,
@@ -177,7 +186,7 @@ pub fn saga_steps(service: &Arc<str>, span: &Span) -> Vec<SagaStep> {
             service: service.clone(),
             stream: reading.stream.clone(),
             at,
-            trace: Some(*context),
+            trace,
         })
     };
     std::iter::once(own).chain(links).filter_map(step).collect()

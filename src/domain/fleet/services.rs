@@ -3,10 +3,8 @@
 
 use super::words::Operation;
 use super::words::Reading;
-use crate::domain::stream::ShardId;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Wall;
-use crate::domain::trace::Span;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,13 +50,9 @@ impl Direction {
 
 type Key = (Arc<str>, Direction, StreamName);
 
-/// By which the spans of one call are known: a read of many records is told by several.
-type Call = (Wall, Wall, Option<ShardId>);
-
 #[derive(Debug)]
 struct Line {
     tick: u64,
-    last_call: Option<Call>,
     edge: Edge,
 }
 
@@ -78,8 +72,11 @@ impl Services {
         Self { edges_max, edges, by_age, ticks: 0, forgotten: 0 }
     }
 
-    /// Notes a call. Of several spans of one call, which come one after another, the first counts.
-    pub(super) fn take(&mut self, service: &Arc<str>, span: &Span, reading: &Reading) {
+    /// Notes a call that ended at `at`. Of several spans of one call the first counts.
+    pub(super) fn take(&mut self, service: &Arc<str>, reading: &Reading, at: Wall) {
+        if reading.goes_on {
+            return;
+        }
         let direction = match reading.operation {
             Operation::Send => Direction::Writes,
             Operation::Receive => Direction::Reads,
@@ -95,15 +92,10 @@ impl Services {
             calls: 0,
             failed_calls: 0,
             records: 0,
-            last_seen: span.end,
+            last_seen: at,
         };
-        let new = Line { tick: 0, last_call: None, edge };
+        let new = Line { tick: 0, edge };
         let line = self.edges.entry(key.clone()).or_insert(new);
-        let call = Some((span.start, span.end, reading.shard.clone()));
-        if direction == Direction::Reads && line.last_call == call {
-            return;
-        }
-        line.last_call = call;
         self.ticks += 1;
         self.by_age.remove(&(line.tick, key.clone()));
         line.tick = self.ticks;
@@ -112,7 +104,7 @@ impl Services {
         edge.failed_calls += u64::from(reading.error.is_some() || reading.failed > 0);
         // The conventions leave the count out where a call can have one record only.
         edge.records = edge.records.saturating_add(reading.records.unwrap_or(1));
-        edge.last_seen = edge.last_seen.max(span.end);
+        edge.last_seen = edge.last_seen.max(at);
         self.by_age.insert((self.ticks, key));
         while self.edges.len() > self.edges_max {
             let Some((_, oldest)) = self.by_age.pop_first() else { break };

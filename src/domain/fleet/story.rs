@@ -98,10 +98,8 @@ pub struct Sending {
 /// Arrival to first delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeInStream {
-    /// Of the fastest record.
-    pub least: Duration,
-    /// Of the slowest.
-    pub most: Duration,
+    /// Of the slowest record.
+    pub longest: Duration,
     /// Reckoned from the end of the put instead of the arrival.
     pub inferred: bool,
 }
@@ -111,7 +109,8 @@ pub struct TimeInStream {
 pub struct Delivery {
     /// The first of them.
     pub first_at: Wall,
-    /// Records.
+    /// Records, as far as links tell them apart: one link stands for all records of its context in
+    /// a read, and a replay in other batches counts anew.
     pub records: u64,
     /// Deliveries of those; more than records where some were read again.
     pub deliveries: u64,
@@ -166,7 +165,7 @@ impl Story {
     pub fn slowest(&self) -> Option<Duration> {
         let parts = self.hops.iter().flat_map(|hop| {
             let put = hop.producer.as_ref().and_then(|sending| sending.took);
-            let lay = hop.time_in_stream.map(|time| time.most);
+            let lay = hop.time_in_stream.map(|time| time.longest);
             [put, lay, hop.processing.and_then(|work| work.longest)]
         });
         parts.chain([self.took]).max().flatten()

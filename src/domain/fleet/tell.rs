@@ -187,8 +187,8 @@ impl<'a> Sorted<'a> {
                 consumer: consumer.cloned(),
                 delivery: firsts().map(|(at, _)| at).min().map(|first_at| Delivery {
                     first_at,
-                    records: delivered.len() as u64,
-                    deliveries: delivered.iter().map(|delivered| delivered.times).sum(),
+                    records: sum(delivered.iter().map(|it| it.records)),
+                    deliveries: sum(delivered.iter().map(|it| it.records.saturating_mul(it.times))),
                 }),
                 processing: work.map(|work| {
                     let Work { spans, longest, errors, inferred, ended: _ } = work;
@@ -210,6 +210,10 @@ impl<'a> Sorted<'a> {
         }
         ended
     }
+}
+
+fn sum(counts: impl Iterator<Item = u64>) -> u64 {
+    counts.fold(0, u64::saturating_add)
 }
 
 fn sending(sent: &Sent) -> Sending {
@@ -236,6 +240,5 @@ fn time_in_stream(
     }
     let inferred = told.is_empty();
     let times = if inferred { reckoned } else { told };
-    let (least, most) = (times.iter().min()?, times.iter().max()?);
-    Some(TimeInStream { least: *least, most: *most, inferred })
+    Some(TimeInStream { longest: times.into_iter().max()?, inferred })
 }

@@ -2,14 +2,14 @@
 //! their records, deliveries and work by the context that they link to. Refuses to keep spans:
 //! what is the same in any order of arrival is kept, so that late ones find their place.
 
+use super::words::Batch;
 use super::words::InStream;
 use super::words::Operation;
 use super::words::Reading;
 use super::words::attribute;
+use super::words::batch;
 use super::words::in_stream;
-use super::words::sequence;
 use super::words::text;
-use crate::domain::stream::SequenceNumber;
 use crate::domain::stream::ShardId;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
@@ -73,19 +73,20 @@ pub(super) struct Sent {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) shards: BTreeSet<ShardId>,
-    pub(super) records: BTreeMap<Option<SequenceNumber>, Delivered>,
+    pub(super) records: BTreeMap<Batch, Delivered>,
     pub(super) event_types: BTreeSet<Arc<str>>,
     pub(super) work: Option<Work>,
     /// Spans of this work, whose children are its consequences.
     pub(super) caused: BTreeSet<(TraceId, SpanId)>,
 }
 
-/// A record's deliveries.
+/// Deliveries of the records of one link.
 #[derive(Debug)]
 pub(super) struct Delivered {
     /// The first one, and how long the record had lain in the stream by then.
     pub(super) first: (Wall, InStream),
     pub(super) times: u64,
+    pub(super) records: u64,
 }
 
 /// Work on records.
@@ -122,8 +123,9 @@ impl Traces {
     }
 
     fn sent(&mut self, service: &Arc<str>, span: &Span, reading: &Reading, now: Moment) {
-        // The context of a CLIENT is in no record: only those that it links to are.
-        let own = (span.kind != Kind::Client).then_some(span.context);
+        // The context of a CLIENT is in no record, only those that it links to are; and of several
+        // spans of one call only the first one's is.
+        let own = (span.kind != Kind::Client && !reading.goes_on).then_some(span.context);
         let carried: BTreeSet<(TraceId, SpanId)> =
             own.iter().chain(span.links.iter().map(|link| &link.context)).map(identity).collect();
         for (trace_id, span_id) in carried {
@@ -146,7 +148,7 @@ impl Traces {
         let alone = parent.map(|span_id| TraceContext { span_id, ..span.context });
         let alone = alone.iter().map(|context| (context, span.attributes.as_slice()));
         let linked = span.links.iter().map(|link| (&link.context, link.attributes.as_slice()));
-        let single = span.links.len() < 2;
+        let single = span.links.len() < 2 && !reading.goes_on;
         for (context, attributes) in linked.chain(alone) {
             let (trace_id, span_id) = identity(context);
             let key = ((span_id, reading.stream.clone()), service.clone());
@@ -236,13 +238,15 @@ impl Trace {
             return;
         }
         let delivery = (span.end, in_stream(link));
-        match read.records.get_mut(&sequence(link)) {
+        let (batch, records) = batch(link);
+        match read.records.get_mut(&batch) {
             Some(delivered) => {
                 delivered.first = delivered.first.min(delivery);
-                delivered.times += 1;
+                delivered.times = delivered.times.saturating_add(1);
+                delivered.records = delivered.records.max(records);
             }
             None if room.take() => {
-                read.records.insert(sequence(link), Delivered { first: delivery, times: 1 });
+                read.records.insert(batch, Delivered { first: delivery, times: 1, records });
             }
             None => self.left_out += 1,
         }

@@ -27,29 +27,38 @@ pub mod attribute {
     pub const SHARD: &str = "messaging.destination.partition.id";
     /// The record's sequence number, on a span or a link.
     pub const SEQUENCE: &str = "messaging.message.id";
-    /// Records of the call.
+    /// Where a link stands for several records, the sequence number of the first …
+    pub const SEQUENCE_FIRST: &str = "kinescope.message.id.first";
+    /// … and of the last.
+    pub const SEQUENCE_LAST: &str = "kinescope.message.id.last";
+    /// Records of the call, or of the link where it stands for several.
     pub const RECORDS: &str = "messaging.batch.message_count";
     /// Records of the call that Kinesis refused.
     pub const FAILED: &str = "kinescope.records.failed";
     /// What went wrong, by name.
     pub const ERROR: &str = "error.type";
     /// `eventType` of the envelope, on a span or a link; only where `privacy.fields` names it.
-    pub const EVENT_TYPE: &str = "kinescope.event_type";
+    pub const EVENT_TYPE: &str = "kinescope.event.type";
     /// The saga, on a span or a link: [`crate::domain::saga::SagaId`] as text, never `sagaId` itself
     /// unless `privacy.fields` names it.
-    pub const SAGA_ID: &str = "kinescope.saga_id";
-    /// Arrival to delivery in milliseconds, on a link; negative where the clocks disagree.
+    pub const SAGA_ID: &str = "kinescope.saga.id";
+    /// From 1: which of the spans that tell of one call this is.
+    pub const PART: &str = "kinescope.part";
+    /// Arrival to delivery in milliseconds, of the slowest record of a link.
     pub const TIME_IN_STREAM_MS: &str = "kinescope.time_in_stream_ms";
     /// True on a process span that nobody reported.
     pub const INFERRED: &str = "kinescope.inferred";
 
     /// All of them.
-    pub const ALL: [&str; 12] = [
+    pub const ALL: [&str; 15] = [
         SYSTEM,
         OPERATION,
         STREAM,
         SHARD,
         SEQUENCE,
+        SEQUENCE_FIRST,
+        SEQUENCE_LAST,
+        PART,
         RECORDS,
         FAILED,
         ERROR,
@@ -84,6 +93,8 @@ pub(super) struct Reading {
     pub(super) failed: u64,
     pub(super) error: Option<Arc<str>>,
     pub(super) inferred: bool,
+    /// Another span tells of the same call already.
+    pub(super) goes_on: bool,
 }
 
 /// Reads a span; `None` where it is not about a Kinesis stream or does something else with it.
@@ -108,12 +119,11 @@ pub(super) fn read(span: &Span) -> Option<Reading> {
         stream: said(attribute::STREAM).map(StreamName::from),
         shard: said(attribute::SHARD).map(ShardId::from),
         event_type: said(attribute::EVENT_TYPE).map(Arc::from),
-        records: int(&span.attributes, attribute::RECORDS).and_then(|n| u64::try_from(n).ok()),
-        failed: int(&span.attributes, attribute::FAILED)
-            .and_then(|n| u64::try_from(n).ok())
-            .unwrap_or_default(),
+        records: count(&span.attributes, attribute::RECORDS),
+        failed: count(&span.attributes, attribute::FAILED).unwrap_or_default(),
         error: said(attribute::ERROR).or(failure).map(Arc::from),
         inferred: find(&span.attributes, attribute::INFERRED) == Some(&Value::Bool(true)),
+        goes_on: count(&span.attributes, attribute::PART) > Some(1),
     })
 }
 
@@ -139,9 +149,15 @@ pub(super) fn in_stream(link: &[Attribute]) -> InStream {
     Duration::try_from_secs_f64(ms / 1_000.0).map_or(InStream::Absurd, InStream::Told)
 }
 
-/// The record that a link names.
-pub(super) fn sequence(link: &[Attribute]) -> Option<SequenceNumber> {
-    text(link, attribute::SEQUENCE).map(SequenceNumber::from)
+/// The records that a link stands for, by the first and last of them; `None` where it names none.
+pub(super) type Batch = Option<(SequenceNumber, SequenceNumber)>;
+
+/// Reads which records a link stands for, and how many.
+pub(super) fn batch(link: &[Attribute]) -> (Batch, u64) {
+    let named = |name| text(link, name).map(SequenceNumber::from);
+    let single = named(attribute::SEQUENCE).map(|sequence| (sequence.clone(), sequence));
+    let ends = || named(attribute::SEQUENCE_FIRST).zip(named(attribute::SEQUENCE_LAST));
+    (single.or_else(ends), count(link, attribute::RECORDS).unwrap_or(1))
 }
 
 /// An attribute that is text.
@@ -152,9 +168,9 @@ pub(super) fn text<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a st
     }
 }
 
-fn int(attributes: &[Attribute], name: &str) -> Option<i64> {
+fn count(attributes: &[Attribute], name: &str) -> Option<u64> {
     match find(attributes, name)? {
-        Value::Int(number) => Some(*number),
+        Value::Int(number) => u64::try_from(*number).ok(),
         Value::Text(_) | Value::Float(_) | Value::Bool(_) => None,
     }
 }

@@ -5,15 +5,11 @@ use super::*;
 use crate::domain::fleet::{SYSTEM, attribute};
 use crate::domain::time::Wall;
 use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState, Value};
-use crate::wire::otlp::span_data;
-use opentelemetry::InstrumentationScope;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
 use opentelemetry_proto::tonic::metrics::v1 as points;
 use opentelemetry_proto::tonic::trace::v1 as proto;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -76,15 +72,55 @@ fn request(service: Option<&str>, spans: Vec<proto::Span>) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans: vec![spans] }.encode_to_vec()
 }
 
+fn sent_attributes(attributes: &[crate::domain::trace::Attribute]) -> Vec<KeyValue> {
+    let sent = |(name, value): &(&str, Value)| {
+        let value = match value.clone() {
+            Value::Text(text) => any_value::Value::StringValue(text.into_owned()),
+            Value::Int(number) => any_value::Value::IntValue(number),
+            Value::Float(number) => any_value::Value::DoubleValue(number),
+            Value::Bool(truth) => any_value::Value::BoolValue(truth),
+        };
+        let value = Some(AnyValue { value: Some(value) });
+        KeyValue { key: (*name).to_owned(), value, ..KeyValue::default() }
+    };
+    attributes.iter().map(sent).collect()
+}
+
+/// A failed CLIENT's span as exporters send it.
+fn sent(span: &Span) -> proto::Span {
+    let state = |state: &TraceState| state.as_str().unwrap_or_default().to_owned();
+    let link = |link: &Link| proto::span::Link {
+        trace_id: link.context.trace_id.bytes().to_vec(),
+        span_id: link.context.span_id.bytes().to_vec(),
+        trace_state: state(&link.tracestate),
+        attributes: sent_attributes(&link.attributes),
+        // Above the W3C byte stands whether the context came from elsewhere.
+        flags: u32::from(link.context.flags.byte()) | 0x300,
+        ..proto::span::Link::default()
+    };
+    proto::Span {
+        trace_id: span.context.trace_id.bytes().to_vec(),
+        span_id: span.context.span_id.bytes().to_vec(),
+        trace_state: state(&span.tracestate),
+        parent_span_id: span.parent.map_or(vec![], |id| id.bytes().to_vec()),
+        flags: u32::from(span.context.flags.byte()) | 0x100,
+        name: span.name.clone(),
+        kind: proto::span::SpanKind::Client as i32,
+        start_time_unix_nano: span.start.as_nanos(),
+        end_time_unix_nano: span.end.as_nanos(),
+        attributes: sent_attributes(&span.attributes),
+        links: span.links.iter().map(link).collect(),
+        status: Some(proto::Status {
+            message: "throttled".to_owned(),
+            code: proto::status::StatusCode::Error as i32,
+        }),
+        ..proto::Span::default()
+    }
+}
+
 #[test]
-fn what_our_exporter_writes_comes_back_as_it_was() {
-    let scope = InstrumentationScope::builder("kinescope").build();
-    let grouped = group_spans_by_resource_and_scope(
-        vec![span_data(receive(), &scope)],
-        &ResourceAttributesWithSchema::default(),
-    );
-    let body = ExportTraceServiceRequest { resource_spans: grouped }.encode_to_vec();
-    let received = spans(&body).unwrap();
+fn a_span_of_ours_comes_back_as_it_was() {
+    let received = spans(&request(None, vec![sent(&receive())])).unwrap();
     let service = UNKNOWN_SERVICE.into();
     assert_eq!(received.spans, [ServiceSpan { service, span: receive() }]);
     assert_eq!((received.foreign, received.invalid), (0, 0));
@@ -255,13 +291,8 @@ proptest! {
     /// A good request with a few bytes changed.
     #[test]
     fn damaged_requests_are_read_or_refused(at in 0_usize..500, byte in any::<u8>()) {
-        let scope = InstrumentationScope::builder("kinescope").build();
         let span = Span { links: receive().links[..3].to_vec(), ..receive() };
-        let grouped = group_spans_by_resource_and_scope(
-            vec![span_data(span, &scope)],
-            &ResourceAttributesWithSchema::default(),
-        );
-        let mut body = ExportTraceServiceRequest { resource_spans: grouped }.encode_to_vec();
+        let mut body = request(Some("shop"), vec![sent(&span)]);
         let at = at % body.len();
         body[at] = byte;
         let _ = spans(&body);

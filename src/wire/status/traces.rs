@@ -175,14 +175,13 @@ impl<'a> From<&'a Sending> for SendingDoc<'a> {
 
 #[derive(Serialize)]
 struct TimeInStreamDoc {
-    min_seconds: f64,
     max_seconds: f64,
     inferred: bool,
 }
 
 impl From<TimeInStream> for TimeInStreamDoc {
-    fn from(TimeInStream { least, most, inferred }: TimeInStream) -> Self {
-        Self { min_seconds: least.as_secs_f64(), max_seconds: most.as_secs_f64(), inferred }
+    fn from(TimeInStream { longest, inferred }: TimeInStream) -> Self {
+        Self { max_seconds: longest.as_secs_f64(), inferred }
     }
 }
 
