@@ -7,9 +7,14 @@ pub mod alert;
 pub mod backoff;
 pub mod engine;
 pub mod envelope;
+pub mod fleet;
 pub mod json;
 pub mod lag;
+<<<<<<< HEAD
 pub mod sampling;
+=======
+pub mod saga;
+>>>>>>> w/hub
 pub mod snapshot;
 pub mod stream;
 pub mod time;

@@ -7,6 +7,7 @@ pub mod cloudwatch;
 pub mod credentials;
 pub mod entropy;
 pub mod http;
+pub mod hub;
 pub mod notify;
 pub mod otlp;
 pub mod proxy;

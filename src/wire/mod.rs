@@ -5,6 +5,7 @@ pub mod exposition;
 pub mod kinesis;
 pub mod notify;
 pub mod otlp;
+pub mod otlp_receive;
 pub mod segments;
 pub mod sigv4;
 pub mod status;

@@ -6,6 +6,7 @@ mod figures;
 pub mod page;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod traces;
 
 use crate::domain::alert::{AlertView, Labels};
 use crate::domain::lag::Assessment;

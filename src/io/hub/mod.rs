@@ -1,0 +1,114 @@
+//! Owns the OTLP receiver, http/protobuf on a listener of its own: in a hub the sidecars' spans, in
+//! a sidecar what the application and its KCL export. Refuses to wait for whoever reads what
+//! arrived: a full queue is answered with a 503 that exporters repeat.
+
+mod accept;
+mod metrics;
+mod receive;
+
+#[cfg(test)]
+mod tests;
+
+pub use metrics::Metrics;
+
+use crate::io::http::server::is_family_missing;
+use crate::wire::otlp_receive::{LagPoint, ServiceSpan, Signal};
+use bytes::Bytes;
+use receive::Desk;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Connections at once: an exporter keeps one, so this is as many pods. Policy: further ones wait in
+/// the kernel's backlog, and idle ones are closed after a minute.
+const CONNECTIONS_MAX: usize = 512;
+/// Requests that wait for their reader. Policy: a full queue is answered with 503.
+const ARRIVALS_MAX: usize = 256;
+/// Bytes of bodies, unpacked, that are being read or wait: four of the largest. Policy: as above.
+const ROOM_BYTES_MAX: usize = 64 << 20;
+
+/// What arrived in one request. Dropping it makes room for others.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Which signal.
+    pub signal: Signal,
+    /// Spans about Kinesis.
+    pub spans: Vec<ServiceSpan>,
+    /// KCL's own lag.
+    pub lags: Vec<LagPoint>,
+    /// The whole request, uncompressed protobuf as it came, where it is to be handed on: whatever
+    /// is not ours is in it too.
+    pub forward: Option<Bytes>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// What arrived, in order.
+pub type Inbox = mpsc::Receiver<Arrival>;
+
+/// Why nothing listens.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for OTLP on {address}")]
+pub struct Error {
+    /// The address.
+    address: SocketAddr,
+    /// What the system said.
+    #[source]
+    source: io::Error,
+}
+
+/// A receiver that is bound.
+#[derive(Debug)]
+pub struct Receiver {
+    listeners: Vec<TcpListener>,
+    desk: Arc<Desk>,
+}
+
+impl Receiver {
+    /// Binds every address; `[::]` on a machine without IPv6 becomes `0.0.0.0`. With `forward` each
+    /// request is also given out whole; without, spans about other things are refused as such.
+    ///
+    /// # Errors
+    /// When an address cannot be had.
+    pub async fn bind(
+        listen: &[SocketAddr],
+        forward: bool,
+        metrics: Metrics,
+    ) -> Result<(Self, Inbox), Error> {
+        let mut listeners = Vec::with_capacity(listen.len());
+        for &address in listen {
+            let bound = match TcpListener::bind(address).await {
+                Err(error) if is_family_missing(&error) && address.ip().is_unspecified() => {
+                    tracing::warn!(%address, "this machine has no IPv6: OTLP is heard on 0.0.0.0");
+                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+                }
+                bound => bound,
+            };
+            listeners.push(bound.map_err(|source| Error { address, source })?);
+        }
+        let (sender, inbox) = mpsc::channel(ARRIVALS_MAX);
+        let desk = Arc::new(Desk::new(sender, forward, ROOM_BYTES_MAX, metrics));
+        Ok((Self { listeners, desk }, inbox))
+    }
+
+    /// The addresses in use, with the ports that the system chose for 0.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Serves until `stop`, then lets the last answers out for a few seconds. Whoever reads the
+    /// inbox sees its end when this has ended.
+    pub async fn run(self, stop: CancellationToken) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            let (desk, permits, stop) = (self.desk.clone(), permits.clone(), stop.clone());
+            accepting.spawn(accept::accept(listener, desk, permits, stop));
+        }
+        while accepting.join_next().await.is_some() {}
+    }
+}
