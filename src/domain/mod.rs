@@ -10,11 +10,8 @@ pub mod envelope;
 pub mod fleet;
 pub mod json;
 pub mod lag;
-<<<<<<< HEAD
-pub mod sampling;
-=======
 pub mod saga;
->>>>>>> w/hub
+pub mod sampling;
 pub mod snapshot;
 pub mod stream;
 pub mod time;
