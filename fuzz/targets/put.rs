@@ -143,7 +143,9 @@ fn limits(body: &[u8]) -> [SizeLaw; 2] {
 fn any_body(form: WireForm, body: &[u8]) {
     for (law, aggregated) in limits(body).into_iter().zip([Aggregated::Tags, Aggregated::Json]) {
         let seen = prepare(form, body, law, aggregated);
-        let chunked = |seen: &Prepared| seen.verdicts.contains(&Verdict::Chunked);
+        // Data in chunks, which has a verdict of its own, comes with their headers.
+        let chunked =
+            |seen: &Prepared| seen.before.iter().flatten().any(|raw| raw.starts_with(b"\x5f"));
         for (form, twin) in twins(form, body) {
             let twin = prepare(form, &twin, law, aggregated);
             if seen.as_ref().is_some_and(chunked) {
