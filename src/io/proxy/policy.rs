@@ -76,6 +76,15 @@ impl Allow {
         any(&self.operations, operation).ok_or(Fault::NotAllowed(AllowList::Operations))
     }
 
+    /// Whether a put to this stream may pass. With a list, one that cannot be read, or that names its
+    /// stream by an id only, is on none.
+    pub(super) fn put(&self, stream: Option<&StreamName>) -> Result<(), Fault> {
+        if stream.is_none() && !self.streams.is_empty() {
+            return Err(Fault::NotAllowed(AllowList::Streams));
+        }
+        self.stream(stream)
+    }
+
     /// Whether this stream may be used.
     pub(super) fn stream(&self, stream: Option<&StreamName>) -> Result<(), Fault> {
         let Some(stream) = stream else { return Ok(()) };
@@ -185,6 +194,9 @@ mod tests {
         check(&allow(&["AKIA2"], &[], &[]), Err(Fault::NotAllowed(AllowList::AccessKeys)));
         check(&allow(&[], &["Get*", "List*"], &[]), Err(Fault::NotAllowed(AllowList::Operations)));
         check(&allow(&[], &[], &["mail"]), Err(Fault::NotAllowed(AllowList::Streams)));
-        assert_eq!(allow(&[], &[], &["mail"]).stream(None), Ok(()));
+        let listed = allow(&[], &[], &["mail"]);
+        assert_eq!(listed.stream(None), Ok(()), "an iterator names no stream");
+        assert_eq!(listed.put(None), Err(Fault::NotAllowed(AllowList::Streams)));
+        assert_eq!(Allow::default().put(None), Ok(()));
     }
 }

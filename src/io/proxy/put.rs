@@ -43,9 +43,11 @@ pub(super) fn prepare(
     body: &Bytes,
     now: Moment,
 ) -> Result<PreparedPut, Fault> {
+    let policy = proxy.policy.load();
     let form = match readable(headers) {
         Ok(form) => form,
         Err(reason) => {
+            policy.allow.put(None)?;
             let facts = Some(unread(proxy, headers, reason, now));
             return Ok(PreparedPut {
                 body: body.clone().into(),
@@ -57,13 +59,13 @@ pub(super) fn prepare(
     let put = match put::locate(form, body) {
         Ok(put) => put,
         Err(fault) => {
+            policy.allow.put(None)?;
             let facts = Some(unread(proxy, headers, fault.as_str(), now));
             let address = Address::of(form, body);
             return Ok(PreparedPut { body: body.clone().into(), facts, address });
         }
     };
-    let policy = proxy.policy.load();
-    policy.allow.stream(put.stream.as_ref())?;
+    policy.allow.put(put.stream.as_ref())?;
     // A name says nothing of the host.
     let address = Address {
         stream_arn: put.stream_arn.clone(),
