@@ -166,22 +166,15 @@ pub fn start(
     let connections = Arc::new(Semaphore::new(limits.connections_max));
     for Door { listener, identity, app } in doors {
         let proxy = Arc::clone(&proxy);
-        let answer = move |request| {
+        let name = if identity.is_some() { "tls_listener" } else { "listener" };
+        let answer = move |request, peer| {
             let (proxy, app) = (Arc::clone(&proxy), app.clone());
             // Boxed: the connection moves the future about, and it is kilobytes large.
-            Box::pin(proxy.answer(request, app))
+            Box::pin(proxy.answer(request, peer, app))
         };
         let (connections, stop) = (Arc::clone(&connections), stage.token());
-        match identity {
-            None => {
-                let serving = server::serve(listener, connections, answer, stop);
-                stage.spawn("listener", Policy::Vital, serving);
-            }
-            Some(identity) => {
-                let serving = server::serve_tls(listener, identity, connections, answer, stop);
-                stage.spawn("tls_listener", Policy::Vital, serving);
-            }
-        }
+        let serving = server::serve(listener, identity, connections, answer, stop);
+        stage.spawn(name, Policy::Vital, serving);
     }
     Ok(addresses)
 }

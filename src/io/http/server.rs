@@ -79,39 +79,11 @@ pub fn is_family_missing(error: &io::Error) -> bool {
 
 /// Serves until `stop`, then lets the requests in flight end; the caller's deadline cuts what is
 /// late by dropping this future. `connections` bounds all listeners that share it; at the bound
-/// new ones wait in the kernel's backlog.
+/// new ones wait in the kernel's backlog. `answer` gets each request and who sent it.
+///
+/// With an `identity` it serves behind TLS: ALPN says which protocol a connection speaks; where a
+/// client does not ask, its first bytes do. A handshake counts against `connections`.
 pub async fn serve<B, S, F>(
-    listener: TcpListener,
-    connections: Arc<Semaphore>,
-    answer: S,
-    stop: CancellationToken,
-) where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-{
-    listen(listener, None, connections, answer, stop).await;
-}
-
-/// As [`serve`], behind TLS. ALPN says which protocol a connection speaks; where a client does not
-/// ask, its first bytes do. A handshake counts against `connections`.
-pub async fn serve_tls<B, S, F>(
-    listener: TcpListener,
-    identity: Arc<Identity>,
-    connections: Arc<Semaphore>,
-    answer: S,
-    stop: CancellationToken,
-) where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
-{
-    listen(listener, Some(identity), connections, answer, stop).await;
-}
-
-async fn listen<B, S, F>(
     listener: TcpListener,
     identity: Option<Arc<Identity>>,
     connections: Arc<Semaphore>,
@@ -120,7 +92,7 @@ async fn listen<B, S, F>(
 ) where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
 {
     let http = http();
@@ -134,9 +106,8 @@ async fn listen<B, S, F>(
         };
         let Some((stream, peer, permit)) = accepted else { continue };
         let answer = answer.clone();
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            let answering = answer(request);
+        let service = service_fn(move |request| {
+            let answering = answer(request, peer);
             async move { Ok::<_, Infallible>(answering.await) }
         });
         let (http, identity, stop) = (http.clone(), identity.clone(), stop.clone());

@@ -55,6 +55,7 @@ use load::Load;
 use prepare::Prepared;
 use reply::Route;
 use retries::Calls;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use upstream::Upstream;
@@ -166,15 +167,18 @@ impl Proxy {
         self.policy.store(Arc::new(policy));
     }
 
-    /// Answers one request that came in where `app` listens.
+    /// Answers one request of `peer`'s that came in where `app` listens.
     pub async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
+        peer: SocketAddr,
         app: Option<ConsumerName>,
     ) -> Response<Body> {
         let started = self.clock.now();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         if let Some((call, named)) = envelope_api::asked(parts.uri.path()) {
+            // Of these calls only: an extension costs each request an allocation.
+            parts.extensions.insert(peer);
             return self.envelope(call, parts, body, named.or(app), &self.processed).await;
         }
         let form = reply::form_of(&parts.headers);

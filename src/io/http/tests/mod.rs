@@ -53,14 +53,8 @@ impl Echo {
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (bound, stop) = (Arc::clone(&connections), CancellationToken::new());
         let mut tasks = JoinSet::new();
-        match identity {
-            Some(identity) => {
-                tasks.spawn(server::serve_tls(listener, identity, bound, echo, stop));
-            }
-            None => {
-                tasks.spawn(server::serve(listener, bound, echo, stop));
-            }
-        }
+        let answer = |request, _peer| echo(request);
+        tasks.spawn(server::serve(listener, identity, bound, answer, stop));
         Self { address, connections, _tasks: tasks }
     }
 
