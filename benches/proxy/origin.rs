@@ -32,7 +32,7 @@ async fn serve(
     identity: Option<Arc<Identity>>,
 ) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-    let answer = move |request: Request<Incoming>| async move {
+    let answer = move |request: Request<Incoming>, _peer| async move {
         request.into_body().collect().await.ok();
         let head = Response::builder()
             .header("content-type", "application/x-amz-json-1.1")
@@ -40,10 +40,5 @@ async fn serve(
         head.body(Full::new(Bytes::from_static(answer.as_bytes()))).expect("an answer")
     };
     let (connections, stop) = (Arc::new(Semaphore::new(1_000)), CancellationToken::new());
-    match identity {
-        Some(identity) => {
-            server::serve_tls(listener, identity, connections, answer, stop).await;
-        }
-        None => server::serve(listener, connections, answer, stop).await,
-    }
+    server::serve(listener, identity, connections, answer, stop).await;
 }
