@@ -2,11 +2,11 @@
 //! proxy judges it. Refuses input that is larger than any record of Kinesis.
 
 use super::{Context, complain, say};
-use crate::domain::envelope::aggregate::{self, Aggregated};
-use crate::domain::envelope::{Examined, Insertion, Kind, Leave, Places, examine};
+use crate::domain::envelope::aggregate::Aggregated;
+use crate::domain::envelope::{Examined, Insertion, examine};
 use crate::domain::trace::{Flags, TraceContext, TraceState};
 use crate::io::entropy;
-use serde::Deserialize;
+use crate::wire::envelope_api::{self as api, facts};
 use serde_json::json;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -29,9 +29,9 @@ pub(super) fn inject(context: &Context) -> ExitCode {
         (None, _) => (root(), TraceState::default()),
     };
     let insertion = Insertion::new(&context, &state);
-    let (out, verdict) = match injected(&envelope, &insertion, Aggregated::Tags) {
+    let (out, verdict) = match api::inject(&envelope, &insertion, Aggregated::Tags, usize::MAX) {
         Ok(out) => (out, INJECTED),
-        Err(leave) => (envelope, leave.as_str()),
+        Err(verdict) => (envelope, verdict.as_str()),
     };
     complain(verdict);
     let mut stdout = io::stdout().lock();
@@ -80,78 +80,18 @@ pub(super) fn root() -> TraceContext {
     }
 }
 
-/// The payload with context added, or why it stays as it came.
-pub(super) fn injected(
-    payload: &[u8],
-    insertion: &Insertion,
-    aggregated: Aggregated,
-) -> Result<Vec<u8>, Leave> {
-    let places = examine(payload).places?;
-    if places == Places::Aggregate {
-        return aggregate::splice(payload, insertion, aggregated);
-    }
-    let (mut out, mut from) = (Vec::with_capacity(payload.len() + 256), 0);
-    for place in places.as_slice() {
-        out.extend_from_slice(payload.get(from..place.at).unwrap_or_default());
-        out.extend_from_slice(insertion.bytes(place.empty));
-        from = place.at;
-    }
-    out.extend_from_slice(payload.get(from..).unwrap_or_default());
-    Ok(out)
-}
-
 /// What is said of an envelope: contexts, kind, the type of its event (nothing else of its
 /// contents), and what the proxy would do to it.
 fn shown(payload: &[u8]) -> serde_json::Value {
     let Examined { kind, contexts, foreign, places } = examine(payload);
     let context = |(context, state): &(TraceContext, TraceState)| json!({ "traceparent": context.to_string(), "tracestate": state.as_str() });
     json!({
-        "kind": kind_word(kind),
-        "event_type": event_type(payload),
+        "kind": kind.as_str(),
+        "event_type": facts(payload).event_type,
         "contexts": contexts.iter().map(context).collect::<Vec<_>>(),
         "foreign_context": foreign.map(|context| context.to_string()),
         "verdict": places.map_or_else(|leave| leave.as_str(), |_| INJECTED),
     })
-}
-
-/// The closed list behind the attribute `kinescope.payload.kind`.
-pub(super) const fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Empty => "empty",
-        Kind::Object => "object",
-        Kind::Event => "event",
-        Kind::Command => "command",
-        Kind::CloudEvent => "cloud_event",
-        Kind::JsonLines => "json_lines",
-        Kind::Json => "json",
-        Kind::Aggregate => "aggregate",
-        Kind::Gzip => "gzip",
-        Kind::Zstd => "zstd",
-        Kind::Avro => "avro",
-        Kind::Glue => "glue",
-        Kind::Protobuf => "protobuf",
-        Kind::Spring => "spring",
-        Kind::Opaque => "opaque",
-    }
-}
-
-/// The event's type, under the name that its form gives it; of several events, the first one's.
-fn event_type(payload: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        #[serde(rename = "eventType")]
-        event: Option<String>,
-        #[serde(rename = "commandType")]
-        command: Option<String>,
-        /// CloudEvents say their version; any other `type` may mean anything.
-        specversion: Option<serde::de::IgnoredAny>,
-        #[serde(rename = "type")]
-        cloud: Option<serde_json::Value>,
-    }
-    let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    let named = serde_json::Deserializer::from_slice(text).into_iter::<Named>().next()?.ok()?;
-    let cloud = named.specversion.and(named.cloud.as_ref()).and_then(serde_json::Value::as_str);
-    named.event.or(named.command).or_else(|| cloud.map(str::to_owned))
 }
 
 #[cfg(test)]
@@ -165,9 +105,9 @@ mod tests {
         let context = TraceContext::parse(PARENT.as_bytes()).unwrap();
         let insertion = Insertion::new(&context, &TraceState::default());
         let check = |payload: &str, expected: Result<&str, &str>| {
-            let out = injected(payload.as_bytes(), &insertion, Aggregated::Tags);
+            let out = api::inject(payload.as_bytes(), &insertion, Aggregated::Tags, usize::MAX);
             let out = out.map(|bytes| String::from_utf8(bytes).unwrap());
-            assert_eq!(out.as_deref().map_err(|leave| leave.as_str()), expected);
+            assert_eq!(out.as_deref().map_err(|verdict| verdict.as_str()), expected);
         };
         let with = format!("{{\"traceparent\"   :\"{PARENT}\",\"a\":1}}");
         check("{\"a\":1}", Ok(&with));
@@ -189,7 +129,7 @@ mod tests {
     #[test]
     fn types_of_events() {
         let check = |payload: &str, expected: Option<&str>| {
-            assert_eq!(event_type(payload.as_bytes()).as_deref(), expected, "{payload}");
+            assert_eq!(facts(payload.as_bytes()).event_type.as_deref(), expected, "{payload}");
         };
         check("{\"eventType\":\"A\",\"type\":\"B\"}", Some("A"));
         check("\u{feff} {\"commandType\":\"C\"}", Some("C"));

@@ -44,6 +44,30 @@ pub enum Kind {
     Opaque,
 }
 
+impl Kind {
+    /// The attribute's value.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::Object => "object",
+            Self::Event => "event",
+            Self::Command => "command",
+            Self::CloudEvent => "cloud_event",
+            Self::JsonLines => "json_lines",
+            Self::Json => "json",
+            Self::Aggregate => "aggregate",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Avro => "avro",
+            Self::Glue => "glue",
+            Self::Protobuf => "protobuf",
+            Self::Spring => "spring",
+            Self::Opaque => "opaque",
+        }
+    }
+}
+
 /// A payload, seen through.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Examined {

@@ -7,7 +7,7 @@ mod members;
 mod report;
 
 use crate::domain::envelope::aggregate::{self, Aggregated};
-use crate::domain::envelope::{self, Examined, Insertion, Kind, Places, examine};
+use crate::domain::envelope::{self, Examined, Insertion, Places, examine};
 use crate::domain::trace::{TraceContext, TraceState};
 use serde_json::json;
 
@@ -58,7 +58,7 @@ pub fn inject(
 pub fn extract(payload: &[u8]) -> Extracted {
     let Examined { kind, contexts, foreign: _, places } = examine(payload);
     let verdict = places.map_or_else(Verdict::Left, |_| Verdict::Injected).as_str();
-    Extracted { kind: kind_word(kind), contexts, facts: facts(payload), verdict }
+    Extracted { kind: kind.as_str(), contexts, facts: facts(payload), verdict }
 }
 
 impl Extracted {
@@ -78,27 +78,6 @@ impl Extracted {
             "verdict": self.verdict,
         });
         answer.to_string().into_bytes()
-    }
-}
-
-/// The closed list behind `kind`.
-const fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Empty => "empty",
-        Kind::Object => "object",
-        Kind::Event => "event",
-        Kind::Command => "command",
-        Kind::CloudEvent => "cloud_event",
-        Kind::JsonLines => "json_lines",
-        Kind::Json => "json",
-        Kind::Aggregate => "aggregate",
-        Kind::Gzip => "gzip",
-        Kind::Zstd => "zstd",
-        Kind::Avro => "avro",
-        Kind::Glue => "glue",
-        Kind::Protobuf => "protobuf",
-        Kind::Spring => "spring",
-        Kind::Opaque => "opaque",
     }
 }
 

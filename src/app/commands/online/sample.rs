@@ -2,11 +2,12 @@
 //! much of the read limits that the stream's own readers share.
 
 use super::aws::{is_permission, said};
-use crate::app::commands::envelope::{injected, kind_word, root};
+use crate::app::commands::envelope::root;
 use crate::domain::envelope::aggregate::Aggregated;
 use crate::domain::envelope::{Insertion, examine, unsplice};
 use crate::domain::trace::TraceState;
 use crate::io::clock::Clock;
+use crate::wire::envelope_api::inject;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::types::{Record, Shard, ShardIteratorType};
 use aws_smithy_types::DateTime;
@@ -134,15 +135,13 @@ pub(super) fn judge(
     let insertion = Insertion::new(&root(), &TraceState::default());
     let mut found = Found { records: records.len(), ..Found::default() };
     for (data, key_bytes) in records {
-        *found.kinds.entry(kind_word(examine(data).kind)).or_default() += 1;
-        let verdict = match (unsplice(data), injected(data, &insertion, aggregated)) {
+        *found.kinds.entry(examine(data).kind.as_str()).or_default() += 1;
+        let room = record_bytes_max.saturating_sub(*key_bytes);
+        let verdict = match (unsplice(data), inject(data, &insertion, aggregated, room)) {
             // A sidecar is at work already: this is no record that its producer wrote.
             (Cow::Owned(_), _) => Err("injected_already"),
-            (Cow::Borrowed(_), Ok(out)) if out.len() + key_bytes > record_bytes_max => {
-                Err("record_too_large")
-            }
             (Cow::Borrowed(_), Ok(out)) => Ok(out.len() - data.len()),
-            (Cow::Borrowed(_), Err(leave)) => Err(leave.as_str()),
+            (Cow::Borrowed(_), Err(verdict)) => Err(verdict.as_str()),
         };
         match verdict {
             Ok(bytes) => {
@@ -181,7 +180,7 @@ mod tests {
     fn records_are_judged_as_the_proxy_does() {
         let ours = {
             let insertion = Insertion::new(&root(), &TraceState::default());
-            injected(b"{\"a\":1}", &insertion, Aggregated::Tags).unwrap()
+            inject(b"{\"a\":1}", &insertion, Aggregated::Tags, usize::MAX).unwrap()
         };
         let added = ours.len() - 7;
         let check = |payload: &[u8], limit: usize, expected: Result<usize, &'static str>| {
