@@ -114,19 +114,33 @@ impl Proxy {
         let learns = head.status == 200
             && matches!(exchange.facts, Facts::Iterator { .. })
             && self.policy.load().strips();
-        if !wants_strip && !learns {
-            let (sink, clock) = (self.observer.clone(), self.clock.clone());
-            return Ok(Body::Copied(Box::new(Tee::new(body, exchange, head, sink, clock))));
+        let mut room = None;
+        if wants_strip || learns {
+            room = self.load.answer_room(STRIP_BYTES_MAX).await;
+            if room.is_none() {
+                self.metrics.dropped.with_label_values(&["strip", "full"]).inc();
+            }
         }
-        let Some(_room) = self.load.answer_room(STRIP_BYTES_MAX).await else {
-            self.metrics.dropped.with_label_values(&["strip", "full"]).inc();
+        let Some(_room) = room else {
             let (sink, clock) = (self.observer.clone(), self.clock.clone());
             return Ok(Body::Copied(Box::new(Tee::new(body, exchange, head, sink, clock))));
         };
         let original = Limited::new(body, STRIP_BYTES_MAX).collect().await;
         let original = original.map_err(|_| Fault::UpstreamReset)?.to_bytes();
-        self.learn(&exchange, &head, &original);
-        let delivered = if wants_strip { stripped(head.form, &original).await } else { None };
+        let mut delivered = None;
+        if wants_strip {
+            let next;
+            (delivered, next) = stripped(head.form, &original).await;
+            if let (Facts::Read { iterator, .. }, Some(next)) = (&exchange.facts, next) {
+                self.iterators.follow(iterator, &next, self.clock.now());
+            }
+        }
+        if let Facts::Iterator { stream, shard } = &exchange.facts
+            && let Some(iterator) = read::iterator_answer(head.form, &original)
+        {
+            let (stream, shard) = (stream.clone(), shard.clone());
+            self.iterators.begin(&iterator, stream, shard, self.clock.now());
+        }
         if delivered.is_some() {
             headers.remove(header::CONTENT_LENGTH);
             headers.remove("x-amz-crc32");
@@ -144,25 +158,6 @@ impl Proxy {
             }
             Facts::Queue { queue, .. } => strips(Some(queue)),
             Facts::Put(_) | Facts::Iterator { .. } => false,
-        }
-    }
-
-    /// What the observer would learn a moment later, when the client may have called again.
-    fn learn(&self, exchange: &Exchange, head: &AnswerHead, body: &[u8]) {
-        let now = self.clock.now();
-        match &exchange.facts {
-            Facts::Iterator { stream, shard } => {
-                if let Some(iterator) = read::iterator_answer(head.form, body) {
-                    self.iterators.begin(&iterator, stream.clone(), shard.clone(), now);
-                }
-            }
-            Facts::Read { iterator, .. } => {
-                let answer = read::records_answer(head.form, body);
-                if let Some(next) = answer.and_then(|answer| answer.next) {
-                    self.iterators.follow(iterator, &next, now);
-                }
-            }
-            Facts::Put(_) | Facts::Queue { .. } => {}
         }
     }
 
@@ -206,10 +201,15 @@ pub(super) fn form_of(headers: &HeaderMap) -> WireForm {
     text(headers, &header::CONTENT_TYPE).and_then(WireForm::of).unwrap_or(WireForm::Json)
 }
 
-/// A large answer is stripped on another thread: ten thousand records take milliseconds.
-async fn stripped(form: WireForm, original: &Bytes) -> Option<Bytes> {
+/// What the reader gets in place of an answer, and its next iterator, which the observer would learn
+/// a moment later, when the client may have called again. Both on another thread: ten thousand
+/// records take milliseconds.
+async fn stripped(form: WireForm, original: &Bytes) -> (Option<Bytes>, Option<String>) {
     let body = original.clone();
-    let work = move || strip::records(form, &body).map(|segments| segments.to_bytes());
+    let work = move || {
+        let next = read::records_answer(form, &body).and_then(|answer| answer.next);
+        (strip::records(form, &body).map(|segments| segments.to_bytes()), next)
+    };
     // A panic of ours leaves the bytes as they came.
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }
