@@ -102,7 +102,8 @@ fn call(address: SocketAddr, method: &str, path: &str) -> io::Result<u16> {
     stream.set_read_timeout(Some(CALL))?;
     stream.set_write_timeout(Some(CALL))?;
     let head = "Connection: close\r\nContent-Length: 0\r\n\r\n";
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{head}")?;
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\n{head}");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut stream = stream.take(HEAD_BYTES_MAX);
     let mut piece = [0; 512];
@@ -160,10 +161,15 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 512];
-            let count = stream.read(&mut request).unwrap();
+            let mut request = Vec::new();
+            let mut piece = [0; 512];
+            while !request.ends_with(b"\r\n\r\n") {
+                let count = stream.read(&mut piece).unwrap();
+                assert!(count > 0, "the call ended within its head");
+                request.extend(&piece[..count]);
+            }
             stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").unwrap();
-            String::from_utf8_lossy(&request[..count]).into_owned()
+            String::from_utf8(request).unwrap()
         });
         assert_eq!(call(address, "POST", "/-/quit").unwrap(), 202);
         assert!(server.join().unwrap().starts_with("POST /-/quit HTTP/1.1\r\nHost: 127.0.0.1:"));
