@@ -12,7 +12,7 @@ use crate::io::credentials::Credentials;
 use crate::io::http::client::{Client, ClientSettings, ProxySettings};
 use crate::io::http::server;
 use crate::io::http::tls::{self, Identity};
-use crate::io::otlp::SpanSink;
+use crate::io::otlp::{OtlpMetrics, SpanSink};
 use crate::io::proxy;
 use crate::io::proxy::envelope_api::{Disclosed, EventMetrics, Reports, processed_queue};
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
@@ -105,6 +105,8 @@ pub struct Given {
     pub events: mpsc::Sender<Event>,
     /// To the exporter.
     pub spans: SpanSink,
+    /// The messaging metrics.
+    pub otlp_metrics: OtlpMetrics,
     /// The configuration in force.
     pub in_force: watch::Receiver<Arc<Config>>,
     /// `kinescope_dropped_total`.
@@ -125,7 +127,8 @@ pub fn start(
     (registry, clock): (&Registry, &Clock),
     supervisor: &mut Supervisor,
 ) -> Result<Vec<SocketAddr>, prometheus::Error> {
-    let Given { credentials, record_limits, events, spans, in_force, dropped, region } = given;
+    let Given { credentials, record_limits, events, spans, otlp_metrics, .. } = given;
+    let Given { in_force, dropped, region, .. } = given;
     let metrics = proxy::Metrics::register(registry, &region, dropped.clone())?;
     let limits = &config.limits;
     // Before the observer's stage, so that it ends behind it and keeps its last steps.
@@ -146,8 +149,10 @@ pub fn start(
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped.clone());
     let (processed, reported) = processed_queue(dropped);
     let events_seen = EventMetrics::register(registry, &region)?;
-    let reports = Reports::new(events_seen, spans.clone(), Disclosed::of(&config.privacy.fields));
-    let observer = Observer::new(shared.clone(), events, spans, metrics.clone());
+    let disclosed = Disclosed::of(&config.privacy.fields);
+    let reports = Reports::new(events_seen, spans.clone(), otlp_metrics.clone(), disclosed);
+    let exported = (spans, otlp_metrics);
+    let observer = Observer::new(shared.clone(), events, exported, metrics.clone());
     let stage = supervisor.stage("observe");
     stage.spawn("reports", Policy::Helpful, reports.run(reported, stage.token()));
     stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
@@ -212,7 +217,11 @@ fn tracing_settings(config: &Config, environment: &BTreeMap<String, String>) -> 
     }
 }
 
-fn client_settings(config: &Config, environment: &BTreeMap<String, String>) -> ClientSettings {
+/// How AWS is reached.
+pub(super) fn client_settings(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+) -> ClientSettings {
     let timeout = config.limits.upstream_connect_timeout;
     let from_environment =
         ClientSettings::from_environment(timeout, |name| environment.get(name).cloned());

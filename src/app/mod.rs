@@ -7,6 +7,7 @@ pub mod data_plane;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod engine_loop;
+pub mod exporting;
 pub mod logging;
 pub mod reload;
 pub mod supervisor;

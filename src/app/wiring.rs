@@ -5,6 +5,7 @@ use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, Role};
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
+use crate::app::exporting::{self, Sinks};
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
@@ -13,8 +14,8 @@ use crate::io::admin::{self, Admin, ReloadSource, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
+use crate::io::http::client::Client;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
-use crate::io::otlp::{self, SpanSink};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::{exposition, status};
@@ -51,12 +52,9 @@ pub enum Error {
     /// The admin port.
     #[error("the admin listener cannot start")]
     Admin(#[from] admin::Error),
-    /// The span exporter.
-    #[error("spans cannot be exported")]
-    Otlp(#[from] otlp::BuildError),
-    /// `OTEL_*` or `otlp.endpoint`.
-    #[error("{0}")]
-    OtlpConfig(String),
+    /// The export of spans and metrics.
+    #[error(transparent)]
+    Export(#[from] exporting::Error),
     /// A metric family of ours twice: our own bug.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -161,7 +159,9 @@ pub async fn start(
     )?;
     registry.register(Box::new(dropped.clone()))?;
     let sdk = SdkSettings::load(environment, config.region.clone()).await;
-    let region = config.region.as_deref().or(sdk.region()).unwrap_or(REGION_UNKNOWN).to_owned();
+    let region = config.region.as_deref().or(sdk.region());
+    let exported = exporting::read(&config, environment, region)?;
+    let region = region.unwrap_or(REGION_UNKNOWN).to_owned();
 
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
     let has_data_plane = config.role != Role::Hub;
@@ -188,7 +188,13 @@ pub async fn start(
     stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
     stage.spawn("reload", Policy::Helpful, reloader.run(stage.token()));
 
-    let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
+    let credentials = Credentials::new(sdk.provider().ok_or(Error::NoProvider)?, clock.clone());
+    let aws = || {
+        let settings = data_plane::client_settings(&config, environment);
+        (Client::new(&settings, clock.clone()), credentials.clone())
+    };
+    let Sinks { spans, metrics: otlp_metrics } =
+        exporting::start(exported, aws, (&registry, &dropped), &clock, &mut supervisor)?;
     // A wildcard is no place that a link could lead to.
     let reachable = |at: &SocketAddr| {
         let unspecified = at.ip().is_unspecified();
@@ -227,7 +233,6 @@ pub async fn start(
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
 
-    let credentials = Credentials::new(sdk.provider().ok_or(Error::NoProvider)?, clock.clone());
     let stage = supervisor.stage("aws");
     stage.spawn("credentials", Policy::Helpful, credentials.clone().run(stage.token()));
     stage.spawn("describe", Policy::Helpful, describer.run(stage.token()));
@@ -257,6 +262,7 @@ pub async fn start(
             record_limits,
             events,
             spans,
+            otlp_metrics,
             in_force,
             dropped,
             region: region.clone(),
@@ -278,48 +284,6 @@ pub async fn start(
         clock,
         drain,
     })
-}
-
-/// The span exporter's task, where export is on.
-fn export(
-    config: &Config,
-    environment: &BTreeMap<String, String>,
-    registry: &Registry,
-    dropped: &IntCounterVec,
-    clock: &Clock,
-    supervisor: &mut Supervisor,
-) -> Result<SpanSink, Error> {
-    let configured = otlp::Configured {
-        endpoint: config.otlp.endpoint.as_deref(),
-        protocol: config.otlp.protocol.map(|protocol| match protocol {
-            config::OtlpProtocol::HttpProtobuf => otlp::Protocol::HttpProtobuf,
-            config::OtlpProtocol::Grpc => otlp::Protocol::Grpc,
-        }),
-        service_name: Some(&config.service_name),
-    };
-    let reading = otlp::from_environment(|name| environment.get(name).cloned(), configured);
-    let reading = reading.map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        Error::OtlpConfig(faults.join("; "))
-    })?;
-    for warning in &reading.warnings {
-        tracing::warn!(%warning, "OpenTelemetry's environment");
-    }
-    match reading.export {
-        otlp::Export::Off(reason) => {
-            tracing::info!(reason, "no spans are exported");
-            Ok(SpanSink::off())
-        }
-        otlp::Export::On(to) => {
-            let metrics = otlp::Metrics::register(registry, dropped)?;
-            let (sink, queue) = otlp::queue(metrics, to.batch_max);
-            let exporter = otlp::Exporter::new(&to, clock.clone())?;
-            let stage = supervisor.stage("export");
-            let run = otlp::run(queue, exporter, *to, clock.clone(), stage.token());
-            stage.spawn("otlp", Policy::Helpful, run);
-            Ok(sink)
-        }
-    }
 }
 
 fn scope(config: &Config, region: &str) -> exposition::Scope {

@@ -9,3 +9,4 @@ pub mod otlp_receive;
 pub mod segments;
 pub mod sigv4;
 pub mod status;
+pub mod xray;

@@ -1,5 +1,5 @@
 //! Owns the SigV4 header of the requests that we send: one fixed set of signed headers, and a key
-//! that is derived once a day. Refuses presigning, chunked payloads and any other service.
+//! that is derived once a day. Refuses presigning and chunked payloads.
 //! The key's derivation is aws-sigv4's; the canonical request and the last HMAC are ours, because
 //! aws-sigv4's whole signer derives the key on every call (5 µs against 0.4 µs,
 //! reference/wire-and-proxy.md 5.2), and the HMAC of a known key begins half done.
@@ -32,11 +32,17 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Derives the key of `now`'s day.
+    /// Derives the key of `now`'s day for Kinesis.
     #[must_use]
     pub fn derive(secret: &str, region: &str, now: Wall) -> Self {
+        Self::derive_for("kinesis", secret, region, now)
+    }
+
+    /// Derives the key of `now`'s day for a service.
+    #[must_use]
+    pub fn derive_for(service: &str, secret: &str, region: &str, now: Wall) -> Self {
         let time = UNIX_EPOCH + Duration::from_nanos(now.as_nanos());
-        let derived = generate_signing_key(secret, time, region, "kinesis");
+        let derived = generate_signing_key(secret, time, region, service);
         let begun = |pad: u8| {
             let mut block = [pad; HMAC_BLOCK_BYTES];
             block.iter_mut().zip(derived.as_ref()).for_each(|(block, key)| *block ^= key);
@@ -44,7 +50,7 @@ impl SigningKey {
         };
         let date = now.amz_date();
         let date = date.get(..8).unwrap_or_default();
-        let scope = format!("{date}/{region}/kinesis/aws4_request");
+        let scope = format!("{date}/{region}/{service}/aws4_request");
         Self { inner: begun(0x36), outer: begun(0x5c), scope, day: day(now) }
     }
 
@@ -147,6 +153,18 @@ pub struct Signed {
 /// Signs `POST /` without a query.
 #[must_use]
 pub fn sign(key: &SigningKey, access_key_id: &str, request: &Request<'_>, now: Wall) -> Signed {
+    sign_at(key, access_key_id, "/", request, now)
+}
+
+/// Signs a POST to a path in its canonical form, without a query.
+#[must_use]
+pub fn sign_at(
+    key: &SigningKey,
+    access_key_id: &str,
+    path: &str,
+    request: &Request<'_>,
+    now: Wall,
+) -> Signed {
     let amz_date = now.amz_date();
     let headers = [
         ("content-type", request.content_type),
@@ -158,7 +176,7 @@ pub fn sign(key: &SigningKey, access_key_id: &str, request: &Request<'_>, now: W
     // A session token alone is a KiB or two.
     let mut canonical = String::with_capacity(512 + request.token.map_or(0, str::len));
     let mut names = String::with_capacity(80);
-    canonical.push_str("POST\n/\n\n");
+    canonical.extend(["POST\n", path, "\n\n"]);
     for (name, value) in headers {
         let Some(value) = value else { continue };
         if !names.is_empty() {

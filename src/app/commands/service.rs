@@ -4,7 +4,7 @@
 use super::{Service, USAGE, complain, online, say};
 use crate::app::config::{Config, load, summary};
 use crate::app::reload::Load;
-use crate::app::{logging, wiring};
+use crate::app::{exporting, logging, wiring};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -53,11 +53,18 @@ pub(super) fn check(
         Ok(config) => config,
         Err(code) => return code,
     };
+    let export = match exporting::check(&config, environment) {
+        Ok(warnings) => warnings,
+        Err(fault) => {
+            complain(fault);
+            return ExitCode::from(USAGE);
+        }
+    };
     say("OK");
     for (name, value) in summary(&config) {
         say(format_args!("  {name:15} {value}"));
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&export) {
         say(format_args!("warning: {warning}"));
     }
     if !online {

@@ -87,6 +87,8 @@ pub struct Otlp {
     pub endpoint: Option<String>,
     /// How it is spoken to.
     pub protocol: Option<OtlpProtocol>,
+    /// Spans go to X-Ray of the region instead.
+    pub xray: bool,
 }
 
 /// OTLP's transports that are carried out.

@@ -223,12 +223,17 @@ fn cloudwatch(spot: &Spot<'_>, role: Role) -> CloudWatch {
 
 fn otlp(spot: &Spot<'_>) -> Otlp {
     let mut table = spot.table();
-    let otlp = Otlp {
-        endpoint: table.key("endpoint").maybe().map(|Endpoint { text, .. }| text),
-        protocol: table.key("protocol").maybe(),
-    };
-    let receive = Later::Map(&[("listen", Later::Absent)]);
-    later(&mut table, &[("xray", Later::Word("false")), ("receive", receive)]);
+    let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
+    let protocol = table.key("protocol").maybe();
+    let xray_spot = table.key("xray");
+    let xray = xray_spot.or(false);
+    if xray && endpoint.is_some() {
+        xray_spot.fault("spans go either to X-Ray or to otlp.endpoint; leave one of them out");
+    } else if xray && protocol == Some(OtlpProtocol::Grpc) {
+        xray_spot.fault("X-Ray takes no gRPC; leave otlp.protocol out");
+    }
+    let otlp = Otlp { endpoint, protocol, xray };
+    later(&mut table, &[("receive", Later::Map(&[("listen", Later::Absent)]))]);
     table.done();
     otlp
 }

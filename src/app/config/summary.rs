@@ -1,6 +1,6 @@
 //! Owns what a start-up log and `check` say about a configuration. Refuses to show a secret.
 
-use super::{Allow, Config, Deliver, Limits, Propagation, StreamPolicy};
+use super::{Allow, Config, Deliver, Limits, Otlp, Propagation, StreamPolicy};
 use crate::domain::envelope::aggregate::Aggregated;
 use crate::io::secret::Secret;
 use std::fmt::Display;
@@ -22,7 +22,7 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("propagation", propagation(config)),
         ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch.to_owned()),
-        ("otlp", or(&config.otlp.endpoint, "as OTEL_EXPORTER_OTLP_* say")),
+        ("otlp", otlp(&config.otlp)),
         ("alert rules", join(config.alerts.rules.iter().map(|rule| &rule.name))),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),
@@ -31,6 +31,12 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
+}
+
+fn otlp(otlp: &Otlp) -> String {
+    let endpoint = otlp.endpoint.as_deref().filter(|_| !otlp.xray);
+    let otherwise = if otlp.xray { "X-Ray" } else { "as OTEL_EXPORTER_OTLP_* say" };
+    endpoint.unwrap_or(otherwise).to_owned()
 }
 
 fn tls(config: &Config) -> String {

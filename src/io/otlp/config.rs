@@ -1,10 +1,11 @@
-//! Owns what the span export is told: where, how, how often. Refuses addresses that carry secrets.
+//! Owns what an export is told: where, how, how often. Refuses addresses that carry secrets.
 
 use crate::domain::backoff::Backoff;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// How spans leave the process.
+/// How one signal, spans or metrics, leaves the process.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// The collector's address, complete: for HTTP with its path.
@@ -17,11 +18,13 @@ pub struct Config {
     pub timeout: Duration,
     /// Whether bodies are compressed.
     pub compression: Option<Compression>,
+    /// Whom we trust and who we are, where connections are encrypted.
+    pub tls: Tls,
     /// Attributes of the resource, `service.name` among them.
     pub resource: Vec<(String, String)>,
-    /// The longest that a span waits for others before it is sent.
+    /// The longest that a span waits for others before it is sent; of metrics, how often they are.
     pub schedule_delay: Duration,
-    /// Most spans a request.
+    /// Most spans a request; nothing to metrics.
     pub batch_max: usize,
     /// The wait after a failed try, and between batches while the collector fails.
     pub retry: Backoff,
@@ -49,6 +52,7 @@ impl Config {
             headers: ::http::HeaderMap::new(),
             timeout: Self::TIMEOUT,
             compression: None,
+            tls: Tls::default(),
             resource: Vec::new(),
             schedule_delay: Self::SCHEDULE_DELAY,
             batch_max: Self::BATCH_MAX,
@@ -71,6 +75,24 @@ pub enum Protocol {
 pub enum Compression {
     /// gzip.
     Gzip,
+}
+
+/// Certificates that are not the system's. All are PEM files, read once when the export starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The only roots that are trusted; else the system's are.
+    pub certificate: Option<File>,
+    /// Our own certificate and its key.
+    pub client: Option<(File, File)>,
+}
+
+/// A file and the variable that named it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// The variable.
+    pub source_name: String,
+    /// The file.
+    pub path: PathBuf,
 }
 
 /// A collector's address. Its Debug and Display leave out path and query, where tokens may be.

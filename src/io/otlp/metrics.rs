@@ -20,6 +20,10 @@ pub struct Metrics {
     pub(super) dropped_rejected: IntCounter,
     /// Dropped: the tries were used up.
     pub(super) dropped_failed: IntCounter,
+    /// Dropped: larger than what the collector takes.
+    pub(super) dropped_too_large: IntCounter,
+    /// Dropped: older or newer than what the collector takes.
+    pub(super) dropped_out_of_time: IntCounter,
     /// Dropped: offered or still queued when the export ended.
     pub(super) dropped_shutdown: IntCounter,
 }
@@ -47,6 +51,8 @@ impl Metrics {
             dropped_full: drop("full")?,
             dropped_rejected: drop("rejected")?,
             dropped_failed: drop("export_failed")?,
+            dropped_too_large: drop("too_large")?,
+            dropped_out_of_time: drop("out_of_time")?,
             dropped_shutdown: drop("shutdown")?,
         })
     }

@@ -1,17 +1,22 @@
-//! Owns the way of finished spans out of the process: a bounded queue, and one task that empties it
-//! to a collector by OTLP. Refuses to make the data plane wait: what does not fit is dropped and
-//! counted. A collector that is down, slow or absent changes nothing for the application.
+//! Owns the way of finished spans and of the messaging metrics out of the process: a bounded queue,
+//! and one task that empties it to a collector or to X-Ray by OTLP. Refuses to make the data plane
+//! wait: what does not fit is dropped and counted. A collector that is down, slow or absent changes
+//! nothing for the application.
 
+mod answer;
+mod batch;
 mod config;
 mod environment;
 mod exporter;
-mod http;
+mod messaging;
 mod metrics;
 mod queue;
+mod report;
 mod run;
+mod sender;
+mod transport;
+mod xray;
 
-#[cfg(test)]
-mod collectors;
 #[cfg(test)]
 mod tests;
 
@@ -19,16 +24,22 @@ pub use config::Compression;
 pub use config::Config;
 pub use config::Endpoint;
 pub use config::Fault;
+pub use config::File;
 pub use config::Protocol;
+pub use config::Tls;
 pub use environment::Configured;
 pub use environment::Export;
 pub use environment::Reading;
 pub use environment::from_environment;
-pub use exporter::BuildError;
 pub use exporter::Exporter;
+pub use messaging::Ended;
+pub use messaging::OtlpMetrics;
 pub use metrics::Metrics;
 pub use queue::Queue;
 pub use queue::Slot;
 pub use queue::SpanSink;
 pub use queue::queue;
+pub use report::Reporter;
+pub use report::report;
 pub use run::run;
+pub use transport::BuildError;

@@ -1,10 +1,13 @@
 //! Owns the bounded queue between the data plane and the exporter. Refuses to block, and to lose
 //! a span uncounted: what leaves the queue unsettled counts itself as dropped.
 
+use super::batch::Batch;
 use super::metrics::Metrics;
+use crate::domain::time::Wall;
 use crate::domain::trace::Flags;
 use crate::domain::trace::Span;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc;
@@ -25,7 +28,7 @@ pub fn queue(metrics: Metrics, batch_max: usize) -> (SpanSink, Queue) {
     let books = Arc::new(Books { room: Semaphore::new(WEIGHT_MAX), metrics });
     let wake = Arc::new(Notify::new());
     let entry = Entry { sender, books: books.clone(), wake: wake.clone(), wake_at: batch_max };
-    (SpanSink(Some(Arc::new(entry))), Queue { receiver, books, wake })
+    (SpanSink(Some(Arc::new(entry))), Queue { receiver, books, wake, put_back: None })
 }
 
 /// Where the data plane leaves finished spans. Cloning is one reference count.
@@ -140,9 +143,14 @@ impl Held {
         self.weight += std::mem::take(&mut other.weight);
     }
 
-    /// The spans reached the collector, which refused `rejected` of them.
-    pub(super) fn delivered(mut self, rejected: u64) {
-        let spans = std::mem::take(&mut self.spans);
+    /// Spans that nobody settled.
+    pub(super) const fn spans(&self) -> u64 {
+        self.spans
+    }
+
+    /// Some spans reached the collector, which refused `rejected` of them.
+    pub(super) fn delivered(&mut self, spans: u64, rejected: u64) {
+        let spans = self.settle(spans);
         let rejected = rejected.min(spans);
         let metrics = &self.books.metrics;
         metrics.accepted.inc_by(spans - rejected);
@@ -150,11 +158,31 @@ impl Held {
         metrics.dropped_rejected.inc_by(rejected);
     }
 
-    /// The spans were given up.
-    pub(super) fn failed(mut self) {
+    /// Some spans are more than the collector takes at once.
+    pub(super) fn too_large(&mut self, spans: u64) {
+        let spans = self.settle(spans);
+        self.books.metrics.failed.inc_by(spans);
+        self.books.metrics.dropped_too_large.inc_by(spans);
+    }
+
+    /// Some spans are of a time that the collector refuses.
+    pub(super) fn out_of_time(&mut self, spans: u64) {
+        let spans = self.settle(spans);
+        self.books.metrics.failed.inc_by(spans);
+        self.books.metrics.dropped_out_of_time.inc_by(spans);
+    }
+
+    /// The spans that are left were given up.
+    pub(super) fn failed(&mut self) {
         let spans = std::mem::take(&mut self.spans);
         self.books.metrics.failed.inc_by(spans);
         self.books.metrics.dropped_failed.inc_by(spans);
+    }
+
+    fn settle(&mut self, spans: u64) -> u64 {
+        let spans = spans.min(self.spans);
+        self.spans -= spans;
+        spans
     }
 }
 
@@ -165,12 +193,48 @@ impl Drop for Held {
     }
 }
 
+/// What closes a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// No span after so many.
+    pub(super) spans_max: usize,
+    /// No span after so many spans and links.
+    pub(super) weight_max: usize,
+    /// No span after so many bytes.
+    pub(super) bytes_max: usize,
+    /// No span with more bytes: it loses links, or is dropped and counted.
+    pub(super) span_bytes_max: usize,
+    /// No span of another time, where the collector is particular: it is dropped and counted.
+    pub(super) window: Option<Window>,
+}
+
+/// Times of spans that a collector takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    /// None began before.
+    pub(super) earliest: Wall,
+    /// None ended after.
+    pub(super) latest: Wall,
+    /// The longest from the first begin to the last end of a batch.
+    pub(super) spread_max: Duration,
+}
+
+impl Window {
+    fn holds(&self, span: &Span) -> bool {
+        self.earliest <= span.start
+            && span.end <= self.latest
+            && span.end.since(span.start) <= self.spread_max
+    }
+}
+
 /// The exporter's end.
 #[derive(Debug)]
 pub struct Queue {
     receiver: mpsc::Receiver<Queued>,
     books: Arc<Books>,
     wake: Arc<Notify>,
+    /// Taken out, and too far in time from the batch that it would have ended.
+    put_back: Option<Queued>,
 }
 
 impl Queue {
@@ -181,7 +245,7 @@ impl Queue {
 
     /// Spans that wait now.
     pub(super) fn len(&self) -> usize {
-        self.receiver.len()
+        self.receiver.len() + usize::from(self.put_back.is_some())
     }
 
     /// From now on offers count as dropped; what waits can still be taken.
@@ -189,21 +253,35 @@ impl Queue {
         self.receiver.close();
     }
 
-    /// Takes up to `spans_max` spans, and none after `weight_max` of spans and links is reached;
-    /// each goes through `convert`. `None` when nothing waits.
-    pub(super) fn take<T>(
-        &mut self,
-        spans_max: usize,
-        weight_max: usize,
-        convert: impl Fn(Span) -> T,
-    ) -> Option<(Vec<T>, Held)> {
+    /// Takes spans until one of the limits is reached; `None` when nothing waits that can be sent.
+    pub(super) fn take(&mut self, limits: &Limits) -> Option<(Batch, Held)> {
         let mut held = Held { books: self.books.clone(), spans: 0, weight: 0 };
-        let mut batch = Vec::new();
-        while batch.len() < spans_max && held.weight < weight_max {
-            let Ok(queued) = self.receiver.try_recv() else { break };
-            held.merge(queued.held);
-            batch.push(convert(queued.span));
+        let mut batch = Batch::default();
+        while batch.len() < limits.spans_max
+            && batch.bytes() < limits.bytes_max
+            && held.weight < limits.weight_max
+        {
+            let Some(Queued { span, held: mut own }) = self.next() else { break };
+            if let Some(window) = &limits.window {
+                if !window.holds(&span) {
+                    own.out_of_time(1);
+                    continue;
+                }
+                if batch.spread_with(&span) > window.spread_max {
+                    self.put_back = Some(Queued { span, held: own });
+                    break;
+                }
+            }
+            if batch.push(span, limits.span_bytes_max) {
+                held.merge(own);
+            } else {
+                own.too_large(1);
+            }
         }
-        (!batch.is_empty()).then_some((batch, held))
+        (batch.len() > 0).then_some((batch, held))
+    }
+
+    fn next(&mut self) -> Option<Queued> {
+        self.put_back.take().or_else(|| self.receiver.try_recv().ok())
     }
 }

@@ -1,19 +1,19 @@
 //! Owns the task that empties the span queue to the collector. Refuses to hurry: while a collector
 //! fails, it rests between batches and the queue drops what does not fit.
 
+use super::answer::Failure;
 use super::config::Config;
 use super::exporter::Exporter;
-use super::exporter::Failure;
-use super::http::TRIES_MAX;
+use super::queue::Limits;
 use super::queue::Queue;
+use super::sender::TRIES_MAX;
 use crate::io::clock::Clock;
 use crate::io::entropy;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// Spans and links after which a batch is closed: encoding it takes milliseconds of a thread that
-/// the data plane shares, and even with a last span of 10,000 links it stays under the 4 MiB that
-/// gRPC servers accept unless told otherwise.
+/// Spans and links after which a batch is closed: encoding it takes a thread that the data plane
+/// shares.
 const BATCH_WEIGHT_MAX: usize = 4_000;
 /// How long the last flush may take once the process was told to end.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
@@ -70,16 +70,17 @@ impl Worker {
     /// Sends one batch, and more as long as `spans_min` wait. A batch that fails ends a flush.
     async fn empty(&mut self, stop: &CancellationToken, spans_min: usize) {
         loop {
-            let encode = |span| self.exporter.encode(span);
-            let batch = self.queue.take(self.config.batch_max, BATCH_WEIGHT_MAX, encode);
-            let Some((spans, held)) = batch else { return };
-            match self.exporter.export(spans).await {
-                Ok(rejected) => {
-                    held.delivered(rejected);
-                    self.recovered();
-                }
+            let limits = Limits {
+                spans_max: self.config.batch_max,
+                weight_max: BATCH_WEIGHT_MAX,
+                bytes_max: self.exporter.batch_bytes_max(),
+                span_bytes_max: self.exporter.span_bytes_max(),
+                window: self.exporter.window(self.clock.now().wall),
+            };
+            let Some((batch, held)) = self.queue.take(&limits) else { return };
+            match self.exporter.export(batch, held).await {
+                Ok(()) => self.recovered(),
                 Err(failure) => {
-                    held.failed();
                     self.rest(&failure, stop).await;
                     if stop.is_cancelled() {
                         return;

@@ -82,7 +82,7 @@ pub(super) async fn run(
         }
         Role::Hub => table.tell("streams", &Verdict::skipped("a hub has no data plane")),
     }
-    table.tell("otlp", &within(reach::otlp(config, environment, &clock)).await);
+    table.tell("otlp", &within(reach::otlp(config, environment, (&sdk, &clock))).await);
     for receiver in &config.alerts.receivers {
         let verdict = within(reach::receiver(receiver)).await;
         table.tell(&format!("receiver {}", receiver.name), &verdict);

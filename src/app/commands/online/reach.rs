@@ -2,9 +2,12 @@
 //! Refuses to post anything: a receiver is connected to and left.
 
 use super::Verdict;
-use crate::app::config::{Config, OtlpProtocol, Receiver, Tls};
+use crate::app::config::{Config, Receiver, Tls};
 use crate::app::logging::chain;
+use crate::app::{data_plane, exporting};
 use crate::io::clock::Clock;
+use crate::io::credentials::{Credentials, SdkSettings};
+use crate::io::http::client::Client;
 use crate::io::otlp;
 use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
 
 /// Whether certificate and key are what they should be, and belong together.
 pub(super) fn tls(tls: Option<&Tls>) -> Verdict {
@@ -49,32 +53,46 @@ fn pair(certificate: &Path, key: &Path) -> Verdict {
 pub(super) async fn otlp(
     config: &Config,
     environment: &BTreeMap<String, String>,
-    clock: &Clock,
+    (sdk, clock): (&SdkSettings, &Clock),
 ) -> Verdict {
-    let configured = otlp::Configured {
-        endpoint: config.otlp.endpoint.as_deref(),
-        protocol: config.otlp.protocol.map(|protocol| match protocol {
-            OtlpProtocol::HttpProtobuf => otlp::Protocol::HttpProtobuf,
-            OtlpProtocol::Grpc => otlp::Protocol::Grpc,
-        }),
-        service_name: Some(&config.service_name),
+    let region = config.region.as_deref().or(sdk.region());
+    let reading = match exporting::read(config, environment, region) {
+        Ok(reading) => reading,
+        Err(error) => return Verdict::failed(chain(&error)),
     };
-    let reading = otlp::from_environment(|name| environment.get(name).cloned(), configured);
-    let to = match reading.map(|reading| reading.export) {
-        Ok(otlp::Export::On(to)) => to,
-        Ok(otlp::Export::Off(why)) => return Verdict::skipped(why),
-        Err(faults) => {
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            return Verdict::failed(faults.join("; "));
+    let (exporter, to) = match reading.export {
+        otlp::Export::Off(why) => return Verdict::skipped(why),
+        otlp::Export::On(to) => (otlp::Exporter::new(&to, clock.clone()), to),
+        otlp::Export::XRay { region, config: to } => {
+            let Some(provider) = sdk.provider() else {
+                return Verdict::failed("there is no credentials provider");
+            };
+            let credentials = Credentials::new(provider, clock.clone());
+            // Ends with this check.
+            let keeping = credentials.clone().run(CancellationToken::new());
+            let settings = data_plane::client_settings(config, environment);
+            let client = Client::new(&settings, clock.clone());
+            let exporter = otlp::Exporter::xray(&to, &region, client, credentials, clock.clone());
+            return tokio::select! {
+                verdict = probe(exporter, &to.endpoint) => verdict,
+                () = keeping => Verdict::failed("there are no credentials"),
+            };
         }
     };
-    let exporter = match otlp::Exporter::new(&to, clock.clone()) {
+    probe(exporter, &to.endpoint).await
+}
+
+async fn probe(
+    exporter: Result<otlp::Exporter, otlp::BuildError>,
+    endpoint: &otlp::Endpoint,
+) -> Verdict {
+    let mut exporter = match exporter {
         Ok(exporter) => exporter,
         Err(error) => return Verdict::failed(chain(&error)),
     };
     match exporter.probe().await {
-        Ok(()) => Verdict::ok(format!("{} takes exports", to.endpoint)),
-        Err(why) => Verdict::failed(format!("{}: {why}", to.endpoint)),
+        Ok(()) => Verdict::ok(format!("{endpoint} takes exports")),
+        Err(why) => Verdict::failed(format!("{endpoint}: {why}")),
     }
 }
 

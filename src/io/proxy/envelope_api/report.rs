@@ -3,7 +3,7 @@
 
 use super::metrics::EventMetrics;
 use super::processed::{Processed, ProcessedQueue};
-use crate::io::otlp::SpanSink;
+use crate::io::otlp::{Ended, OtlpMetrics, SpanSink};
 use crate::wire::envelope_api::Facts;
 use tokio_util::sync::CancellationToken;
 
@@ -75,14 +75,20 @@ impl Disclosed {
 pub struct Reports {
     metrics: EventMetrics,
     spans: SpanSink,
+    otlp: OtlpMetrics,
     disclosed: Disclosed,
 }
 
 impl Reports {
-    /// With the figures and the exporter that they go to.
+    /// With the figures and the exporters that they go to.
     #[must_use]
-    pub const fn new(metrics: EventMetrics, spans: SpanSink, disclosed: Disclosed) -> Self {
-        Self { metrics, spans, disclosed }
+    pub const fn new(
+        metrics: EventMetrics,
+        spans: SpanSink,
+        otlp: OtlpMetrics,
+        disclosed: Disclosed,
+    ) -> Self {
+        Self { metrics, spans, otlp, disclosed }
     }
 
     /// Takes reports until `stop`, then those that still wait.
@@ -102,6 +108,14 @@ impl Reports {
         let labels =
             [report.stream.as_str(), processed.consumer.as_str(), event_type.unwrap_or(UNKNOWN)];
         self.metrics.take(labels, report.duration.as_secs_f64(), report.failure.is_some());
+        let ended = Ended {
+            stream: Some(&report.stream),
+            server: None,
+            records: 1,
+            duration: Some(report.duration),
+            error: report.failure.as_ref().map(|failure| failure.kind.as_str()),
+        };
+        self.otlp.record_process(&processed.consumer, ended);
         log(&processed, [event_type, event_id, saga_id]);
         if self.spans.is_on() {
             let told = [
@@ -177,7 +191,7 @@ mod tests {
         let log = tracing_subscriber::fmt().json().flatten_event(true);
         let log = log.with_writer(move || writer.clone()).finish();
         let metrics = EventMetrics::register(&Registry::new(), "eu-west-1").unwrap();
-        let reports = Reports::new(metrics, SpanSink::off(), disclosed);
+        let reports = Reports::new(metrics, SpanSink::off(), OtlpMetrics::off(), disclosed);
         let root = TraceContext::parse(ROOT.as_bytes()).unwrap();
         tracing::subscriber::with_default(log, || {
             for body in bodies {

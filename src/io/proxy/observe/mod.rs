@@ -3,6 +3,7 @@
 //! one drops and counts.
 
 use super::exchange::{Answer, Exchange, Exchanges, Facts};
+mod meter;
 mod put;
 mod read;
 mod subscribed;
@@ -14,7 +15,7 @@ use super::stream::StreamPiece;
 use super::subscriptions::Subscriptions;
 use crate::domain::engine::Event;
 use crate::domain::stream::StreamName;
-use crate::io::otlp::SpanSink;
+use crate::io::otlp::{OtlpMetrics, SpanSink};
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::outcome;
 
@@ -64,6 +65,7 @@ pub struct Observer {
     puts: HashMap<StreamName, PutCounters>,
     engine: mpsc::Sender<Event>,
     spans: SpanSink,
+    otlp: OtlpMetrics,
     metrics: Metrics,
 }
 
@@ -73,12 +75,12 @@ impl Observer {
     pub fn new(
         shared: Shared,
         engine: mpsc::Sender<Event>,
-        spans: SpanSink,
+        (spans, otlp): (SpanSink, OtlpMetrics),
         metrics: Metrics,
     ) -> Self {
         let (announced, puts) = (HashSet::new(), HashMap::new());
         let subscriptions = Subscriptions::default();
-        Self { shared, subscriptions, announced, puts, engine, spans, metrics }
+        Self { shared, subscriptions, announced, puts, engine, spans, otlp, metrics }
     }
 
     /// Observes until `stop`, then what is still queued.

@@ -67,6 +67,7 @@ impl Observer {
             fail(error, put.verdicts.len());
         }
         let outcome = stored.unwrap_or_default();
+        self.meter_put(exchange, put, &ending, &outcome);
         outcome.failed.iter().for_each(|(_, code)| fail(code, 1));
         if let Some(originals) = &put.originals {
             self.remember_failed(exchange, put, originals, &outcome);

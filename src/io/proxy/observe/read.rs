@@ -44,6 +44,8 @@ impl Observer {
             Some(place) => (Some(place.stream), place.shard),
             None => (named, answer.as_ref().and_then(placed).unwrap_or_else(|| UNKNOWN.into())),
         };
+        let records = answer.as_ref().map_or(0, |answer| answer.records.len());
+        self.meter_read(exchange, stream.as_ref(), records, &ending);
         let label = self.label(stream.as_ref());
         if let Some(delivered) = delivered {
             let pause = exchange.started.since(delivered).as_secs_f64();

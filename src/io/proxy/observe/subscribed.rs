@@ -58,6 +58,7 @@ impl Observer {
             ended: observation.at,
         };
         self.count_delivered(&call, records, label);
+        self.meter_pushed(&call, subscription.stream.as_ref(), records.len());
         let of = Delivery {
             stream: subscription.stream.as_ref(),
             shard: &subscription.shard,

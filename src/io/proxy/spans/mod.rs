@@ -90,7 +90,7 @@ fn called(call: &Call<'_>, ending: &Ending) -> Vec<Attribute> {
 }
 
 /// `host`, `host:port` or `[address]:port`. The port is of Kinesis, not of our listener.
-fn address(server: &str) -> (&str, Option<u16>) {
+pub(super) fn address(server: &str) -> (&str, Option<u16>) {
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) if host.ends_with(']') || !host.contains(':') => {
             (host, port.parse().ok())

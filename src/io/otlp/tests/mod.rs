@@ -1,20 +1,27 @@
 //! Owns the tests of the span export as a whole: real sockets, and one law for all of them:
 //! what was accepted and what was dropped add up to what was offered.
 
-use super::collectors::Collector;
-use super::collectors::Received;
-use super::collectors::Reply;
+mod bad;
+mod collectors;
+mod signed;
+
 use super::config::Compression;
 use super::config::Config;
 use super::config::Endpoint;
 use super::config::Protocol;
 use super::exporter::Exporter;
+use super::messaging::Ended;
+use super::messaging::OtlpMetrics;
 use super::metrics::Metrics;
+use super::queue::Limits;
 use super::queue::Queue;
 use super::queue::SPANS_MAX;
 use super::queue::SpanSink;
 use super::queue::WEIGHT_MAX;
+use super::queue::Window;
 use super::queue::queue;
+use super::report::Reporter;
+use super::report::report;
 use super::run::run;
 use crate::domain::backoff::Backoff;
 use crate::domain::time::Wall;
@@ -28,6 +35,9 @@ use crate::domain::trace::TraceContext;
 use crate::domain::trace::TraceState;
 use crate::domain::trace::Value;
 use crate::io::clock::Clock;
+use collectors::Collector;
+use collectors::Received;
+use collectors::Reply;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1 as proto;
 use prometheus::IntCounterVec;
@@ -73,12 +83,14 @@ fn span(links: usize) -> Span {
     }
 }
 
-/// Accepted, then dropped as full, rejected, export_failed, shutdown.
+/// Accepted, then dropped as full, rejected, given up for one of three reasons, shutdown.
 fn counts(metrics: &Metrics) -> [u64; 5] {
     assert_eq!(metrics.rejected.get(), metrics.dropped_rejected.get());
-    assert_eq!(metrics.failed.get(), metrics.dropped_failed.get());
+    let Metrics { dropped_failed, dropped_too_large, dropped_out_of_time, .. } = metrics;
+    let given_up = [dropped_failed, dropped_too_large, dropped_out_of_time];
+    assert_eq!(metrics.failed.get(), given_up.iter().map(|counter| counter.get()).sum::<u64>());
     let Metrics { accepted, dropped_full, dropped_rejected, .. } = metrics;
-    [accepted, dropped_full, dropped_rejected, &metrics.dropped_failed, &metrics.dropped_shutdown]
+    [accepted, dropped_full, dropped_rejected, &metrics.failed, &metrics.dropped_shutdown]
         .map(prometheus::IntCounter::get)
 }
 
@@ -107,10 +119,14 @@ struct Rig {
 impl Rig {
     fn start(config: Config) -> Self {
         let clock = Clock::simulated(Wall::from_ms(0));
+        let exporter = Exporter::new(&config, clock.clone()).unwrap();
+        Self::with(exporter, config, clock)
+    }
+
+    fn with(exporter: Exporter, config: Config, clock: Clock) -> Self {
         let metrics = metrics();
         let (sink, queue) = queue(metrics.clone(), config.batch_max);
         let stop = CancellationToken::new();
-        let exporter = Exporter::new(&config, clock.clone()).unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(run(queue, exporter, config, clock, stop.clone()));
         Self { sink, metrics, stop, tasks }
@@ -141,7 +157,8 @@ fn text(value: Option<&any_value::Value>) -> &str {
 
 /// The span of [`span`], byte for byte as it must arrive.
 fn is_whole(received: &Received, links: usize) {
-    let resource = received.body.resource_spans.first().unwrap();
+    let body = received.body();
+    let resource = body.resource_spans.first().unwrap();
     let attributes = &resource.resource.as_ref().unwrap().attributes;
     let service = attributes.iter().find(|pair| pair.key == "service.name").unwrap();
     let name = service.value.as_ref().and_then(|value| value.value.as_ref());
@@ -227,7 +244,7 @@ async fn retry_after_is_honoured() {
 #[tokio::test]
 async fn what_cannot_succeed_is_tried_once() {
     for protocol in [HTTP, GRPC] {
-        let mut collector = Collector::start(protocol, &[], Reply::Deny).await;
+        let mut collector = Collector::start(protocol, &[], Reply::Status(401)).await;
         let rig = Rig::start(config(&collector.address, protocol));
         rig.offer(5);
         assert_eq!(collector.received.recv().await.unwrap().spans(), 5);
@@ -238,11 +255,97 @@ async fn what_cannot_succeed_is_tried_once() {
 
 #[tokio::test]
 async fn refused_spans_of_an_accepted_batch_are_drops() {
-    let mut collector = Collector::start(HTTP, &[], Reply::Refuse(2)).await;
-    let rig = Rig::start(config(&collector.address, HTTP));
-    rig.offer(5);
-    collector.received.recv().await.unwrap();
-    assert_eq!(rig.end().await, [3, 0, 2, 0, 0]);
+    for protocol in [HTTP, GRPC] {
+        let mut collector = Collector::start(protocol, &[], Reply::Refuse(2)).await;
+        let rig = Rig::start(config(&collector.address, protocol));
+        rig.offer(5);
+        collector.received.recv().await.unwrap();
+        assert_eq!(rig.end().await, [3, 0, 2, 0, 0], "{protocol:?}");
+    }
+}
+
+/// A batch that is too large goes in parts, and later ones are made smaller from the start.
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_divided() {
+    for protocol in [HTTP, GRPC] {
+        let mut collector = Collector::start(protocol, &[], Reply::AtMost(40_000)).await;
+        let config = Config { schedule_delay: HOUR, ..config(&collector.address, protocol) };
+        let rig = Rig::start(config);
+        rig.offer(512);
+        let mut sizes = Vec::new();
+        while rig.metrics.accepted.get() < 512 {
+            tokio::select! {
+                received = collector.received.recv() => sizes.push(received.unwrap().raw.len()),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert!(sizes.iter().any(|bytes| *bytes > 40_000));
+        while collector.received.try_recv().is_ok() {}
+        rig.offer(512);
+        assert_eq!(rig.end().await, [1_024, 0, 0, 0, 0], "{protocol:?}");
+        while let Ok(received) = collector.received.try_recv() {
+            assert!(received.raw.len() <= 40_000, "{}", received.raw.len());
+        }
+    }
+}
+
+/// A collector that calls everything too large is not asked about each span.
+#[tokio::test]
+async fn division_has_an_end() {
+    for protocol in [HTTP, GRPC] {
+        let mut collector = Collector::start(protocol, &[], Reply::AtMost(0)).await;
+        let rig = Rig::start(config(&collector.address, protocol));
+        rig.offer(512);
+        while rig.metrics.dropped_too_large.get() < 512 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(rig.end().await, [0, 0, 0, 512, 0], "{protocol:?}");
+        let mut requests = 0;
+        while collector.received.try_recv().is_ok() {
+            requests += 1;
+        }
+        assert!(requests < 40, "{requests}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_sent_each_interval_and_at_the_end() {
+    for protocol in [HTTP, GRPC] {
+        let first = [Reply::Busy(None), Reply::Refuse(1), Reply::Status(400)];
+        let mut collector = Collector::start(protocol, &first, Reply::Accept).await;
+        let address = match protocol {
+            HTTP => format!("{}/v1/metrics", collector.address),
+            GRPC => collector.address.clone(),
+        };
+        let clock = Clock::simulated(Wall::from_ms(0));
+        let reporter = Reporter::new(&config(&address, protocol), clock.clone()).unwrap();
+        let metrics = OtlpMetrics::new(clock.now().wall);
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(report(metrics.clone(), reporter, stop.clone()));
+        let ended = Ended {
+            stream: None,
+            server: None,
+            records: 500,
+            duration: Some(Duration::from_millis(7)),
+            error: None,
+        };
+        metrics.record_send(ended);
+        let names = ["messaging.client.operation.duration", "messaging.client.sent.messages"];
+        for _ in 0..5 {
+            let received = collector.received.recv().await.unwrap();
+            assert_eq!(received.metrics(), names, "{protocol:?}");
+            assert!(protocol == GRPC || received.path == "/v1/metrics");
+        }
+        metrics.record_process(&"payments".into(), ended);
+        stop.cancel();
+        tasks.join_next().await.unwrap().unwrap();
+        let mut last = None;
+        while let Ok(received) = collector.received.try_recv() {
+            last = Some(received.metrics());
+        }
+        assert_eq!(last.unwrap().last().unwrap(), "messaging.process.duration");
+    }
 }
 
 #[tokio::test]
@@ -271,7 +374,7 @@ async fn links_close_a_batch() {
 /// While the collector fails there is a rest between batches, not a loop that eats the processor.
 #[tokio::test]
 async fn a_failing_collector_is_left_alone() {
-    let mut collector = Collector::start(HTTP, &[], Reply::Deny).await;
+    let mut collector = Collector::start(HTTP, &[], Reply::Status(401)).await;
     let retry = Backoff { initial: HOUR, max: HOUR, ..BRIEF };
     let rig = Rig::start(Config { retry, ..config(&collector.address, HTTP) });
     rig.offer(512 * 3);
@@ -332,6 +435,14 @@ async fn the_last_flush_is_bounded() {
     assert!(clock.now().mono < Duration::from_secs(4));
 }
 
+const ANY: Limits = Limits {
+    spans_max: 512,
+    weight_max: usize::MAX,
+    bytes_max: usize::MAX,
+    span_bytes_max: usize::MAX,
+    window: None,
+};
+
 fn idle_queue() -> (SpanSink, Queue, Metrics) {
     let metrics = metrics();
     let (sink, queue) = queue(metrics.clone(), 512);
@@ -355,10 +466,12 @@ fn links_take_room_until_they_are_sent() {
     sink.offer(many.clone());
     sink.offer(many.clone());
     assert_eq!(counts(&metrics), [0, 1, 0, 0, 0]);
-    let (_, held) = queue.take(512, 1, |span| span).unwrap();
+    let limits = Limits { weight_max: 1, ..ANY };
+    let (_, mut held) = queue.take(&limits).unwrap();
     sink.offer(many.clone());
     assert_eq!(counts(&metrics), [0, 2, 0, 0, 0], "a batch on its way still takes room");
-    held.delivered(0);
+    held.delivered(1, 0);
+    drop(held);
     sink.offer(many);
     assert_eq!(counts(&metrics), [1, 2, 0, 0, 0]);
 }
@@ -371,6 +484,25 @@ fn an_unsampled_span_or_an_export_that_is_off_costs_nothing() {
     SpanSink::off().offer(span(1));
     assert!(SpanSink::off().slot(Flags::SAMPLED_RANDOM).is_none());
     assert_eq!(counts(&metrics), [0; 5]);
+}
+
+/// X-Ray refuses a whole request for one span's time.
+#[test]
+fn a_batch_is_of_one_time() {
+    let (sink, mut queue, metrics) = idle_queue();
+    let hours = |hours: u64| Wall::from_ms(1_700_000_000_000).plus(HOUR * hours as u32);
+    let at = |start: u64| Span { start: hours(start), end: hours(start + 1), ..span(0) };
+    [100, 101, 99, 130, 101, 400, 3].into_iter().for_each(|start| sink.offer(at(start)));
+    let (earliest, latest, spread_max) = (hours(10), hours(200), HOUR * 23);
+    let limits = Limits { window: Some(Window { earliest, latest, spread_max }), ..ANY };
+    let mut sizes = Vec::new();
+    while let Some((batch, mut held)) = queue.take(&limits) {
+        sizes.push((batch.len(), queue.len()));
+        held.delivered(batch.len() as u64, 0);
+    }
+    assert_eq!(sizes, [(3, 4), (1, 3), (1, 0)], "taken, and left");
+    assert_eq!(metrics.dropped_out_of_time.get(), 2);
+    assert_eq!(counts(&metrics), [5, 0, 0, 2, 0]);
 }
 
 /// A place that was reserved before the end and filled after it is a drop that counts.
