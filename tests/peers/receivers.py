@@ -1,16 +1,29 @@
 """Owns the far ends that tests look into: what an OTLP receiver was told, what a webhook was sent,
 what an upstream got, byte for byte."""
 
+import concurrent.futures
+import datetime
 import gzip
+import http.client
 import http.server
 import json
 import socket
 import socketserver
+import ssl
 import threading
 import time
 
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2 as metrics_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as trace_service
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as trace_grpc
+
+import signing
 from harness import PEERS, Program, free_port, listens, missing, wait_for
 
 
@@ -72,7 +85,7 @@ class Otlp:
         agent = next((PEERS / "venv/lib").glob("python3*/site-packages/rotel/rotel-agent"), None)
         if agent is None:
             missing("rotel")
-        self.spans, self.resources = [], []
+        self.spans, self.metrics, self.resources = [], [], []
         self.sink = Server(self._keep)
         self.grpc_port, self.http_port = free_port(), free_port()
         self.program = Program("rotel", [
@@ -94,10 +107,18 @@ class Otlp:
         body = request.body
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
-        for resource in trace_service.ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resources.append(attributes(resource.resource))
-            for scope in resource.scope_spans:
-                self.spans.extend(scope.spans)
+        if request.path == "/v1/metrics":
+            told = metrics_service.ExportMetricsServiceRequest.FromString(body)
+            for resource in told.resource_metrics:
+                self.resources.append(attributes(resource.resource))
+                for scope in resource.scope_metrics:
+                    self.metrics.extend(scope.metrics)
+        else:
+            told = trace_service.ExportTraceServiceRequest.FromString(body)
+            for resource in told.resource_spans:
+                self.resources.append(attributes(resource.resource))
+                for scope in resource.scope_spans:
+                    self.spans.extend(scope.spans)
         return 200, {"content-type": "application/x-protobuf"}, b""
 
     def config(self, protocol):
@@ -124,6 +145,125 @@ def attributes(holder):
         kind = pair.value.WhichOneof("value")
         found[pair.key] = getattr(pair.value, kind) if kind else None
     return found
+
+
+class Tap:
+    """Passes requests on to `port` of this machine, and keeps what was sent."""
+
+    def __init__(self, port):
+        self.port, self.requests = port, []
+        self.server = Server(self._pass_on)
+        self.url = self.server.url
+
+    def _pass_on(self, request):
+        self.requests.append((request.path, dict(request.headers.items()), request.body))
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("POST", request.path, request.body, dict(request.headers.items()))
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        return answer.status, {"content-type": answer.getheader("content-type") or ""}, body
+
+    def close(self):
+        self.server.close()
+
+
+class GrpcCollector(trace_grpc.TraceServiceServicer):
+    """A collector on gRPC's own server, which tells the metadata and may refuse spans."""
+
+    def __init__(self, refused=0):
+        self.refused, self.requests = refused, []
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+        trace_grpc.add_TraceServiceServicer_to_server(self, self.server)
+        self.port = self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def Export(self, request, context):
+        self.requests.append((dict(context.invocation_metadata()), request))
+        partial = trace_service.ExportTracePartialSuccess(
+            rejected_spans=self.refused, error_message="too old" if self.refused else "")
+        return trace_service.ExportTraceServiceResponse(partial_success=partial)
+
+    def close(self):
+        self.server.stop(None)
+
+
+class XRay:
+    """X-Ray's OTLP endpoint, reached through an HTTPS proxy that is also this: it ends TLS with a
+    certificate of an authority of its own, and keeps what was sent. Wrong signatures are refused."""
+
+    HOST, PATH = "xray.us-east-1.amazonaws.com", "/v1/traces"
+
+    def __init__(self, folder):
+        self.spans, self.targets, self.refused = [], [], 0
+        self.authority, self.tls = folder / "authority.pem", _certificate(folder, self.HOST)
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_CONNECT(self):
+                outer.targets.append(self.path)
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                self.connection = outer.tls.wrap_socket(self.connection, server_side=True)
+                self.rfile, self.wfile = (
+                    self.connection.makefile("rb"), self.connection.makefile("wb", 0))
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self.send_response_only(outer._take(self.path, self.headers, body))
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+    def _take(self, path, headers, body):
+        scope = headers["authorization"].split("Credential=")[1].split(",")[0]
+        right = path == self.PATH and scope.endswith("/us-east-1/xray/aws4_request")
+        if not (right and signing.signature_is_right(headers, body, path)):
+            self.refused += 1
+            return 403
+        if headers.get("content-encoding") == "gzip":
+            body = gzip.decompress(body)
+        told = trace_service.ExportTraceServiceRequest.FromString(body)
+        for resource in told.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans.extend(scope.spans)
+        return 200
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def _certificate(folder, host):
+    """A TLS context for `host`, certified by an authority whose certificate is in the folder."""
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("test", host)]
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def certified(subject, key, extension):
+        return (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(names[0])
+            .public_key(key.public_key()).serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(1)).not_valid_after(now + datetime.timedelta(1))
+            .add_extension(extension, False).sign(keys[0], hashes.SHA256()))
+
+    authority = certified(names[0], keys[0], x509.BasicConstraints(True, None))
+    own = certified(names[1], keys[1], x509.SubjectAlternativeName([x509.DNSName(host)]))
+    pem = serialization.Encoding.PEM
+    (folder / "authority.pem").write_bytes(authority.public_bytes(pem))
+    (folder / "own.pem").write_bytes(own.public_bytes(pem) + keys[1].private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    return context
 
 
 class Webhook:

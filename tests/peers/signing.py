@@ -39,7 +39,7 @@ def send(url, body, headers, method="POST"):
         connection.close()
 
 
-def signature_is_right(headers, body):
+def signature_is_right(headers, body, path="/"):
     """Whether a received request's SigV4 signature fits its headers and body."""
     given = {name.lower(): value for name, value in headers.items()}
     scheme, _, rest = given["authorization"].partition(" ")
@@ -48,7 +48,7 @@ def signature_is_right(headers, body):
     assert (scheme, key, end) == ("AWS4-HMAC-SHA256", "test", "aws4_request")
     signed = {name: given[name] for name in parts["SignedHeaders"].split(";")}
     assert {"host", "x-amz-date"} <= signed.keys()
-    request = botocore.awsrequest.AWSRequest("POST", f"http://{given['host']}/", data=body, headers=signed)
+    request = botocore.awsrequest.AWSRequest("POST", f"http://{given['host']}{path}", data=body, headers=signed)
     request.context["timestamp"] = given["x-amz-date"]
     auth = botocore.auth.SigV4Auth(CREDENTIALS, service, region)
     # botocore leaves some headers out of its own signatures; here exactly those named count.
