@@ -147,3 +147,26 @@ fn check_online_says_what_failed() {
     }
     assert!(err.contains("3 of the checks failed"), "{err}");
 }
+
+/// A variable that cannot be carried out keeps the service from starting, and `check` says so first;
+/// one that can be done without is a warning. Neither is quoted: it may be a secret.
+#[test]
+fn check_reads_the_exporters_environment() {
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318");
+    let check = |variable: (&str, &str), code: i32, said: &str| {
+        let variables = [("OTEL_SERVICE_NAME", "mail"), collector, variable];
+        let (ended, out, err) = kinescope(&["check"], &variables);
+        let all = format!("{out}{err}");
+        assert_eq!(ended, code, "{all}");
+        assert!(all.contains(said), "{said}: {all}");
+        assert!(!all.contains("hunter2"), "{all}");
+    };
+    let bad = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+    check((bad, "http://hunter2@collector"), 64, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT carries");
+    let json = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+    check(json, 64, "OTEL_EXPORTER_OTLP_PROTOCOL is http/json");
+    let file = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/hunter2");
+    check(file, 64, "OTEL_EXPORTER_OTLP_CERTIFICATE names a file that cannot be read as PEM");
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2");
+    check(headers, 0, "warning: OTEL_EXPORTER_OTLP_HEADERS holds what is not a header");
+}

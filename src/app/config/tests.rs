@@ -298,3 +298,17 @@ fn the_contract_is_read() {
     let proxy = Proxy { streams: plain.proxy.streams, ..config.proxy };
     assert_eq!(proxy, Proxy { streams: Vec::new(), ..plain.proxy });
 }
+
+#[test]
+fn spans_go_to_one_place() {
+    let xray = good("otlp: { xray: true }", &[]);
+    assert!(xray.otlp.xray && !good("", &[]).otlp.xray);
+    let said = summary(&xray).into_iter().find(|(name, _)| name == "otlp");
+    assert_eq!(said.map(|(_, value)| value).as_deref(), Some("X-Ray"));
+    let both = "otlp: { xray: true, endpoint: \"http://localhost:4318\" }";
+    let either = "spans go either to X-Ray or to otlp.endpoint; leave one of them out";
+    check(both, &[], &[&format!("1:15: otlp.xray: {either}")]);
+    let grpc = "otlp: { xray: true, protocol: grpc }";
+    check(grpc, &[], &["1:15: otlp.xray: X-Ray takes no gRPC; leave otlp.protocol out"]);
+    check("otlp: { xray: maybe }", &[], &["1:15: otlp.xray: should be true or false"]);
+}

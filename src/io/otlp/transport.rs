@@ -157,15 +157,17 @@ pub(super) fn deadline(now: Moment, timeout: Duration) -> Duration {
 }
 
 fn tls(config: &Config) -> Result<rustls::ClientConfig, BuildError> {
+    // What plain HTTP has no use for is not read: files that may be wrong, roots that cost memory.
+    let https = config.endpoint.https();
+    let (certificate, client) = (config.tls.certificate.as_ref(), config.tls.client.as_ref());
     let mut roots = RootCertStore::empty();
-    match &config.tls.certificate {
+    match certificate.filter(|_| https) {
         Some(file) => {
             for certificate in certificates(file)? {
                 roots.add(certificate).map_err(|cause| unusable(file, cause))?;
             }
         }
-        // Reading the system's roots costs memory that plain HTTP has no use for.
-        None if config.endpoint.https() => {
+        None if https => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 return Err(BuildError::Roots);
@@ -179,7 +181,7 @@ fn tls(config: &Config) -> Result<rustls::ClientConfig, BuildError> {
         .with_safe_default_protocol_versions()
         .expect("aws-lc-rs supports the default versions of TLS")
         .with_root_certificates(roots);
-    let Some((certificate, key)) = &config.tls.client else {
+    let Some((certificate, key)) = client.filter(|_| https) else {
         return Ok(builder.with_no_client_auth());
     };
     let secret = PrivateKeyDer::from_pem_file(&key.path).map_err(|cause| unread(key, cause))?;

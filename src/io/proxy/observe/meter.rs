@@ -9,9 +9,31 @@ use crate::io::otlp::Ended;
 use crate::wire::kinesis::outcome::PutOutcome;
 use std::time::Duration;
 
+/// Records of a put that had one end.
+#[derive(Debug, PartialEq, Eq)]
+struct Part<'a> {
+    records: usize,
+    error: Option<&'a str>,
+    /// Whether the call itself is counted with them: once a put, with the first error.
+    is_call: bool,
+}
+
+/// A put that failed in part is one call; its records are counted under their own errors. `sent`
+/// is how many there were as far as the request says.
+fn parts<'a>(sent: usize, ending: &'a Ending, outcome: &'a PutOutcome) -> Vec<Part<'a>> {
+    let (stored, failed) = (outcome.stored.len(), outcome.failed.len());
+    if ending.error.is_some() || failed == 0 {
+        let records = if stored > 0 { stored } else { sent };
+        return vec![Part { records, error: ending.error.as_deref(), is_call: true }];
+    }
+    let stored = (stored > 0).then_some(Part { records: stored, error: None, is_call: false });
+    let failed = outcome.failed.iter().enumerate();
+    let failed =
+        failed.map(|(nth, (_, code))| Part { records: 1, error: Some(code), is_call: nth == 0 });
+    stored.into_iter().chain(failed).collect()
+}
+
 impl Observer {
-    /// A put that failed in part is one call, with the first error; its records are counted under
-    /// their own.
     pub(super) fn meter_put(
         &self,
         exchange: &Exchange,
@@ -22,22 +44,15 @@ impl Observer {
         if !self.otlp.is_on() {
             return;
         }
-        let tell = |records: usize, duration: Option<Duration>, error: Option<&str>| {
-            let (stream, records) = (put.stream.as_ref(), records as u64);
-            let server = Some(address(&exchange.server));
-            self.otlp.record_send(Ended { stream, server, records, duration, error });
-        };
-        let took = Some(exchange.ended.since(exchange.started));
-        let answered = outcome.stored.len() + outcome.failed.len();
-        let records = if answered > 0 { answered } else { put.verdicts.len() };
-        if ending.error.is_some() || outcome.failed.is_empty() {
-            return tell(records, took, ending.error.as_deref());
-        }
-        if !outcome.stored.is_empty() {
-            tell(outcome.stored.len(), None, None);
-        }
-        for (nth, (_, code)) in outcome.failed.iter().enumerate() {
-            tell(1, took.filter(|_| nth == 0), Some(code));
+        let took = exchange.ended.since(exchange.started);
+        for Part { records, error, is_call } in parts(put.verdicts.len(), ending, outcome) {
+            self.otlp.record_send(Ended {
+                stream: put.stream.as_ref(),
+                server: Some(address(&exchange.server)),
+                records: records as u64,
+                duration: is_call.then_some(took),
+                error,
+            });
         }
     }
 
@@ -72,5 +87,34 @@ impl Observer {
     ) {
         let (server, records) = (Some(address(call.server)), records as u64);
         self.otlp.record_receive(call.consumer, Ended { stream, server, records, duration, error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_put_is_one_call_and_each_record_has_its_end() {
+        let check = |error: Option<&str>, stored: usize, failed: &[&str], expected: &[Part<'_>]| {
+            let ending = Ending { error: error.map(str::to_owned), ..Ending::default() };
+            let outcome = PutOutcome {
+                stored: vec![("shard".into(), "1".into()); stored],
+                failed: failed.iter().map(|code| (0, (*code).into())).collect(),
+            };
+            assert_eq!(parts(3, &ending, &outcome), expected);
+            assert_eq!(expected.iter().map(|part| part.records).sum::<usize>(), 3);
+            assert_eq!(expected.iter().filter(|part| part.is_call).count(), 1);
+        };
+        let part = |records, error, is_call| Part { records, error, is_call };
+        check(None, 3, &[], &[part(3, None, true)]);
+        check(None, 0, &[], &[part(3, None, true)]);
+        check(Some("Throttled"), 0, &[], &[part(3, Some("Throttled"), true)]);
+        let internal = || part(1, Some("Internal"), false);
+        let throttled = |is_call| part(1, Some("Throttled"), is_call);
+        let partly = [part(1, None, false), throttled(true), internal()];
+        check(None, 1, &["Throttled", "Internal"], &partly);
+        let failed = ["Throttled", "Throttled", "Internal"];
+        check(None, 0, &failed, &[throttled(true), throttled(false), internal()]);
     }
 }
