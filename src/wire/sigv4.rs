@@ -232,7 +232,7 @@ pub fn client_scope(authorization: &str) -> Option<ClientScope<'_>> {
     let (mut credential, mut signed, mut signature) = (None, None, None);
     while !fields.is_empty() {
         let (field, behind) = cut(fields, b',').unwrap_or((fields, ""));
-        match cut(field.trim(), b'=') {
+        match cut(field.trim_ascii(), b'=') {
             Some(("Credential", value)) => credential = Some(value),
             Some(("SignedHeaders", value)) => signed = Some(value),
             Some(("Signature", value)) => signature = Some(value),
@@ -245,12 +245,10 @@ pub fn client_scope(authorization: &str) -> Option<ClientScope<'_>> {
         return None;
     }
     signed.filter(|names| !names.is_empty())?;
-    let mut scope = credential?.rsplitn(5, '/');
-    let ("aws4_request", service, region, date, access_key_id) =
-        (scope.next()?, scope.next()?, scope.next()?, scope.next()?, scope.next()?)
-    else {
-        return None;
-    };
+    let scope = credential?.strip_suffix("/aws4_request")?;
+    let (scope, service) = cut_last(scope, b'/')?;
+    let (scope, region) = cut_last(scope, b'/')?;
+    let (access_key_id, date) = cut_last(scope, b'/')?;
     let complete = date.len() == 8 && ![service, region, access_key_id].contains(&"");
     // The region becomes part of a host name.
     let sane = region.len() <= 32 && region.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -261,6 +259,12 @@ pub fn client_scope(authorization: &str) -> Option<ClientScope<'_>> {
 /// takes a fifth of what `split_once` does.
 fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
     let (before, rest) = text.split_at_checked(memchr::memchr(at, text.as_bytes())?)?;
+    Some((before, rest.get(1..)?))
+}
+
+/// The same of the last.
+fn cut_last(text: &str, at: u8) -> Option<(&str, &str)> {
+    let (before, rest) = text.split_at_checked(memchr::memrchr(at, text.as_bytes())?)?;
     Some((before, rest.get(1..)?))
 }
 

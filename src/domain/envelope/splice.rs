@@ -15,6 +15,8 @@ use crate::domain::trace::{TraceContext, TraceState};
 use std::borrow::Cow;
 
 const KEY: &[u8] = b"\"traceparent\"";
+/// The most between the key and its colon.
+const SPACES: &[u8] = b"   ";
 const STATE_KEY: &[u8] = b",\"tracestate\":\"";
 
 /// The bytes to add for one context: made once a call, the same for all records of it.
@@ -30,7 +32,8 @@ impl Insertion {
     /// The insertion for a context.
     #[must_use]
     pub fn new(context: &TraceContext, state: &TraceState) -> Self {
-        let (with_comma, alone) = (member(context, state, true), member(context, state, false));
+        let alone = member(context, state, b"");
+        let with_comma = member(context, state, b",");
         Self { context: *context, state: state.clone(), with_comma, alone }
     }
 
@@ -54,31 +57,30 @@ impl Insertion {
     }
 }
 
-fn member(context: &TraceContext, state: &TraceState, comma: bool) -> Vec<u8> {
-    let mut tail = b":\"".to_vec();
-    tail.extend_from_slice(&context.text());
-    tail.push(b'"');
-    if let Some(state) = state.as_str() {
-        tail.extend_from_slice(STATE_KEY);
+fn member(context: &TraceContext, state: &TraceState, behind: &[u8]) -> Vec<u8> {
+    let state = state.as_str();
+    let mut member = Vec::with_capacity(128 + 2 * state.map_or(0, str::len));
+    member.extend_from_slice(KEY);
+    member.extend_from_slice(SPACES);
+    member.extend_from_slice(b":\"");
+    member.extend_from_slice(&context.text());
+    if let Some(state) = state {
+        member.push(b'"');
+        member.extend_from_slice(STATE_KEY);
         for byte in state.bytes() {
             // The grammar leaves no other character that JSON must escape.
             if matches!(byte, b'"' | b'\\') {
-                tail.push(b'\\');
+                member.push(b'\\');
             }
-            tail.push(byte);
+            member.push(byte);
         }
-        tail.push(b'"');
     }
-    if comma {
-        tail.push(b',');
-    }
-    let spaces = 3 - (KEY.len() + tail.len()) % 3;
-    let spaces: &[u8] = match spaces {
-        1 => b" ",
-        2 => b"  ",
-        _ => b"   ",
-    };
-    [KEY, spaces, &tail].concat()
+    member.push(b'"');
+    member.extend_from_slice(behind);
+    // As many spaces go as the length is over a multiple of three.
+    let over = member.len() % SPACES.len();
+    member.drain(KEY.len()..KEY.len() + over);
+    member
 }
 
 /// The payload with context added to its root, or to each of its objects. An aggregate is left:

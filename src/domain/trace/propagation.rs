@@ -110,6 +110,14 @@ impl Propagators {
         (chosen, warnings)
     }
 
+    /// Whether a header of this lower-case name can name a parent in any format.
+    #[must_use]
+    pub fn may_read(name: &str) -> bool {
+        matches!(name, "traceparent" | "x-amzn-trace-id" | "b3")
+            || name.starts_with("x-datadog-")
+            || name.starts_with("x-b3-")
+    }
+
     /// The first format whose headers name a trace and a span. `header` gives a header's value by
     /// its lower-case name; one that came several times, joined by commas.
     pub fn parent<'a>(

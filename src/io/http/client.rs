@@ -1,8 +1,8 @@
 //! Owns the pooled client towards Kinesis: which protocol, which connection. Refuses to send a
 //! request twice.
 //!
-//! The pool is hyper-util's, and so is the one thing that looks like a retry. A connection may be
-//! closed while it waits in the pool. A request that was handed to such a connection's queue and
+//! The pools are hyper-util's, but that of ordinary calls to plain upstreams, which is
+//! [`super::kept`]'s. One thing looks like a retry. A connection may be closed while it waits. A request that was handed to such a connection's queue and
 //! never taken out of it comes back whole (`TrySendError::take_message`), and goes out on another
 //! connection; invariant 4 allows that, since no byte of it was written. Read in hyper 1.12 and
 //! hyper-util 0.1.21: the request comes back only from a queue that is closed or dropped with it
@@ -11,8 +11,10 @@
 //! request on a connection that was not reused is never sent again at all.
 
 use super::connect::{BoxError, Connector};
+use super::kept::KeptConnections;
 use super::pieces::PiecesBody;
 use super::probe::Probes;
+use crate::domain::time::Moment;
 use crate::io::clock::Clock;
 use http::uri::Authority;
 use http::{Request, Response, Uri};
@@ -29,11 +31,6 @@ pub use super::connect::{ClientSettings, ProxySettings};
 /// Idle connections are kept this long: under the 60 s after which AWS' front ends close theirs,
 /// so that few requests meet a closed one.
 const IDLE_MAX: Duration = Duration::from_secs(50);
-/// Whether ordinary calls to a plain upstream take HTTP/2 where it is spoken, as subscriptions do.
-/// Measured through the whole proxy with `benches/proxy` (1 KiB puts, two cores): over h2c a call
-/// costs a tenth more CPU, and twice the latency on one connection (at best 113 µs against 66),
-/// since each answer wakes two tasks more. Plain upstreams are emulators, which take HTTP/1.1.
-const CALLS_TAKE_H2C: bool = false;
 /// Idle connections kept to one host; a pod rarely has more calls in flight at once.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 
@@ -70,7 +67,7 @@ pub enum Error {
     Connect(#[source] BoxError),
     /// The request, or a part of it, may have arrived.
     #[error("the connection broke before an answer")]
-    Broke(#[source] legacy::Error),
+    Broke(#[source] BoxError),
 }
 
 type Pool = legacy::Client<Connector, PiecesBody>;
@@ -80,14 +77,18 @@ type Pool = legacy::Client<Connector, PiecesBody>;
 pub struct Client(Arc<Pools>);
 
 struct Pools {
-    calls: Lane,
+    calls: Pool,
+    /// Never h2c: measured through the whole proxy (`benches/proxy`, 1 KiB puts) it costs a tenth
+    /// more CPU and twice the latency on one connection, since each answer wakes two tasks more;
+    /// and plain upstreams are emulators, which take HTTP/1.1.
+    plain_calls: KeptConnections,
     subscriptions: [Lane; SUBSCRIPTION_CONNECTIONS],
     /// Counts subscriptions, to share them out.
     subscribed: AtomicUsize,
     probes: Probes,
 }
 
-/// Connections of one use: what ALPN gives on `https`, or HTTP/1.1 on `http`; and h2c.
+/// Connections of some subscriptions: what ALPN gives on `https`, or HTTP/1.1 on `http`; and h2c.
 struct Lane {
     negotiated: Pool,
     h2c: Pool,
@@ -104,12 +105,16 @@ impl Client {
     #[must_use]
     pub fn new(settings: &ClientSettings, clock: Clock) -> Self {
         let connector = Connector::new(settings, clock.clone());
-        let calls = Lane::new(&connector, CALL_WINDOW_BYTES, CALL_PING_EVERY);
+        let calls = pools(CALL_WINDOW_BYTES, CALL_PING_EVERY).build(connector.clone());
         let subscriptions = std::array::from_fn(|_| {
-            Lane::new(&connector, SUBSCRIPTION_WINDOW_BYTES, SUBSCRIPTION_PING_EVERY)
+            let mut pools = pools(SUBSCRIPTION_WINDOW_BYTES, SUBSCRIPTION_PING_EVERY);
+            let negotiated = pools.build(connector.clone());
+            Lane { negotiated, h2c: pools.http2_only(true).build(connector.clone()) }
         });
+        let plain_calls = KeptConnections::new(connector.clone(), IDLE_MAX, IDLE_CONNECTIONS_MAX);
         let probes = Probes::new(connector, clock);
-        Self(Arc::new(Pools { calls, subscriptions, subscribed: AtomicUsize::new(0), probes }))
+        let subscribed = AtomicUsize::new(0);
+        Self(Arc::new(Pools { calls, plain_calls, subscriptions, subscribed, probes }))
     }
 
     /// Sends a request and gives the answer's head as soon as it is there. To end a request early,
@@ -121,29 +126,36 @@ impl Client {
         &self,
         request: Request<PiecesBody>,
         kind: CallKind,
+        now: Moment,
     ) -> Result<Response<Incoming>, Error> {
         let pools = &self.0;
-        let lane = match kind {
-            CallKind::Call => &pools.calls,
-            CallKind::Subscription => {
-                let turn = pools.subscribed.fetch_add(1, Ordering::Relaxed);
-                let lane = pools.subscriptions.get(turn % SUBSCRIPTION_CONNECTIONS);
-                lane.unwrap_or(&pools.calls)
-            }
-        };
-        let Some(plain) = plain(request.uri()).cloned() else {
-            return lane.negotiated.request(request).await.map_err(Error::from);
-        };
-        let may_h2c = match kind {
-            CallKind::Call => CALLS_TAKE_H2C,
-            CallKind::Subscription => true,
-        };
-        let h2c = may_h2c && pools.probes.takes_h2c(&plain).await.map_err(Error::Connect)?;
+        let plain = plain(request.uri()).cloned();
+        match (kind, plain) {
+            (CallKind::Call, Some(plain)) => pools.plain_calls.request(request, &plain, now).await,
+            (CallKind::Call, None) => Ok(pools.calls.request(request).await?),
+            // Boxed, since every call would carry the room of this future.
+            (CallKind::Subscription, plain) => Box::pin(pools.subscribe(request, plain)).await,
+        }
+    }
+}
+
+impl Pools {
+    async fn subscribe(
+        &self,
+        request: Request<PiecesBody>,
+        plain: Option<Authority>,
+    ) -> Result<Response<Incoming>, Error> {
+        let turn = self.subscribed.fetch_add(1, Ordering::Relaxed);
+        // The remainder is within, so the first is never taken in its place.
+        let [first, ..] = &self.subscriptions;
+        let lane = self.subscriptions.get(turn % SUBSCRIPTION_CONNECTIONS).unwrap_or(first);
+        let Some(plain) = plain else { return Ok(lane.negotiated.request(request).await?) };
+        let h2c = self.probes.takes_h2c(&plain).await.map_err(Error::Connect)?;
         let pool = if h2c { &lane.h2c } else { &lane.negotiated };
         let answer = pool.request(request).await;
         answer.map_err(|error| {
             // Another program may have taken the port.
-            pools.probes.forget(&plain);
+            self.probes.forget(&plain);
             Error::from(error)
         })
     }
@@ -156,24 +168,20 @@ fn plain(uri: &Uri) -> Option<&Authority> {
 
 impl From<legacy::Error> for Error {
     fn from(error: legacy::Error) -> Self {
-        if error.is_connect() { Self::Connect(error.into()) } else { Self::Broke(error) }
+        if error.is_connect() { Self::Connect(error.into()) } else { Self::Broke(error.into()) }
     }
 }
 
-impl Lane {
-    fn new(connector: &Connector, window_bytes: u32, ping_every: Duration) -> Self {
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .http2_initial_stream_window_size(window_bytes)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .http2_keep_alive_interval(ping_every)
-            .http2_keep_alive_timeout(PING_MAX);
-        let negotiated = builder.build(connector.clone());
-        let h2c = builder.http2_only(true).build(connector.clone());
-        Self { negotiated, h2c }
-    }
+fn pools(window_bytes: u32, ping_every: Duration) -> legacy::Builder {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .pool_idle_timeout(IDLE_MAX)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .http2_initial_stream_window_size(window_bytes)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keep_alive_interval(ping_every)
+        .http2_keep_alive_timeout(PING_MAX);
+    builder
 }

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod connect;
+mod kept;
 pub mod pieces;
 mod probe;
 pub mod server;

@@ -270,7 +270,11 @@ impl Drop for Held {
     }
 }
 
-/// An answer's frames as they pass: references to the same bytes.
+/// Frames up to this are copied: a reference would hold the connection's whole buffer of 8 KiB,
+/// which the bound does not count, and in whose place the next answer would need another.
+const COPIED_BYTES_MAX: usize = 1 << 10;
+
+/// An answer's frames as they pass: references to the same bytes, where they are many.
 #[derive(Debug)]
 pub struct Copy {
     frames: Vec<Bytes>,
@@ -285,7 +289,8 @@ impl Copy {
             return;
         }
         if self.held.grow(frame.len()) {
-            self.frames.push(frame.clone());
+            let small = frame.len() <= COPIED_BYTES_MAX;
+            self.frames.push(if small { Bytes::copy_from_slice(frame) } else { frame.clone() });
         } else {
             self.cut = true;
             self.frames = Vec::new();

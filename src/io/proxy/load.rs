@@ -55,7 +55,7 @@ impl Load {
         let bytes = match announced {
             Some(Ok(bytes)) if bytes <= self.body_bytes_max => bytes,
             Some(_) => {
-                discard(body).await;
+                Box::pin(discard(body)).await;
                 return Err(Fault::BodyTooLarge);
             }
             // Chunked: as much as it may become.
@@ -63,7 +63,8 @@ impl Load {
         };
         let room = match self.room_now(bytes) {
             Some(room) => room,
-            None => match tokio::time::timeout(PATIENCE, self.room(bytes)).await {
+            // Boxed, as it is rare: every request carries the room of its future.
+            None => match Box::pin(tokio::time::timeout(PATIENCE, self.room(bytes))).await {
                 Ok(Some(room)) => room,
                 Ok(None) | Err(_) => return Err(Fault::Overloaded),
             },

@@ -179,7 +179,8 @@ impl Proxy {
         if let Some((call, named)) = envelope_api::asked(parts.uri.path()) {
             // Of these calls only: an extension costs each request an allocation.
             parts.extensions.insert(peer);
-            return self.envelope(call, parts, body, named.or(app), &self.processed).await;
+            let answer = self.envelope(call, parts, body, named.or(app), &self.processed);
+            return Box::pin(answer).await;
         }
         let form = reply::form_of(&parts.headers);
         let admitted = match self.admit(&parts) {
@@ -235,7 +236,7 @@ impl Proxy {
         let route = Route { operation: admitted.operation, form: outgoing.form, exchange };
         let subscription = subscription.map(|it| it.begin(consumer, &target.server, started));
         let sent = self.clock.now();
-        let answer = self.upstream.send(&target, outgoing).await;
+        let answer = self.upstream.send(&target, outgoing, sent).await;
         drop(room);
         let answered = self.clock.now();
         self.measure(admitted.operation, sent.since(started), answered.since(sent));

@@ -206,7 +206,7 @@ struct Call {
 
 impl Call {
     fn of(proxy: &Proxy, headers: &HeaderMap, looks: &[Look], now: Moment) -> Self {
-        let attempt = retries::attempt(headers).map(|it| it.attempt);
+        let attempt = retries::attempt(headers);
         let parent = proxy.deciding.parent(headers).or_else(|| carried_parent(looks));
         let mut first = None;
         let decide = || first.insert(proxy.deciding.child(parent.as_ref(), now)).clone();

@@ -6,7 +6,7 @@ use super::admit::text;
 use super::metrics::Metrics;
 use super::names;
 use super::skew::Skew;
-use crate::domain::time::Wall;
+use crate::domain::time::{Moment, Wall};
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::{CallKind, Client, Error};
@@ -232,16 +232,18 @@ impl Upstream {
         &self,
         target: &Target,
         mut outgoing: Outgoing,
+        now: Moment,
     ) -> Result<Sent, Fault> {
         strip_connection(&mut outgoing.headers);
         let keys = match self.credentials.current() {
             Some(keys) => keys,
             None => {
-                let waited = self.credentials.wait(CREDENTIALS_PATIENCE).await;
+                // Boxed, as all that is rare here: every request carries the room of its future.
+                let waited = Box::pin(self.credentials.wait(CREDENTIALS_PATIENCE)).await;
                 waited.ok_or(Fault::NoCredentials)?
             }
         };
-        let answer = self.once(target, &outgoing, &keys).await?;
+        let answer = self.once(target, &outgoing, &keys, now).await?;
         let judged = matches!(
             answer.status(),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE
@@ -249,6 +251,17 @@ impl Upstream {
         if !judged {
             return Ok(Sent { answer: answer.map(Reply::Streaming), resent: None });
         }
+        Box::pin(self.judge(target, outgoing, keys, answer)).await
+    }
+
+    /// Reads a refusal whole, and sends a second time what it proves was not stored.
+    async fn judge(
+        &self,
+        target: &Target,
+        outgoing: Outgoing,
+        keys: Arc<aws_credential_types::Credentials>,
+        answer: Response<Incoming>,
+    ) -> Result<Sent, Fault> {
         let (parts, body) = answer.into_parts();
         let body = Limited::new(body, ERROR_BYTES_MAX).collect().await;
         let body = body.map_err(|_| Fault::UpstreamReset)?.to_bytes();
@@ -269,7 +282,7 @@ impl Upstream {
             });
         };
         self.metrics.resends.with_label_values(&[resent.as_str()]).inc();
-        let answer = self.once(target, &outgoing, &keys).await?;
+        let answer = self.once(target, &outgoing, &keys, self.clock.now()).await?;
         Ok(Sent { answer: answer.map(Reply::Streaming), resent: Some(resent) })
     }
 
@@ -306,17 +319,18 @@ impl Upstream {
         target: &Target,
         outgoing: &Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
+        now: Moment,
     ) -> Result<Response<Incoming>, Fault> {
         let mut request = Request::new(PiecesBody::from(outgoing.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.uri.clone();
-        *request.headers_mut() = self.signed(target, outgoing, keys);
+        *request.headers_mut() = self.signed(target, outgoing, keys, now.wall);
         let kind = if outgoing.operation == Operation::SubscribeToShard {
             CallKind::Subscription
         } else {
             CallKind::Call
         };
-        let answer = self.client.request(request, kind);
+        let answer = self.client.request(request, kind, now);
         match tokio::time::timeout(self.answer_timeout, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
@@ -335,8 +349,9 @@ impl Upstream {
         target: &Target,
         outgoing: &Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
+        now: Wall,
     ) -> HeaderMap {
-        let now = self.skew.now(self.clock.now().wall);
+        let now = self.skew.now(now);
         // The client's own stay for a second try.
         let mut headers = outgoing.headers.clone();
         let key = self.key(keys, &outgoing.region, now);

@@ -36,7 +36,7 @@ async fn a_large_body_in_pieces_arrives_as_it_was() {
     let client = client(&trusting(&folder, identity.certificate_pem().unwrap()));
     let (tls, plain) = (Echo::tls(identity).await, Echo::plain().await);
     let check = async |url: String, kind: CallKind, version: &str| {
-        let (seen, body) = read(client.request(post(&url, large()), kind).await).await;
+        let (seen, body) = read(client.request(post(&url, large()), kind, now()).await).await;
         assert_eq!(seen, format!("{version} POST"));
         assert!(body == large().to_bytes(), "{url}: {} bytes", body.len());
     };
@@ -52,9 +52,10 @@ async fn one_reader_that_stalls_does_not_stop_the_others() {
     let client = client(&trusting(&folder, identity.certificate_pem().unwrap()));
     let tls = Echo::tls(identity).await;
     let url = tls.url("https", "localhost");
-    let stalled = client.request(post(&url, large()), CallKind::Call).await.unwrap();
+    let stalled = client.request(post(&url, large()), CallKind::Call, now()).await.unwrap();
     for _ in 0..8 {
-        let (_, body) = read(client.request(post(&url, large()), CallKind::Call).await).await;
+        let (_, body) =
+            read(client.request(post(&url, large()), CallKind::Call, now()).await).await;
         assert_eq!(body.len(), 16 << 20);
     }
     assert_eq!(read(Ok(stalled)).await.1.len(), 16 << 20);

@@ -3,6 +3,7 @@
 //! waited for; nothing here sleeps, all wait for events.
 
 mod calling;
+mod kept;
 mod serving;
 mod tunnel;
 mod upstreams;
@@ -11,6 +12,7 @@ use super::client::{CallKind, Client, ClientSettings, Error, ProxySettings};
 use super::pieces::PiecesBody;
 use super::server;
 use super::tls::Identity;
+use crate::domain::time::Moment;
 use crate::io::clock::Clock;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -103,6 +105,11 @@ fn trusting(folder: &Folder, certificate_pem: &str) -> ClientSettings {
     ClientSettings { connect_timeout: PATIENCE, proxy: ProxySettings::default(), ca_bundle }
 }
 
+/// Of tests that do not wait as long as a connection is kept.
+fn now() -> Moment {
+    Moment::default()
+}
+
 fn settings() -> ClientSettings {
     ClientSettings { connect_timeout: PATIENCE, proxy: ProxySettings::default(), ca_bundle: None }
 }
@@ -131,5 +138,5 @@ fn causes(error: &dyn std::error::Error) -> String {
 
 /// A call with an empty body, which must be answered.
 async fn seen(client: &Client, url: &str, kind: CallKind) -> String {
-    read(client.request(post(url, Bytes::new()), kind).await).await.0
+    read(client.request(post(url, Bytes::new()), kind, now()).await).await.0
 }

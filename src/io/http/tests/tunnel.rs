@@ -85,7 +85,7 @@ async fn a_refusal_names_the_proxy_and_no_secret() {
         let proxy = Proxy::start(Some(refusal)).await;
         let settings = ClientSettings { proxy: proxy.settings("", false), ..settings() };
         let asked = post("https://kinesis.us-east-1.amazonaws.com/", Bytes::new());
-        let error = client(&settings).request(asked, CallKind::Call).await.unwrap_err();
+        let error = client(&settings).request(asked, CallKind::Call, now()).await.unwrap_err();
         let said = causes(&error) + &format!("{settings:?}");
         let text = format!(
             "no tunnel to kinesis.us-east-1.amazonaws.com:443 through the proxy {}",

@@ -100,7 +100,7 @@ async fn a_closed_port_is_an_error_that_says_nothing_was_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
-    let answer = client(&settings()).request(post(&url, Bytes::new()), CallKind::Call).await;
+    let answer = client(&settings()).request(post(&url, Bytes::new()), CallKind::Call, now()).await;
     assert!(matches!(answer, Err(Error::Connect(_))), "{answer:?}");
 }
 
@@ -179,7 +179,7 @@ async fn nothing_is_sent_twice() {
         let client = client(&settings());
         for request in 0..=answers {
             let url = format!("{}{request}", upstream.url());
-            let answer = client.request(post(&url, Bytes::from_static(b"put")), kind).await;
+            let answer = client.request(post(&url, Bytes::from_static(b"put")), kind, now()).await;
             if request < answers {
                 let expected = if http_2 { "HTTP/2.0 POST" } else { "HTTP/1.1 POST" };
                 assert_eq!(read(answer).await.0, expected);
