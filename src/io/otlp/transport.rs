@@ -125,7 +125,7 @@ impl Transport {
     ) -> Result<Answer, String> {
         let late = || clock.sleep_until(deadline);
         let head = tokio::select! {
-            head = self.send(request) => head?,
+            head = self.send(request, clock.now()) => head?,
             () = late() => return Err("no answer in time".to_owned()),
         };
         let (parts, body) = head.into_parts();
@@ -138,13 +138,18 @@ impl Transport {
         Ok(Answer { status: parts.status, headers: parts.headers, body, trailers })
     }
 
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, String> {
+    async fn send(
+        &self,
+        request: Request<Bytes>,
+        now: Moment,
+    ) -> Result<Response<Incoming>, String> {
         match self {
             Self::Own(pool) => {
                 pool.request(request.map(Full::new)).await.map_err(|error| sentence(&error))
             }
             Self::Aws(client) => {
-                let answer = client.request(request.map(PiecesBody::from), CallKind::Call).await;
+                let request = request.map(PiecesBody::from);
+                let answer = client.request(request, CallKind::Call, now).await;
                 answer.map_err(|error| sentence(&error))
             }
         }
