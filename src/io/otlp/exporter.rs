@@ -76,7 +76,7 @@ struct Parcel {
     held: Option<Held>,
     /// What came of it, on the way out.
     result: Option<Result<(), Failure>>,
-    /// The bytes of a part that was too large.
+    /// The bytes of the smallest part that was too large.
     refused_bytes: Option<usize>,
 }
 
@@ -242,7 +242,10 @@ impl Courier {
             }
             let divided = Some(&request).filter(|it| it.len() > BATCH_BYTES_MIN);
             if let Some([first, second]) = divided.and_then(|request| halves(request)) {
-                open(&self.parcel).refused_bytes = Some(request.len());
+                let mut parcel = open(&self.parcel);
+                let before = parcel.refused_bytes.unwrap_or(usize::MAX);
+                parcel.refused_bytes = Some(request.len().min(before));
+                drop(parcel);
                 parts.extend([second, first].map(|(spans, part)| (spans as u64, part.into())));
             } else {
                 if let Some(held) = &mut held {
