@@ -5,6 +5,7 @@ mod admit;
 mod deciding;
 pub mod envelope_api;
 mod exchange;
+mod inferring;
 mod iterators;
 mod journal;
 mod load;

@@ -60,7 +60,7 @@ impl Observer {
         self.count_delivered(&call, records, label);
         let of = Delivery {
             stream: subscription.stream.as_ref(),
-            shard: &subscription.shard,
+            shard: Some(&subscription.shard),
             parent: subscription.parent.as_ref(),
         };
         let request_id = subscription.request_id.clone();
