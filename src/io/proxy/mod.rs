@@ -9,6 +9,8 @@ mod inferring;
 mod iterators;
 mod journal;
 mod load;
+#[doc(hidden)]
+pub mod measured;
 mod metrics;
 mod names;
 mod observe;
