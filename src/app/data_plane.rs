@@ -205,6 +205,17 @@ fn tracing_settings(config: &Config, environment: &BTreeMap<String, String>) -> 
     let sampler = (value("OTEL_TRACES_SAMPLER"), value("OTEL_TRACES_SAMPLER_ARG"));
     let (sampler, unsupported) = Sampler::parse(sampler.0, sampler.1);
     warnings.extend(unsupported);
+    let links_max = match value("OTEL_SPAN_LINK_COUNT_LIMIT") {
+        "" => None,
+        limit => {
+            let limit = limit.parse().ok().filter(|limit| *limit > 0);
+            if limit.is_none() {
+                warnings
+                    .push("OTEL_SPAN_LINK_COUNT_LIMIT: should be a whole number above 0".into());
+            }
+            limit
+        }
+    };
     for warning in warnings {
         tracing::warn!(%warning, "OpenTelemetry's environment");
     }
@@ -213,7 +224,8 @@ fn tracing_settings(config: &Config, environment: &BTreeMap<String, String>) -> 
         sampler,
         spans_per_second_max: u32::try_from(config.traces.max_spans_per_second).unwrap_or(u32::MAX),
         create_spans: config.traces.create_spans,
-        links_max: value("OTEL_SPAN_LINK_COUNT_LIMIT").parse().ok(),
+        inferred_process: config.traces.inferred_process,
+        links_max,
     }
 }
 

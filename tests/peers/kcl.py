@@ -36,7 +36,8 @@ class Application(Program):
         Program.alive.append(self)
 
     def start_sidecar(self, port=None):
-        config = {"otlp": self.otlp.config("http/protobuf"), "state": str(self.folder / "state")}
+        config = {"otlp": self.otlp.config("http/protobuf"), "state": str(self.folder / "state"),
+                  "traces": {"inferred_process": True}}  # of which there must be none for KCL
         return Kinescope(self.folder, self.upstream.url, config, port=port)
 
     def kill_sidecar(self):

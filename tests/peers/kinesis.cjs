@@ -3,8 +3,10 @@
 //   {"output": {…}} or {"error": {"name": "…", "status": 400}}, both with "attempts".
 // Its default handler speaks HTTP/2 with prior knowledge to http:// endpoints; HANDLER=h1 asks for
 // HTTP/1.1, which kinesis-mock needs when it is called without the sidecar.
-// SubscribeToShard answers once it has Count records. With TRACER=dd-trace the SDK is instrumented.
-if (process.env.TRACER) require(process.env.TRACER).init()
+// SubscribeToShard answers once it has Count records. With TRACER the SDK is instrumented: by dd-trace, or
+// by clients/otel.cjs, which then tells its Spans.
+const tracer = process.env.TRACER ? require(process.env.TRACER) : undefined
+if (tracer) tracer.init()
 const sdk = require('@aws-sdk/client-kinesis')
 const readline = require('node:readline')
 
@@ -59,6 +61,7 @@ const aggregation = {
 
 async function call ({ operation, input, headers }) {
   if (aggregation[operation]) return { output: await aggregation[operation](input) }
+  if (operation === 'Spans') return { output: { Spans: tracer.spans() } }
   if (operation === 'SubscribeToShard') return { output: await subscribe(input) }
   const command = new sdk[`${operation}Command`](input)
   command.middlewareStack.add(

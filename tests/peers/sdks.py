@@ -104,6 +104,31 @@ class DdTraceNode(Node):
         super().__init__(endpoint, env={"TRACER": "dd-trace", **QUIET_TRACER})
 
 
+class Otel(Lines):
+    """boto3 under OpenTelemetry, which tells its parent by X-Ray's header unless told otherwise."""
+
+    def __init__(self, endpoint, env=None):
+        python = needed(PEERS / "venv/bin/python", "opentelemetry-instrumentation-botocore")
+        super().__init__([python, os.path.join(os.path.dirname(__file__), "clients/otel.py")],
+                         {"AWS_ENDPOINT_URL_KINESIS": endpoint, **(env or {})})
+
+
+class OtelW3c(Otel):
+    """The same with the global propagators: `traceparent`."""
+
+    def __init__(self, endpoint):
+        super().__init__(endpoint, {"PROPAGATOR": "global"})
+
+
+class OtelNode(Node):
+    """The SDK for JavaScript under OpenTelemetry. Over HTTP/1.1 `traceparent` is sent; Node's http2
+    module, which the SDK takes by default, nobody instruments."""
+
+    def __init__(self, endpoint, handler="h1"):
+        tracer = os.path.join(os.path.dirname(__file__), "clients/otel.cjs")
+        super().__init__(endpoint, handler, env={"TRACER": tracer})
+
+
 # There is no agent: nothing is to be sent anywhere, and what is said of that goes nowhere.
 QUIET_TRACER = {
     "DD_TRACE_AGENT_URL": "http://127.0.0.1:9", "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",

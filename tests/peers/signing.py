@@ -30,10 +30,10 @@ class Answer:
         return json.loads(self.body)
 
 
-def send(url, body, headers, method="POST"):
+def send(url, body, headers, method="POST", path="/"):
     connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=20)
     try:
-        connection.request(method, "/", body=body, headers=headers)
+        connection.request(method, path, body=body, headers=headers)
         return Answer(connection.getresponse())
     finally:
         connection.close()

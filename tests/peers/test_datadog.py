@@ -48,9 +48,10 @@ def test_its_records_stay_and_its_context_is_linked(client, dump, traced, any_up
 
     linked = lambda spans: {identity(link) for span in spans for link in span.links}  # noqa: E731
     wait_for_spans(otlp, f"receive {stream}", lambda spans: theirs <= linked(spans))
-    # For the producer it is a parent or a link; which, depends on what the request itself said.
+    # Their span of the call is the parent of ours, whether the request's headers or its records say so.
     sends = wait_for_spans(otlp, f"send {stream}", lambda spans: len(spans) == 2)
     parents = {(span.trace_id.hex(), span.parent_span_id.hex()) for span in sends}
+    assert len(parents) == 2 and parents <= theirs
     assert theirs <= linked(sends) | parents
     told = sidecar.metrics()
     assert told.sum("kinesis_records_total", stream=stream, direction="put") == 4

@@ -54,6 +54,8 @@ def test_polling(application, moto, ministack):
     assert [(data, sub) for data, sub, _ in records[5:]] == [(data, n) for n, (_, data) in enumerate(TINY)]
     check_trace(application.otlp, application.stream, contexts_of(application), sends=6)
     check_leases(application, moto)
+    check_nothing_is_inferred(application)
+    assert '"reason":"user_agent"' in application.sidecar.output()
     published = lambda: Boto3(ministack.url, "cloudwatch").call(  # noqa: E731
         "ListMetrics", Namespace=application.application)["Metrics"]
     wait_for(published, 30, "metrics of KCL itself")
@@ -84,6 +86,7 @@ def test_fan_out(application, moto):
     assert requests.sum("kinescope_proxy_requests_total", operation="GetRecords") == 0
     check_trace(application.otlp, application.stream, contexts_of(application), sends=len(sent) + 1)
     check_leases(application, moto)
+    check_nothing_is_inferred(application)
 
 
 @pytest.mark.parametrize("application", ["polling"], indirect=True)
@@ -117,6 +120,12 @@ def contexts_of(application):
         else:
             held.append(record["Data"])
     return held
+
+
+def check_nothing_is_inferred(application):
+    """It prefetches, or nobody calls for its next batch: when it works on what, the wire does not say."""
+    operations = {span.name.split()[0] for span in application.otlp.spans}
+    assert operations == {"send", "receive"}
 
 
 def check_leases(application, moto):

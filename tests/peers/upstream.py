@@ -254,7 +254,12 @@ def frame(kind, payload, message="event", **headers):
 
 def event(records, behind=0, continuation="49590340"):
     """A SubscribeToShardEvent of payloads."""
-    body = {"ContinuationSequenceNumber": continuation, "MillisBehindLatest": behind, "Records": [
-        {"Data": base64.b64encode(data).decode(), "PartitionKey": "p", "SequenceNumber": sequence(index),
-         "ApproximateArrivalTimestamp": 1.8e9} for index, data in enumerate(records)]}
-    return frame("SubscribeToShardEvent", json.dumps(body).encode())
+    return event_of([{"Data": data, "PartitionKey": "p", "SequenceNumber": sequence(index),
+                      "ApproximateArrivalTimestamp": When(1.8e9)} for index, data in enumerate(records)],
+                    behind, continuation)
+
+
+def event_of(records, behind=0, continuation="49590340"):
+    """The same of whole records."""
+    return frame("SubscribeToShardEvent", dumps(JSON, {
+        "ContinuationSequenceNumber": continuation, "MillisBehindLatest": behind, "Records": records}))

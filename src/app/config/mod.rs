@@ -112,6 +112,8 @@ pub struct Privacy {
 pub struct Traces {
     /// A span for each record of PutRecords, in place of one context for all.
     pub create_spans: bool,
+    /// A process span from the delivery of a batch to the reader's next call, marked as inferred.
+    pub inferred_process: bool,
     /// Spans a second that are exported because a caller's flag asks for it.
     pub max_spans_per_second: usize,
 }

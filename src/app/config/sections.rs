@@ -242,10 +242,10 @@ fn traces(spot: &Spot<'_>) -> Traces {
     let mut table = spot.table();
     let traces = Traces {
         create_spans: table.key("create_spans").or(false),
+        inferred_process: table.key("inferred_process").or(false),
         // 200: what a busy pod makes itself; more is a stranger's flag on every request.
         max_spans_per_second: table.key("max_spans_per_second").or(200_usize),
     };
-    table.key("inferred_process").later(&Later::Word("false"));
     table.done();
     traces
 }

@@ -5,7 +5,7 @@ use super::parents;
 use super::retries::Context;
 use crate::domain::sampling::{Flood, Sampler};
 use crate::domain::time::Moment;
-use crate::domain::trace::{Flags, Parent, Propagators, TraceContext, TraceState};
+use crate::domain::trace::{Flags, Format, Parent, Propagators, TraceContext, TraceState};
 use crate::io::entropy;
 use http::HeaderMap;
 use prometheus::IntCounterVec;
@@ -22,6 +22,8 @@ pub struct Tracing {
     pub spans_per_second_max: u32,
     /// `traces.create_spans`: a span for each record of PutRecords.
     pub create_spans: bool,
+    /// `traces.inferred_process`: what nobody reported is inferred.
+    pub inferred_process: bool,
     /// Most links on one span, where a backend asks for fewer than we would make.
     pub links_max: Option<usize>,
 }
@@ -47,6 +49,11 @@ impl Deciding {
         self.settings.create_spans
     }
 
+    /// Whether process spans are inferred.
+    pub(super) const fn infers(&self) -> bool {
+        self.settings.inferred_process
+    }
+
     /// Most links on one span.
     pub(super) fn links_max(&self, default: usize) -> usize {
         self.settings.links_max.map_or(default, |most| most.clamp(1, default))
@@ -57,16 +64,28 @@ impl Deciding {
         parents::parent(&self.settings.propagators, headers)
     }
 
-    /// Our span's context: in the parent's trace, or a new root.
-    pub(super) fn child(&self, parent: Option<&Parent>, now: Moment) -> Context {
+    /// The context of a span below one of ours. Where a caller's flag decided on that one
+    /// (`asked`), this one counts against the same rate.
+    pub(super) fn below(&self, ours: &Context, asked: bool, now: Moment) -> Context {
+        let (context, state) = ours.clone();
+        if asked {
+            let format = Format::TraceContext;
+            let parent = Parent { context, state, format, undecided: false };
+            return self.child(Some(&parent), 1, now);
+        }
+        (context.child(entropy::span_id(), context.flags.sampled()), state)
+    }
+
+    /// Our span's context: in the parent's trace, or a new root. The call makes so many `spans`.
+    pub(super) fn child(&self, parent: Option<&Parent>, spans: usize, now: Moment) -> Context {
         let span_id = entropy::span_id();
         let trace_id = parent.map_or_else(entropy::trace_id, |parent| parent.context.trace_id);
         let decided = parent.filter(|parent| !parent.undecided).map(|parent| &parent.context);
         let decision = self.settings.sampler.decide(decided, trace_id);
         let mut flood = self.flood.lock().unwrap_or_else(PoisonError::into_inner);
-        let admission = flood.admit(decision, 1, now);
+        let admission = flood.admit(decision, u32::try_from(spans).unwrap_or(u32::MAX), now);
         if let Some(reason) = admission.dropped() {
-            self.dropped.with_label_values(&["spans", reason]).inc();
+            self.dropped.with_label_values(&["spans", reason]).inc_by(spans as u64);
         }
         let sampled = decision.sampled && admission.dropped().is_none();
         match parent {
@@ -99,14 +118,25 @@ mod tests {
         headers.insert("traceparent", SAMPLED.parse().unwrap());
         let parent = deciding.parent(&headers);
         let at = |seconds| Moment::default().plus(Duration::from_secs(seconds));
-        let sampled = |parent, now| deciding.child(parent, now).0.flags.sampled();
+        let sampled = |parent, now| deciding.child(parent, 1, now).0.flags.sampled();
         let children: Vec<bool> = (0..4).map(|_| sampled(parent.as_ref(), at(10))).collect();
         assert_eq!(children, [true, true, false, false]);
         assert!(sampled(None, at(10)), "our own roots are not a stranger's");
         assert!(sampled(parent.as_ref(), at(12)));
         assert_eq!(deciding.dropped.with_label_values(&["spans", "rate"]).get(), 2);
-        let (child, _) = deciding.child(parent.as_ref(), at(20));
+        let (child, state) = deciding.child(parent.as_ref(), 1, at(20));
         assert_eq!(child.trace_id.to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_ne!(child.span_id.to_string(), "b7ad6b7169203331");
+        // A span below one of ours follows it, and pays where that one did.
+        let ours = (child, state);
+        let below = |asked, now| deciding.below(&ours, asked, now).0;
+        assert_eq!(below(false, at(20)).trace_id, child.trace_id);
+        assert!(below(false, at(20)).flags.sampled() && below(true, at(20)).flags.sampled());
+        assert!(below(false, at(20)).flags.sampled() && !below(true, at(20)).flags.sampled());
+        // A call of many spans is dropped and counted with all of them.
+        assert_eq!(deciding.dropped.with_label_values(&["spans", "rate"]).get(), 3);
+        assert!(deciding.child(parent.as_ref(), 4, at(30)).0.flags.sampled());
+        assert!(!deciding.child(parent.as_ref(), 4, at(31)).0.flags.sampled());
+        assert_eq!(deciding.dropped.with_label_values(&["spans", "rate"]).get(), 7);
     }
 }

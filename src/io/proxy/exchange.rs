@@ -51,6 +51,8 @@ pub enum Facts {
         stream: Option<StreamName>,
         /// The application's own span, if it sent one.
         parent: Option<Parent>,
+        /// Its library works on one batch while it asks for the next.
+        prefetches: bool,
     },
     /// GetShardIterator.
     Iterator {

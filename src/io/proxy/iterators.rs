@@ -107,6 +107,13 @@ impl Iterators {
         Some(Place { stream, shard, delivered: *delivered })
     }
 
+    /// The reader calls with this iterator: when the batch that came with it was delivered. Told
+    /// once: a repeated call ends no pause.
+    pub(super) fn called(&self, iterator: &str) -> Option<Moment> {
+        let key = key(iterator);
+        self.map().places.get_mut(&key)?.1.take()
+    }
+
     /// `next` continues `iterator`.
     pub(super) fn follow(&self, iterator: &str, next: &str, now: Moment) {
         let Some(Place { stream, shard, .. }) = self.place(iterator) else { return };
@@ -156,7 +163,7 @@ impl Map {
 }
 
 /// The first eight bytes of an iterator's SHA-256.
-fn key(iterator: &str) -> u64 {
+pub(super) fn key(iterator: &str) -> u64 {
     Sha256::digest(iterator).iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte))
 }
 
@@ -207,6 +214,8 @@ mod tests {
         }
         assert_eq!(shard_of(&iterators, "a100").as_deref(), Some("1"));
         assert_eq!(shard_of(&iterators, "a99").as_deref(), Some("1"), "a repeated call");
+        assert_eq!(iterators.called("a100"), Some(at(99)));
+        assert_eq!((iterators.called("a100"), iterators.called("other")), (None, None));
         assert_eq!(shard_of(&iterators, "a98"), None);
         assert!(iterators.map().places.len() <= 2);
     }

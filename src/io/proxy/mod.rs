@@ -5,9 +5,12 @@ mod admit;
 mod deciding;
 pub mod envelope_api;
 mod exchange;
+mod inferring;
 mod iterators;
 mod journal;
 mod load;
+#[doc(hidden)]
+pub mod measured;
 mod metrics;
 mod names;
 mod observe;

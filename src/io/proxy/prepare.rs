@@ -6,7 +6,7 @@ use super::exchange::Facts;
 use super::put::{self, PreparedPut, readable};
 use super::stream::Subscription;
 use super::upstream::Outgoing;
-use super::{Proxy, reply};
+use super::{Proxy, inferring, reply};
 use crate::domain::stream::ConsumerName;
 use crate::domain::time::Moment;
 use crate::domain::trace::Parent;
@@ -171,6 +171,7 @@ impl Proxy {
                     iterator: it.iterator,
                     stream: it.stream,
                     parent: parent(),
+                    prefetches: inferring::prefetches(headers),
                 });
             }
             Operation::GetShardIterator => {

@@ -171,6 +171,11 @@ fn created(looks: &[Look], (send, state): &Context, own: &mut Vec<Carried>) {
     }));
 }
 
+/// How many create spans a put may have; a record that was refused before takes none.
+fn created_at_most(looks: &[Look]) -> usize {
+    if looks.len() > 1 { looks.iter().filter(|look| look.takes_context()).count() } else { 0 }
+}
+
 /// The contexts that records brought along.
 fn kept(looks: &[Look]) -> impl Iterator<Item = Carried> {
     looks.iter().enumerate().flat_map(|(record, look)| {
@@ -209,7 +214,8 @@ impl Call {
         let attempt = retries::attempt(headers);
         let parent = proxy.deciding.parent(headers).or_else(|| carried_parent(looks));
         let mut first = None;
-        let decide = || first.insert(proxy.deciding.child(parent.as_ref(), now)).clone();
+        let spans = 1 + usize::from(proxy.deciding.creates_spans()) * created_at_most(looks);
+        let decide = || first.insert(proxy.deciding.child(parent.as_ref(), spans, now)).clone();
         let carried = proxy.calls.first_context(headers, now, decide);
         let span = first.unwrap_or_else(|| {
             // A retry stays in the trace that its first try began, and is recorded if that was.

@@ -59,7 +59,7 @@ pub(super) struct Target {
     host: String,
     /// The same, as it is sent.
     host_header: HeaderValue,
-    /// For spans: without the port.
+    /// For spans: always with the port.
     pub server: Arc<str>,
 }
 
@@ -67,12 +67,14 @@ impl Target {
     fn new(base: &Uri) -> Option<Self> {
         let authority = base.authority()?;
         let scheme = base.scheme_str()?;
-        let own_port =
-            matches!((scheme, authority.port_u16()), ("http", Some(80)) | ("https", Some(443)));
+        let scheme_port = if scheme == "http" { 80 } else { 443 };
+        let port = authority.port_u16().unwrap_or(scheme_port);
+        let own_port = port == scheme_port;
         let host = if own_port { authority.host() } else { authority.as_str() };
         let uri = format!("{scheme}://{authority}/").parse().ok()?;
         let host_header = HeaderValue::from_str(host).ok()?;
-        Some(Self { uri, host: host.to_owned(), host_header, server: authority.host().into() })
+        let server = format!("{}:{port}", authority.host()).into();
+        Some(Self { uri, host: host.to_owned(), host_header, server })
     }
 }
 
@@ -416,4 +418,23 @@ fn strip_connection(headers: &mut HeaderMap) {
     let dropped = headers.keys().filter(|name| DROPPED.contains(name)).cloned();
     let gone: Vec<HeaderName> = named.chain(dropped).collect();
     gone.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_request_goes() {
+        let check = |base: &str, host: &str, server: &str| {
+            let target = Target::new(&base.parse().unwrap()).unwrap();
+            assert_eq!((target.host.as_str(), &*target.server), (host, server), "{base}");
+        };
+        let kinesis = "kinesis.us-east-1.amazonaws.com";
+        check(&format!("https://{kinesis}/"), kinesis, &format!("{kinesis}:443"));
+        check(&format!("https://{kinesis}:443"), kinesis, &format!("{kinesis}:443"));
+        check("http://localhost", "localhost", "localhost:80");
+        check("http://localhost:4566", "localhost:4566", "localhost:4566");
+        check("http://[::1]:443", "[::1]:443", "[::1]:443");
+    }
 }

@@ -138,7 +138,7 @@ impl Proxy {
                 let rules = self.rules(parts)?;
                 let parent = self.deciding.parent(&parts.headers);
                 let context = parent.map_or_else(
-                    || self.deciding.child(None, now),
+                    || self.deciding.child(None, 1, now),
                     |parent| (parent.context, parent.state),
                 );
                 Ok(inject(&rules, &parts.headers, context, body, entropy::chance()))
@@ -147,7 +147,7 @@ impl Proxy {
             Call::Processed => match api::report(body) {
                 Ok(report) => {
                     let parent = self.deciding.parent(&parts.headers);
-                    let (own, _) = self.deciding.child(parent.as_ref(), now);
+                    let (own, _) = self.deciding.child(parent.as_ref(), 1, now);
                     let parent = parent.map(|parent| (parent.context, parent.state));
                     let processed = Processed::new(report, consumer, parent, own, now);
                     let answer = processed.answer();

@@ -9,6 +9,7 @@ mod read;
 mod subscribed;
 
 use super::Shared;
+use super::inferring::Inferring;
 use super::metrics::Metrics;
 use super::spans::Ending;
 use super::stream::StreamPiece;
@@ -20,6 +21,7 @@ use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::outcome;
 
 use put::PutCounters;
+use read::Asked;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -61,6 +63,8 @@ impl Copied {
 pub struct Observer {
     shared: Shared,
     subscriptions: Subscriptions,
+    /// `None` where it is not configured.
+    inferring: Option<Inferring>,
     announced: HashSet<StreamName>,
     puts: HashMap<StreamName, PutCounters>,
     engine: mpsc::Sender<Event>,
@@ -80,7 +84,8 @@ impl Observer {
     ) -> Self {
         let (announced, puts) = (HashSet::new(), HashMap::new());
         let subscriptions = Subscriptions::default();
-        Self { shared, subscriptions, announced, puts, engine, spans, otlp, metrics }
+        let inferring = (shared.deciding.infers() && spans.is_on()).then(Inferring::default);
+        Self { shared, subscriptions, inferring, announced, puts, engine, spans, otlp, metrics }
     }
 
     /// Observes until `stop`, then what is still queued.
@@ -152,8 +157,9 @@ impl Observer {
                 self.iterator(exchange, stream.clone(), shard.clone());
             }
             Facts::Queue { queue, parent } => self.queue(exchange, queue, parent.as_ref()),
-            Facts::Read { iterator, stream, parent } => {
-                self.read(exchange, iterator, stream.clone(), parent.as_ref());
+            Facts::Read { iterator, stream, parent, prefetches } => {
+                let asked = Asked { iterator, parent: parent.as_ref(), prefetches: *prefetches };
+                self.read(exchange, asked, stream.clone());
             }
         }
     }

@@ -56,7 +56,8 @@ impl Observer {
         // What a success of PutRecord says beyond its status, only the span tells.
         let asked = slot.is_some() || exchange.operation != Operation::PutRecord;
         let stored = match (&ending.error, body) {
-            (None, Some((form, body))) if asked => outcome::put_answer(form, body),
+            (None, Some((form, body))) if slot.is_some() => outcome::put_answer(form, body),
+            (None, Some((form, body))) if asked => outcome::put_failures(form, body),
             (Some(_) | None, _) => None,
         };
         let fail = |code: &str, records: usize| {

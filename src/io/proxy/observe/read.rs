@@ -2,6 +2,7 @@
 //! receive spans, the event for the engine.
 
 use super::super::exchange::Exchange;
+use super::super::inferring::{Batch, Reading};
 use super::super::iterators::shard_of_sequence;
 use super::super::spans::{self, Delivery};
 use super::{Observer, UNKNOWN, ending};
@@ -9,7 +10,7 @@ use crate::domain::engine::Event;
 use crate::domain::lag::ReadObservation;
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Moment;
-use crate::domain::trace::Parent;
+use crate::domain::trace::{Parent, Span};
 use crate::io::entropy;
 use crate::wire::kinesis::queue::{self, QueueRecord};
 use crate::wire::kinesis::read::{self, ReadRecord, RecordsAnswer};
@@ -23,6 +24,11 @@ impl Observer {
         let (ending, body) = ending(exchange);
         let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
         if let Some(iterator) = read::iterator_answer(form, body) {
+            if let Some(inferring) = &mut self.inferring {
+                let consumer = &exchange.consumer;
+                let reading = Reading { consumer, stream: &stream, shard: &shard };
+                inferring.begun(reading, &iterator, exchange.ended);
+            }
             self.shared.iterators.begin(&iterator, stream, shard, exchange.ended);
         }
     }
@@ -30,12 +36,12 @@ impl Observer {
     pub(super) fn read(
         &mut self,
         exchange: &Exchange,
-        iterator: &str,
+        asked: Asked<'_>,
         named: Option<StreamName>,
-        parent: Option<&Parent>,
     ) {
+        let Asked { iterator, parent, prefetches: _ } = asked;
         let place = self.shared.iterators.place(iterator);
-        let delivered = place.as_ref().and_then(|place| place.delivered);
+        let delivered = self.shared.iterators.called(iterator);
         let (ending, body) = ending(exchange);
         let answer = body
             .filter(|_| ending.error.is_none())
@@ -52,15 +58,38 @@ impl Observer {
             let labels = [label.as_str(), exchange.consumer.as_str()];
             self.metrics.poll_interval.with_label_values(&labels).observe(pause);
         }
-        let Some(answer) = answer else { return };
+        let shard_known = Some(&shard).filter(|shard| shard.as_str() != UNKNOWN);
+        let reading = match (&stream, shard_known) {
+            (Some(stream), Some(shard)) => {
+                Some(Reading { consumer: &exchange.consumer, stream, shard })
+            }
+            (_, _) => None,
+        };
+        if let Some(reading) = reading {
+            self.infer(reading, exchange, asked);
+        }
+        let Some(answer) = answer else {
+            if let (Some(reading), Some(inferring), None) =
+                (reading, &mut self.inferring, &ending.error)
+            {
+                inferring.unread(reading, exchange.ended);
+            }
+            return;
+        };
         if let Some(next) = &answer.next {
             self.shared.iterators.follow(iterator, next, exchange.ended);
             self.relearn(iterator, next, stream.as_ref(), &shard, exchange.ended);
         }
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &answer.records, &label);
-        let of = Delivery { stream: stream.as_ref(), shard: &shard, parent };
-        self.export_receive(&call, &of, &answer.records, &ending);
+        let of = Delivery { stream: stream.as_ref(), shard: shard_known, parent };
+        let received = self.receive_spans(&call, &of, &answer.records, &ending);
+        if let (Some(reading), Some(inferring)) = (reading, &mut self.inferring) {
+            let batch = batch(&received, parent.is_some(), answer.records.len(), exchange.ended);
+            let iterators = (iterator, answer.next.as_deref());
+            inferring.delivered(reading, iterators, batch, exchange.ended);
+        }
+        received.into_iter().for_each(|span| self.spans.offer(span));
         if let Some(stream) = stream {
             self.announce(&stream);
             let observation = observation(exchange, &answer);
@@ -104,8 +133,7 @@ impl Observer {
         let records: Vec<ReadRecord> = answer.records.into_iter().map(identified).collect();
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &records, &label);
-        let shard = QUEUE.into();
-        let of = Delivery { stream: Some(queue), shard: &shard, parent };
+        let of = Delivery { stream: Some(queue), shard: None, parent };
         self.export_receive(&call, &of, &records, &ending);
         let newest = records.last();
         let observation = ReadObservation {
@@ -118,7 +146,7 @@ impl Observer {
             newest_arrival: newest.and_then(|record| record.arrival),
             shard_ended: false,
         };
-        let (stream, consumer) = (queue.clone(), exchange.consumer.clone());
+        let (stream, consumer, shard) = (queue.clone(), exchange.consumer.clone(), QUEUE.into());
         self.tell(Event::Read { stream, consumer, shard, observation });
     }
 
@@ -148,14 +176,62 @@ impl Observer {
         records: &[ReadRecord],
         ending: &spans::Ending,
     ) {
-        if !records.is_empty() && self.spans.is_on() {
-            let own = self.shared.deciding.child(of.parent, call.ended);
-            let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+        let received = self.receive_spans(call, of, records, ending);
+        received.into_iter().for_each(|span| self.spans.offer(span));
+    }
+
+    /// The receive spans of a read that returned records and is recorded.
+    fn receive_spans(
+        &self,
+        call: &spans::Call<'_>,
+        of: &Delivery<'_>,
+        records: &[ReadRecord],
+        ending: &spans::Ending,
+    ) -> Vec<Span> {
+        if records.is_empty() || !self.spans.is_on() {
+            return Vec::new();
+        }
+        let own = self.shared.deciding.child(of.parent, 1, call.ended);
+        if !own.0.flags.sampled() {
+            return Vec::new();
+        }
+        let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+        spans::receive(call, of, own, records, ending, (links_max, entropy::span_id))
+    }
+
+    /// The reader called again: what it did since it got its last batch, if that can be inferred.
+    fn infer(&mut self, reading: Reading<'_>, exchange: &Exchange, asked: Asked<'_>) {
+        let Some(inferring) = &mut self.inferring else { return };
+        let Asked { iterator, prefetches, parent: _ } = asked;
+        let until = exchange.started;
+        let Some(batch) = inferring.called(reading, iterator, prefetches, until) else { return };
+        let deciding = &self.shared.deciding;
+        let own = deciding.below(&batch.receive, batch.asked, until);
+        if own.0.flags.sampled() {
+            let links_max = deciding.links_max(spans::LINKS_MAX);
             let made =
-                spans::receive(call, of, own, records, ending, (links_max, entropy::span_id));
+                spans::inferred_process(batch, reading, own, until, (links_max, entropy::span_id));
             made.into_iter().for_each(|span| self.spans.offer(span));
         }
     }
+}
+
+/// What a GetRecords call asked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub iterator: &'a str,
+    /// The application's own span.
+    pub parent: Option<&'a Parent>,
+    /// Its library works on one batch while it asks for the next.
+    pub prefetches: bool,
+}
+
+/// What was delivered, as its receive spans tell it; `None` where nothing was or nobody tells.
+fn batch(received: &[Span], asked: bool, records: usize, delivered: Moment) -> Option<Batch> {
+    let first = received.first()?;
+    let links = received.iter().flat_map(|span| &span.links).cloned().collect();
+    let receive = (first.context, first.tracestate.clone());
+    Some(Batch { delivered, receive, asked, records, links })
 }
 
 /// A queue's record has no sequence number: its id is what tells it apart.

@@ -61,7 +61,7 @@ impl Observer {
         self.meter_pushed(&call, subscription.stream.as_ref(), records.len());
         let of = Delivery {
             stream: subscription.stream.as_ref(),
-            shard: &subscription.shard,
+            shard: Some(&subscription.shard),
             parent: subscription.parent.as_ref(),
         };
         let request_id = subscription.request_id.clone();

@@ -4,11 +4,13 @@
 //! links: what one span may not hold is told by several. Source: reference/tracing.md 2.1.
 
 mod links;
+mod process;
 mod put;
 mod receive;
 #[cfg(test)]
 mod tests;
 
+pub(super) use process::inferred_process;
 pub(super) use put::Carried;
 pub(super) use put::spans_of_put;
 pub(super) use receive::receive;
@@ -48,8 +50,8 @@ impl<'a> Call<'a> {
 pub(super) struct Delivery<'a> {
     /// The stream, where it is known.
     pub stream: Option<&'a StreamName>,
-    /// The shard.
-    pub shard: &'a ShardId,
+    /// The shard, where it is known and there is one: a queue has none.
+    pub shard: Option<&'a ShardId>,
     /// The application's own span.
     pub parent: Option<&'a Parent>,
 }

@@ -23,7 +23,8 @@ pub(in crate::io::proxy) fn receive(
     let (name, mut attributes) = head("receive", stream);
     attributes.extend(called(call, ending));
     attributes.push(("messaging.batch.message_count", count(records.len())));
-    attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
+    let shard = shard.map(|shard| shard.to_string().into());
+    attributes.extend(shard.map(|shard| ("messaging.destination.partition.id", shard)));
     attributes.push(("messaging.consumer.group.name", call.consumer.to_string().into()));
     let whole = Span {
         name,
@@ -47,7 +48,7 @@ fn links(call: &Call<'_>, of: &Delivery<'_>, records: &[ReadRecord]) -> Vec<Link
         let arrival = record.arrival.filter(|arrival| *arrival <= call.ended.wall);
         let place = Record {
             id: record.sequence.as_ref().map(|sequence| sequence.as_str()),
-            shard: Some(of.shard.as_str()),
+            shard: of.shard.map(|shard| shard.as_str()),
             error: None,
             in_stream: arrival.map(|arrival| call.ended.wall.since(arrival)),
         };

@@ -40,13 +40,13 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    fn count(self, outcome: &mut PutOutcome) -> Option<()> {
-        let place = outcome.stored.len() + outcome.failed.len();
+    fn count(self, place: usize, places: bool, outcome: &mut PutOutcome) -> Option<()> {
         match self {
             Self { error: Some(code), .. } => outcome.failed.push((place, code.into_owned())),
-            Self { shard: Some(shard), sequence: Some(sequence), .. } => {
+            Self { shard: Some(shard), sequence: Some(sequence), .. } if places => {
                 outcome.stored.push((shard.into_owned(), sequence.into_owned()));
             }
+            Self { shard: Some(_), sequence: Some(_), .. } => {}
             Self { .. } => return None,
         }
         Some(())
@@ -56,6 +56,18 @@ impl<'a> Entry<'a> {
 /// Reads a 200's body of PutRecord or PutRecords.
 #[must_use]
 pub fn put_answer(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
+    read_answer(form, body, true)
+}
+
+/// The same without what was stored, of which only a span tells: no record that was stored costs an
+/// allocation.
+#[must_use]
+pub fn put_failures(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
+    read_answer(form, body, false)
+}
+
+fn read_answer(form: WireForm, body: &[u8], places: bool) -> Option<PutOutcome> {
+    let mut place = 0;
     let (mut outcome, mut single, mut many) = (PutOutcome::default(), Entry::default(), false);
     members(form, body, |walk, key| {
         if key != "Records" || walk.is_null()? {
@@ -65,11 +77,13 @@ pub fn put_answer(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
         walk.array(|walk| {
             let mut entry = Entry::default();
             walk.object(|walk, key| entry.member(walk, key))?;
-            entry.count(&mut outcome).ok_or(Broken)
+            entry.count(place, places, &mut outcome).ok_or(Broken)?;
+            place += 1;
+            Ok(())
         })
     })?;
     if !many {
-        single.count(&mut outcome)?;
+        single.count(place, places, &mut outcome)?;
     }
     Some(outcome)
 }
@@ -118,7 +132,12 @@ mod tests {
             stored: vec![("shardId-000000000000".into(), "49".into())],
             failed: vec![(1, "ProvisionedThroughputExceededException".into())],
         };
-        assert_eq!(put_answer(WireForm::Json, body), Some(expected));
+        assert_eq!(put_answer(WireForm::Json, body), Some(expected.clone()));
+        let failures = PutOutcome { stored: vec![], ..expected };
+        assert_eq!(put_failures(WireForm::Json, body), Some(failures));
+        let single = br#"{"SequenceNumber":"49","ShardId":"s"}"#;
+        assert_eq!(put_failures(WireForm::Json, single), Some(PutOutcome::default()));
+        assert_eq!(put_failures(WireForm::Json, b"{}"), None);
     }
 
     #[test]
