@@ -1,6 +1,6 @@
 //! Owns the laws of the endpoint rules: whatever a call names, its host is one of AWS.
 
-use kinescope::wire::kinesis::endpoint::{Call, Settings, is_data, is_queue, resolve};
+use kinescope::wire::kinesis::endpoint::{Call, Settings, resolve};
 use kinescope::wire::kinesis::operation::Operation;
 
 const SUFFIXES: [&str; 14] = [
@@ -27,11 +27,16 @@ pub fn endpoint(data: &[u8]) {
     let mut lines = text.split('\n');
     let region = lines.next().unwrap_or_default();
     let operation = lines.next().unwrap_or_default();
+    let known = Operation::from_target(&format!("Kinesis_20131202.{operation}"));
+    let known = known.unwrap_or(Operation::Other);
+    if known != Operation::Other {
+        assert_eq!(known.as_str(), operation);
+    }
     let mut line = || lines.next().filter(|line| !line.is_empty());
     let call = Call {
         region,
-        data: is_data(operation),
-        is_queue_operation: is_queue(operation),
+        data: known.is_data(),
+        is_queue_operation: known.is_queue(),
         stream_id: line(),
         stream_arn: line(),
         consumer_arn: line(),
@@ -40,12 +45,6 @@ pub fn endpoint(data: &[u8]) {
         queue_arn: line(),
         account: line(),
     };
-    if let Some(known) = Operation::from_target(&format!("Kinesis_20131202.{operation}"))
-        && known != Operation::Other
-    {
-        assert_eq!(known.as_str(), operation);
-        assert_eq!((known.is_data(), known.is_queue()), (call.data, call.is_queue_operation));
-    }
     for (fips, dual_stack) in [(false, false), (true, false), (false, true), (true, true)] {
         let Ok(host) = resolve(&call, &Settings { fips, dual_stack }) else { continue };
         let host = host.as_str();

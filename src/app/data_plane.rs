@@ -281,6 +281,8 @@ fn proxy_config(config: &Config) -> proxy::Config {
         body_bytes_max: config.limits.body_bytes_max,
         buffered_bytes_max: config.limits.buffered_bytes_max,
         in_flight_max: config.limits.in_flight_max,
+        subscriptions_max: config.limits.subscriptions_max,
+        retries_max: config.limits.retries_max,
         answer_timeout: config.limits.upstream_response_timeout,
     }
 }

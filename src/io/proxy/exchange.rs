@@ -83,12 +83,8 @@ pub struct PutFacts {
     pub carried: (TraceContext, TraceState),
     /// Our span's parent.
     pub parent: Option<SpanId>,
-    /// The context of the call's first try, where this is not it.
-    pub links: Vec<(TraceContext, TraceState)>,
     /// Each record's verdict, or one verdict of a body that was not understood.
     pub verdicts: Vec<&'static str>,
-    /// How many records were injected.
-    pub injected: usize,
     /// Payload bytes that were added.
     pub injected_bytes: usize,
     /// Which try of the client's this is, where it says.
@@ -111,11 +107,17 @@ pub struct Originals {
 }
 
 impl PutFacts {
+    /// The context of the call's first try, where this is not it.
+    #[must_use]
+    pub fn first_try(&self) -> Option<&(TraceContext, TraceState)> {
+        (self.carried.0 != self.context).then_some(&self.carried)
+    }
+
     /// The client's own bytes went out in the end.
     pub fn take_back(&mut self) {
         self.verdicts.iter_mut().filter(|it| **it == "injected").for_each(|it| *it = "taken_back");
         self.own.retain(|it| !it.created);
-        (self.injected, self.injected_bytes) = (0, 0);
+        self.injected_bytes = 0;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Owns how much may be in flight: requests, and bytes of their bodies. Refuses to buffer without
 //! a bound: over it a request waits a moment and is then answered with a retryable 503.
 
+use super::Config;
 use crate::wire::kinesis::fault::Fault;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited};
@@ -23,6 +24,7 @@ const UNIT_BYTES: usize = 1_024;
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     requests: Arc<Semaphore>,
+    subscriptions: Arc<Semaphore>,
     units: Arc<Semaphore>,
     body_bytes_max: usize,
 }
@@ -35,18 +37,21 @@ pub(super) struct Room {
 }
 
 impl Load {
-    pub(super) fn new(
-        in_flight_max: usize,
-        buffered_bytes_max: usize,
-        body_bytes_max: usize,
-    ) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
+        let body_bytes_max = config.body_bytes_max;
         // A bound below one body would refuse every large request for ever.
-        let units = buffered_bytes_max.max(body_bytes_max).div_ceil(UNIT_BYTES);
+        let units = config.buffered_bytes_max.max(body_bytes_max).div_ceil(UNIT_BYTES);
         Self {
-            requests: Arc::new(Semaphore::new(in_flight_max)),
+            requests: Arc::new(Semaphore::new(config.in_flight_max)),
+            subscriptions: Arc::new(Semaphore::new(config.subscriptions_max)),
             units: Arc::new(Semaphore::new(units)),
             body_bytes_max,
         }
+    }
+
+    /// Room for one subscription, for as long as it lasts: minutes, so that waiting is no use.
+    pub(super) fn subscription(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.subscriptions).try_acquire_owned().map_err(|_| Fault::Overloaded)
     }
 
     /// Reads a body whole: the signature needs its hash before its first byte can be sent.

@@ -35,7 +35,7 @@ impl Measured {
     pub fn new(deciding: Deciding, dropped: IntCounterVec) -> Self {
         let (sink, queue) = ObserverSink::new(4_096, 32 << 20, dropped);
         let (consumer, stream, server) = ("mail".into(), "orders".into(), "kinesis:443".into());
-        Self { deciding, calls: Calls::new(), sink, queue, consumer, stream, server }
+        Self { deciding, calls: Calls::new(4_096), sink, queue, consumer, stream, server }
     }
 
     /// What telemetry does on the way of a put of so many records. Whether it is recorded.
@@ -51,9 +51,7 @@ impl Measured {
             state,
             carried,
             parent: parent.map(|parent| parent.context.span_id),
-            links: Vec::new(),
             verdicts: (0..records).map(|_| "injected").collect(),
-            injected: records,
             injected_bytes: 72 * records,
             attempt: retries::attempt(headers),
             own: Vec::new(),

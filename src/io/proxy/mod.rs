@@ -80,6 +80,10 @@ pub struct Config {
     pub buffered_bytes_max: usize,
     /// Requests in flight at once.
     pub in_flight_max: usize,
+    /// Subscriptions at once.
+    pub subscriptions_max: usize,
+    /// Calls whose context is remembered for their retries.
+    pub retries_max: usize,
     /// How long Kinesis may take to begin its answer.
     pub answer_timeout: Duration,
 }
@@ -140,8 +144,7 @@ impl Proxy {
             clock.clone(),
             metrics.clone(),
         );
-        let load =
-            Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
+        let (load, calls) = (Load::new(&config), Calls::new(config.retries_max));
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
         let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
         let Shared { iterators, record_limits, refused, deciding } = shared;
@@ -155,7 +158,7 @@ impl Proxy {
             processed,
             iterators,
             record_limits,
-            calls: Calls::new(),
+            calls,
             refused,
             deciding,
             metrics,
@@ -237,7 +240,13 @@ impl Proxy {
             })
         });
         let route = Route { operation: admitted.operation, form: outgoing.form, exchange };
-        let subscription = subscription.map(|it| it.begin(consumer, &target.server, started));
+        let subscription = match subscription {
+            Some(asked) => {
+                let room = self.load.subscription()?;
+                Some((asked.begin(consumer, &target.server, started), room))
+            }
+            None => None,
+        };
         let sent = self.clock.now();
         let answer = self.upstream.send(&target, outgoing, sent).await;
         drop(room);

@@ -43,6 +43,13 @@ pub struct Treatment {
     pub record_bytes_max: Option<usize>,
 }
 
+impl Treatment {
+    /// Whether a call is among those whose records are injected; `chance` gives 0..1.
+    pub(super) fn chooses(&self, chance: impl FnOnce() -> f64) -> bool {
+        self.percent >= 100 || chance() * 100.0 < f64::from(self.percent)
+    }
+}
+
 impl Default for Treatment {
     fn default() -> Self {
         Self {

@@ -111,7 +111,7 @@ impl Proxy {
             tokio::task::spawn_blocking(work).await.unwrap_or(Err(Fault::Overloaded))?
         };
         let Understood { body: spliced, facts, subscription, address } = understood;
-        let enlarged = matches!(&facts, Some(Facts::Put(put)) if put.injected > 0);
+        let enlarged = matches!(&facts, Some(Facts::Put(put)) if put.injected_bytes > 0);
         let outgoing = Outgoing {
             operation,
             region: admitted.region.clone(),

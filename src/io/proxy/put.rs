@@ -114,10 +114,9 @@ fn treat(
         common: insertion(&call.carried),
         own: own.iter().map(|it| (it.record, insertion(&it.context))).collect(),
     };
-    let chosen =
-        treatment.percent >= 100 || entropy::chance() * 100.0 < f64::from(treatment.percent);
-    let plan = if treatment.propagate == Propagate::Inject && chosen {
-        let law = law(proxy, put.stream.as_ref(), treatment);
+    let plan = if treatment.propagate == Propagate::Inject && treatment.chooses(entropy::chance) {
+        let record_bytes_max = proxy.record_bytes_max(put.stream.as_ref(), treatment);
+        let law = SizeLaw { record_bytes_max, ..SizeLaw::default() };
         Plan::Inject { insertions: &insertions, law, aggregated: treatment.aggregated }
     } else {
         Plan::Observe
@@ -130,7 +129,6 @@ fn treat(
     own.extend(kept(&looks));
     own.sort_by_key(|it| it.record);
     facts.own = own;
-    facts.injected = verdicts.iter().filter(|v| **v == RecordVerdict::Injected).count();
     facts.injected_bytes = injected_bytes;
     if put.records.len() > 1 {
         let held = proxy.observer.hold(body.len());
@@ -139,13 +137,17 @@ fn treat(
     (spliced, facts)
 }
 
-/// The stream's own limit: configured, else learned, else what every stream takes.
-fn law(proxy: &Proxy, stream: Option<&StreamName>, treatment: Treatment) -> SizeLaw {
-    let learned = || proxy.record_limits.of(stream?);
-    let default = SizeLaw::default();
-    let record_bytes_max =
-        treatment.record_bytes_max.or_else(learned).unwrap_or(default.record_bytes_max);
-    SizeLaw { record_bytes_max, ..default }
+impl Proxy {
+    /// Most bytes of a stream's record: configured, else learned, else what every stream takes.
+    pub(super) fn record_bytes_max(
+        &self,
+        stream: Option<&StreamName>,
+        treatment: Treatment,
+    ) -> usize {
+        let learned = || self.record_limits.of(stream?);
+        let configured = treatment.record_bytes_max.or_else(learned);
+        configured.unwrap_or(SizeLaw::default().record_bytes_max)
+    }
 }
 
 /// Records that failed inside a 200 before and are put again: each keeps its first context.
@@ -227,16 +229,13 @@ impl Call {
 
     fn facts(self, stream: Option<StreamName>, verdicts: Vec<&'static str>) -> PutFacts {
         let Self { parent, span: (context, state), carried, attempt } = self;
-        let links = if carried.0 == context { Vec::new() } else { vec![carried.clone()] };
         PutFacts {
             stream,
             context,
             state,
             carried,
             parent: parent.map(|parent| parent.context.span_id),
-            links,
             verdicts,
-            injected: 0,
             injected_bytes: 0,
             attempt,
             own: Vec::new(),

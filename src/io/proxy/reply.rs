@@ -19,6 +19,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Most bytes of an answer that is stripped: ten thousand records of 10 MiB in base64, with room.
 /// The protocol allows no more.
@@ -53,7 +54,7 @@ impl Proxy {
         &self,
         route: Route,
         answer: Response<Reply>,
-        subscription: Option<Subscription>,
+        subscription: Option<(Subscription, OwnedSemaphorePermit)>,
     ) -> Result<Response<Body>, Fault> {
         let (mut parts, reply) = answer.into_parts();
         let status = parts.status;
@@ -87,7 +88,7 @@ impl Proxy {
         &self,
         headers: &mut HeaderMap,
         body: Incoming,
-        subscription: Subscription,
+        (subscription, room): (Subscription, OwnedSemaphorePermit),
         request_id: Option<String>,
     ) -> Body {
         let strips = self.policy.load().of(subscription.stream.as_ref()).deliver == Deliver::Strip;
@@ -96,7 +97,7 @@ impl Proxy {
         }
         let subscription = Subscription { request_id, ..subscription };
         let (sink, clock) = (self.events.clone(), self.clock.clone());
-        let stream = EventStream::new(body, subscription, sink, clock);
+        let stream = EventStream::new(body, subscription, sink, clock, room);
         Body::Events(Box::new(if strips { stream.stripped() } else { stream }))
     }
 

@@ -15,9 +15,6 @@ use std::time::Duration;
 
 /// SDKs give up after seconds, producers of their own after a minute or so.
 const LIFE: Duration = Duration::from_secs(2 * 60);
-/// Calls that are remembered: two minutes of 34 puts a second. Over it the oldest is forgotten, and
-/// a late retry of it then begins a trace of its own.
-const CALLS_MAX: usize = 4_096;
 /// Refused records that are remembered: sixteen whole puts. Over it the oldest is forgotten.
 const RECORDS_MAX: usize = 8_192;
 
@@ -41,8 +38,10 @@ pub(super) fn attempt(headers: &HeaderMap) -> Option<u32> {
 pub(super) struct Calls(Mutex<Recent<u128>>);
 
 impl Calls {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Recent::new(CALLS_MAX)))
+    /// Remembers `most` calls. Over it the oldest is forgotten, and a late retry of it then begins a
+    /// trace of its own.
+    pub(super) fn new(most: usize) -> Self {
+        Self(Mutex::new(Recent::new(most)))
     }
 
     /// The context that the first try of this call got; the first try gets `fresh`. A request
@@ -172,6 +171,8 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
+    const CALLS_MAX: usize = 4_096;
+
     fn at(seconds: u64) -> Moment {
         Moment::default().plus(Duration::from_secs(seconds))
     }
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_retry_keeps_the_first_context() {
-        let calls = Calls::new();
+        let calls = Calls::new(CALLS_MAX);
         let check = |id: &str, seconds, fresh, expected| {
             let headers = headers("amz-sdk-invocation-id", id.as_bytes());
             let given = calls.first_context(&headers, at(seconds), || context(fresh));
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn calls_are_bounded() {
-        let calls = Calls::new();
+        let calls = Calls::new(CALLS_MAX);
         let given = |number: usize, fresh| {
             let id = format!("00000000-0000-0000-0000-{number:012x}");
             let headers = headers("amz-sdk-invocation-id", id.as_bytes());

@@ -38,9 +38,9 @@ pub struct Settings {
 pub struct Call<'a> {
     /// The region of the credential scope.
     pub region: &'a str,
-    /// Whether the operation is of the data plane ([`is_data`]); else it is of the control plane.
+    /// Whether the operation is of the data plane ([`Operation::is_data`](super::operation::Operation::is_data)); else it is of the control plane.
     pub data: bool,
-    /// Whether the operation is one on queues ([`is_queue`]).
+    /// Whether the operation is one on queues ([`Operation::is_queue`](super::operation::Operation::is_queue)).
     pub is_queue_operation: bool,
     /// `StreamId`: 20 characters, a dash, 3 characters. Another form is passed over.
     pub stream_id: Option<&'a str>,
@@ -196,21 +196,6 @@ fn isolated<'a>(call: &Call<'a>) -> Call<'a> {
         queue_arn: call.queue_arn,
         ..Call::default()
     }
-}
-
-/// Whether an operation is of the data plane; one that we do not know is taken for control.
-#[must_use]
-pub fn is_data(operation: &str) -> bool {
-    match operation {
-        "PutRecord" | "PutRecords" | "GetRecords" | "GetShardIterator" | "SubscribeToShard" => true,
-        name => is_queue(name) && name.contains("QueueRecords"),
-    }
-}
-
-/// Whether an operation is on queues, which have hosts of their own.
-#[must_use]
-pub fn is_queue(operation: &str) -> bool {
-    operation.contains("Queue")
 }
 
 /// What a host begins with that carries nobody's id.
@@ -374,21 +359,5 @@ mod tests {
             let arn: String = "arn:aws:kinesis:é:1:stream/é:queue/ü".chars().take(end).collect();
             check(&format!("us-east-1 data stream={arn} stream_id={arn} -> !Arn"));
         }
-    }
-
-    #[test]
-    fn planes() {
-        let check = |operation, data, queue| {
-            assert_eq!((is_data(operation), is_queue(operation)), (data, queue), "{operation}");
-        };
-        check("PutRecords", true, false);
-        check("SubscribeToShard", true, false);
-        check("GetShardIterator", true, false);
-        check("ListShards", false, false);
-        check("DescribeChannel", false, false);
-        check("CreateQueue", false, true);
-        check("ReceiveDeadLetterQueueRecords", true, true);
-        check("UpdateQueueRecordsVisibility", true, true);
-        check("Invented", false, false);
     }
 }

@@ -196,7 +196,11 @@ mod tests {
             assert_eq!((operation.is_data(), operation.is_queue()), (data, queue), "{name}");
         };
         check("GetShardIterator", true, false);
+        check("PutRecords", true, false);
+        check("SubscribeToShard", true, false);
         check("ListShards", false, false);
+        check("DescribeChannel", false, false);
+        check("UpdateQueueRecordsVisibility", true, true);
         check("AcknowledgeQueueRecords", true, true);
         check("ReceiveDeadLetterQueueRecords", true, true);
         check("ListQueues", false, true);

@@ -21,7 +21,6 @@ use crate::io::entropy;
 use crate::wire::envelope_api::{self as api, BadField, Verdict};
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
-use crate::wire::kinesis::put::SizeLaw;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
@@ -170,10 +169,7 @@ impl Proxy {
         };
         policy.allow.stream(Some(&stream))?;
         let treatment = policy.of(Some(&stream));
-        let record_bytes_max = treatment
-            .record_bytes_max
-            .or_else(|| self.record_limits.of(&stream))
-            .unwrap_or(SizeLaw::default().record_bytes_max);
+        let record_bytes_max = self.record_bytes_max(Some(&stream), treatment);
         Ok(Rules { treatment, record_bytes_max })
     }
 }
@@ -201,10 +197,9 @@ fn inject(
     body: &Bytes,
     chance: f64,
 ) -> Response<Body> {
-    let Treatment { propagate, percent, aggregated, .. } = rules.treatment;
-    let chosen = percent >= 100 || chance * 100.0 < f64::from(percent);
+    let Treatment { propagate, aggregated, .. } = rules.treatment;
     let injected = match propagate {
-        Propagate::Inject if chosen => {
+        Propagate::Inject if rules.treatment.chooses(|| chance) => {
             let insertion = Insertion::new(&context, &state);
             api::inject(body, &insertion, aggregated, rules.record_bytes_max)
                 .map_err(|verdict| verdict.as_str())

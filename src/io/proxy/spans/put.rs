@@ -185,7 +185,7 @@ fn links(put: &PutFacts, carried: &[Carried], fates: &[Fate<'_>]) -> Vec<Link> {
         };
         links.record(context, place);
     }
-    put.links.iter().for_each(|context| links.context(context));
+    put.first_try().into_iter().for_each(|context| links.context(context));
     links.finish()
 }
 

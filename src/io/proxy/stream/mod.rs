@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use strip::{Passing, Strip};
 use tap::Tap;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The body of a subscription's answer. It is polled only when the client takes more, which is how
 /// backpressure reaches Kinesis; dropped, it resets the stream there.
@@ -27,20 +28,24 @@ pub struct EventStream {
     inner: Incoming,
     tap: Tap,
     strip: Option<Strip>,
+    /// Among the subscriptions that may last at once.
+    _room: OwnedSemaphorePermit,
     /// `None` while it lasts.
     how: Option<StreamEnd>,
 }
 
 impl EventStream {
-    /// Passes `inner` on unchanged, and copies for `sink`.
+    /// Passes `inner` on unchanged, and copies for `sink`; gives `room` back at its end.
     #[must_use]
     pub fn new(
         inner: Incoming,
         subscription: Subscription,
         sink: StreamSink,
         clock: Clock,
+        room: OwnedSemaphorePermit,
     ) -> Self {
-        Self { inner, tap: Tap::new(subscription, sink, clock), strip: None, how: None }
+        let tap = Tap::new(subscription, sink, clock);
+        Self { inner, tap, strip: None, _room: room, how: None }
     }
 
     /// From its first byte on with every record as its producer wrote it (`deliver: strip`). The

@@ -16,7 +16,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
 /// Either side's flow-control window, in bytes.
@@ -115,7 +115,8 @@ async fn world(queue_max: usize, bytes_max: usize, strip: Option<strip::Change>)
         request_id: None,
         parent: None,
     };
-    let mut stream = EventStream::new(upstream, subscription, sink, clock);
+    let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+    let mut stream = EventStream::new(upstream, subscription, sink, clock, room);
     stream.strip = strip.map(Strip::new);
     let answer = exchange(stream, &mut tasks).await;
     World { frames: Some(frames), sent_bytes, gone, pieces, dropped, answer: Some(answer), tasks }
