@@ -25,6 +25,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio_util::either::Either;
 
 pub use super::connect::{ClientSettings, ProxySettings};
 
@@ -122,29 +123,32 @@ impl Client {
     ///
     /// # Errors
     /// Whether anything may have been sent.
-    pub async fn request(
+    pub fn request(
         &self,
         request: Request<PiecesBody>,
         kind: CallKind,
         now: Moment,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Error>> + Send {
         let pools = &self.0;
         let plain = plain(request.uri()).cloned();
         match (kind, plain) {
-            (CallKind::Call, Some(plain)) => pools.plain_calls.request(request, &plain, now).await,
-            (CallKind::Call, None) => Ok(pools.calls.request(request).await?),
-            // Boxed, since every call would carry the room of this future.
-            (CallKind::Subscription, plain) => Box::pin(pools.subscribe(request, plain)).await,
+            (CallKind::Call, Some(to)) => Either::Left(pools.plain_calls.request(request, to, now)),
+            // Boxed, since every call to a plain upstream would carry the room of this future.
+            (_, plain) => Either::Right(Box::pin(pools.pooled(request, kind, plain))),
         }
     }
 }
 
 impl Pools {
-    async fn subscribe(
+    async fn pooled(
         &self,
         request: Request<PiecesBody>,
+        kind: CallKind,
         plain: Option<Authority>,
     ) -> Result<Response<Incoming>, Error> {
+        if kind == CallKind::Call {
+            return Ok(self.calls.request(request).await?);
+        }
         let turn = self.subscribed.fetch_add(1, Ordering::Relaxed);
         // The remainder is within, so the first is never taken in its place.
         let [first, ..] = &self.subscriptions;

@@ -50,31 +50,34 @@ impl KeptConnections {
     ///
     /// # Errors
     /// Whether anything may have been sent.
-    pub(super) async fn request(
+    pub(super) fn request(
         &self,
         mut request: Request<PiecesBody>,
-        to: &Authority,
+        to: Authority,
         now: Moment,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Error>> + Send {
         let uri = std::mem::take(request.uri_mut());
         *request.uri_mut() = path_of(&uri);
-        loop {
-            let waiting = self.take(to, now);
-            let reused = waiting.is_some();
-            let mut sender = match waiting {
-                Some(sender) => sender,
-                // Boxed, since it is rare and large: every request carries the room of its future.
-                None => Box::pin(self.connect(uri.clone())).await?,
-            };
-            match sender.try_send_request(request).await {
-                Ok(answer) => {
-                    self.keep(to, sender, now);
-                    return Ok(answer);
+        // A block, since an `async fn` would hold what it is given twice.
+        async move {
+            loop {
+                let waiting = self.take(&to, now);
+                let reused = waiting.is_some();
+                let mut sender = match waiting {
+                    Some(sender) => sender,
+                    // Boxed, since it is rare and large: all requests carry the room of this future.
+                    None => Box::pin(self.connect(uri.clone())).await?,
+                };
+                match sender.try_send_request(request).await {
+                    Ok(answer) => {
+                        self.keep(to, sender, now);
+                        return Ok(answer);
+                    }
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) if reused => request = unsent,
+                        Some(_) | None => return Err(Error::Broke(error.into_error().into())),
+                    },
                 }
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if reused => request = unsent,
-                    Some(_) | None => return Err(Error::Broke(error.into_error().into())),
-                },
             }
         }
     }
@@ -107,13 +110,13 @@ impl KeptConnections {
         }
     }
 
-    fn keep(&self, to: &Authority, sender: SendRequest<PiecesBody>, now: Moment) {
+    fn keep(&self, to: Authority, sender: SendRequest<PiecesBody>, now: Moment) {
         let mut kept = self.lock();
         // Nearly in the order of their waiting: the first is one of the oldest.
         let old = kept.iter().take_while(|it| now.since(it.since) >= self.idle_max).count();
         let over = (kept.len() + 1).saturating_sub(self.connections_max);
         kept.drain(..old.max(over));
-        kept.push(Kept { to: to.clone(), since: now, sender });
+        kept.push(Kept { to, since: now, sender });
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Kept>> {

@@ -61,7 +61,7 @@ use retries::Calls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use upstream::Upstream;
+use upstream::{Upstream, strip_connection};
 
 /// What the data plane needs to know for as long as it runs.
 #[derive(Debug, Clone)]
@@ -223,6 +223,7 @@ impl Proxy {
         let Prepared { mut outgoing, facts, subscription, address } =
             self.prepare(admitted, headers, body, started).await?;
         let target = self.upstream.target(admitted.operation, &admitted.region, &address)?;
+        strip_connection(&mut outgoing.headers);
         if let Some(via) = &self.via_header {
             outgoing.headers.append(&header::VIA, via.clone());
         }

@@ -229,14 +229,14 @@ impl Upstream {
         Ok(target)
     }
 
-    /// Signs and sends; the body of a good answer is still on its way.
+    /// Signs and sends a request without headers of the client's connection ([`strip_connection`]); the
+    /// body of a good answer is still on its way.
     pub(super) async fn send(
         &self,
         target: &Target,
-        mut outgoing: Outgoing,
+        outgoing: Outgoing,
         now: Moment,
     ) -> Result<Sent, Fault> {
-        strip_connection(&mut outgoing.headers);
         let keys = match self.credentials.current() {
             Some(keys) => keys,
             None => {
@@ -407,7 +407,7 @@ impl Upstream {
 }
 
 /// Removes what belongs to one connection, and what our signature does without.
-fn strip_connection(headers: &mut HeaderMap) {
+pub(super) fn strip_connection(headers: &mut HeaderMap) {
     let named = headers
         .get_all(&header::CONNECTION)
         .iter()

@@ -27,7 +27,7 @@ async fn call_with(
     now: Moment,
 ) -> Response<Incoming> {
     let request = post(&format!("http://{address}/"), body);
-    kept.request(request, &address.to_string().parse().unwrap(), now).await.unwrap()
+    kept.request(request, address.to_string().parse().unwrap(), now).await.unwrap()
 }
 
 /// Reads an answer to its end, so that its connection waits again.

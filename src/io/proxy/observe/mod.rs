@@ -32,9 +32,9 @@ use tokio_util::sync::CancellationToken;
 const BATCH_MAX: usize = 64;
 /// Copied answers of one batch that are read on the data plane's thread: 0.2 ms at most.
 const INLINE_BYTES_MAX: usize = 128 << 10;
-/// After the bell the observer lets more come: one waking for all that happens meanwhile, and no
-/// figure that anybody reads is finer.
-const GATHER: Duration = Duration::from_millis(10);
+/// After the bell the observer lets more come: one waking for all that happens meanwhile, and few
+/// enough that they are still in the processor's cache.
+const GATHER: Duration = Duration::from_millis(2);
 /// Streams that were announced to the engine; more are announced at each put, and its own bound
 /// then counts them.
 const ANNOUNCED_MAX: usize = 1_000;
