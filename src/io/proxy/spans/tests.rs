@@ -312,7 +312,7 @@ fn create_spans_tell_each_records_fate() {
         |record: usize, span, created| Carried { record, context: context(span, 3), created };
     let carried = [made(0, 1, true), made(1, 2, true), made(2, 3, false), made(3, 4, true)];
     let facts = PutFacts {
-        links: vec![context(3, 3)],
+        carried: context(3, 3),
         ..put(&["injected", "injected", "present", "injected"])
     };
     let outcome = stored(&[("s1", "10"), ("s2", "12"), ("s1", "13")], &[(1, "Throttled")]);
