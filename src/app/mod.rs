@@ -7,6 +7,9 @@ pub mod data_plane;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod engine_loop;
+pub mod fleet;
+pub mod fleet_loop;
+pub mod fleet_metrics;
 pub mod logging;
 pub mod reload;
 pub mod supervisor;

@@ -5,16 +5,18 @@ use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, Role};
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
+use crate::app::fleet::{self, Heard};
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
-use crate::io::admin::{self, Admin, ReloadSource, SnapshotSource};
+use crate::io::admin::{self, Admin, FleetSource, ReloadSource, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
+use crate::io::hub;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
-use crate::io::otlp::{self, SpanSink};
+use crate::io::otlp::{self, RelaySink, SpanSink};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::{exposition, status};
@@ -51,6 +53,12 @@ pub enum Error {
     /// The admin port.
     #[error("the admin listener cannot start")]
     Admin(#[from] admin::Error),
+    /// The OTLP receiver's port.
+    #[error("OTLP cannot be received")]
+    Receive(#[from] hub::Error),
+    /// What remembers spans, or the way to the hub.
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
     /// The span exporter.
     #[error("spans cannot be exported")]
     Otlp(#[from] otlp::BuildError),
@@ -83,6 +91,8 @@ pub struct Running {
     pub data_plane: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub admin: Vec<SocketAddr>,
+    /// Where OTLP is received; empty where it is not.
+    pub otlp: Vec<SocketAddr>,
     snapshots: SnapshotSource,
     supervisor: Supervisor,
     quit: CancellationToken,
@@ -115,7 +125,8 @@ pub async fn run(
     environment: BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let mut running = start(config, load, &environment, Clock::system()).await?;
-    tracing::info!(data_plane = ?running.data_plane, admin = ?running.admin, "kinescope runs");
+    let Running { data_plane, admin, otlp, .. } = &running;
+    tracing::info!(?data_plane, ?admin, ?otlp, "kinescope runs");
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
@@ -166,14 +177,21 @@ pub async fn start(
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
     let has_data_plane = config.role != Role::Hub;
     let doors = if has_data_plane { data_plane::bind(&config, &clock).await? } else { vec![] };
+    let export_to = export_settings(&config, environment)?;
+    let relay_to = export_to.as_deref().filter(|to| relays(&config, to));
+    let received = hub::Metrics::register(&registry, &dropped)?;
+    let heard = Heard::bind(&config, relay_to.is_some(), received).await?;
+    let otlp_addresses = heard.local_addresses();
     let ready = Arc::new(AtomicBool::new(false));
     let quit = CancellationToken::new();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let snapshots = SnapshotSource(asks);
+    let (fleet_asks, fleet_asked) = mpsc::channel(ASKS_MAX);
     let admin = Admin {
         listen: with_ipv4_fallback(&config.admin.listen),
         registry: registry.clone(),
         snapshots: snapshots.clone(),
+        fleet: FleetSource(fleet_asks),
         scope: scope(&config, &region),
         identity: identity(&config, &region),
         ready: Arc::clone(&ready),
@@ -188,7 +206,19 @@ pub async fn start(
     stage.spawn("server", Policy::Vital, admin.serve(stage.token()));
     stage.spawn("reload", Policy::Helpful, reloader.run(stage.token()));
 
-    let spans = export(&config, environment, &registry, &dropped, &clock, &mut supervisor)?;
+    let books = (&registry, &dropped);
+    let exported = export(export_to.as_deref(), books, &clock, &mut supervisor)?;
+    let to_hub = fleet::to_hub(&config, books, &clock, &mut supervisor)?;
+    let given = fleet::Given {
+        relay: relay_to
+            .map(|to| relay(to, environment, &dropped, &clock, &mut supervisor))
+            .transpose()?,
+        heard,
+        asks: fleet_asked,
+        hub: to_hub.clone(),
+    };
+    let remembered = fleet::start(&config, &region, given, books, &clock, &mut supervisor)?;
+    let spans = remembered.and(&exported).and(&to_hub);
     // A wildcard is no place that a link could lead to.
     let reachable = |at: &SocketAddr| {
         let unspecified = at.ip().is_unspecified();
@@ -270,6 +300,7 @@ pub async fn start(
     Ok(Running {
         data_plane,
         admin: admin_addresses,
+        otlp: otlp_addresses,
         snapshots,
         supervisor,
         quit,
@@ -280,15 +311,11 @@ pub async fn start(
     })
 }
 
-/// The span exporter's task, where export is on.
-fn export(
+/// How spans are exported, where they are.
+fn export_settings(
     config: &Config,
     environment: &BTreeMap<String, String>,
-    registry: &Registry,
-    dropped: &IntCounterVec,
-    clock: &Clock,
-    supervisor: &mut Supervisor,
-) -> Result<SpanSink, Error> {
+) -> Result<Option<Box<otlp::Config>>, Error> {
     let configured = otlp::Configured {
         endpoint: config.otlp.endpoint.as_deref(),
         protocol: config.otlp.protocol.map(|protocol| match protocol {
@@ -305,21 +332,56 @@ fn export(
     for warning in &reading.warnings {
         tracing::warn!(%warning, "OpenTelemetry's environment");
     }
-    match reading.export {
+    Ok(match reading.export {
         otlp::Export::Off(reason) => {
             tracing::info!(reason, "no spans are exported");
-            Ok(SpanSink::off())
+            None
         }
-        otlp::Export::On(to) => {
-            let metrics = otlp::Metrics::register(registry, dropped)?;
-            let (sink, queue) = otlp::queue(metrics, to.batch_max);
-            let exporter = otlp::Exporter::new(&to, clock.clone())?;
-            let stage = supervisor.stage("export");
-            let run = otlp::run(queue, exporter, *to, clock.clone(), stage.token());
-            stage.spawn("otlp", Policy::Helpful, run);
-            Ok(sink)
-        }
+        otlp::Export::On(to) => Some(to),
+    })
+}
+
+/// The span exporter's task, where export is on.
+fn export(
+    to: Option<&otlp::Config>,
+    (registry, dropped): (&Registry, &IntCounterVec),
+    clock: &Clock,
+    supervisor: &mut Supervisor,
+) -> Result<SpanSink, Error> {
+    let Some(to) = to else { return Ok(SpanSink::off()) };
+    let metrics = otlp::Metrics::register(registry, dropped)?;
+    let (sink, queue) = otlp::queue(metrics, to.batch_max);
+    let exporter = otlp::Exporter::new(to, clock.clone())?;
+    let stage = supervisor.stage("export");
+    let run = otlp::run(queue, exporter, to.clone(), clock.clone(), stage.token());
+    stage.spawn("otlp", Policy::Helpful, run);
+    Ok(sink)
+}
+
+/// Whether what arrives by OTLP goes on to the collector: a hub's sidecars export their own. One
+/// that speaks gRPC does not take a request as it came.
+fn relays(config: &Config, to: &otlp::Config) -> bool {
+    let receives = config.role == Role::Sidecar && !config.otlp.receive.is_empty();
+    if receives && to.protocol == otlp::Protocol::Grpc {
+        tracing::warn!("what arrives by OTLP is not handed on: the collector speaks gRPC");
     }
+    receives && to.protocol == otlp::Protocol::HttpProtobuf
+}
+
+/// The task that hands on what arrives by OTLP.
+fn relay(
+    to: &otlp::Config,
+    environment: &BTreeMap<String, String>,
+    dropped: &IntCounterVec,
+    clock: &Clock,
+    supervisor: &mut Supervisor,
+) -> Result<RelaySink, Error> {
+    let metrics = environment.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT").map(String::as_str);
+    let metrics = metrics.filter(|text| !text.is_empty());
+    let (sink, relay) = otlp::relay(to, metrics, dropped, clock.clone())?;
+    let stage = supervisor.stage("relay");
+    stage.spawn("relay", Policy::Helpful, relay.run(stage.token()));
+    Ok(sink)
 }
 
 fn scope(config: &Config, region: &str) -> exposition::Scope {

@@ -23,6 +23,8 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch.to_owned()),
         ("otlp", or(&config.otlp.endpoint, "as OTEL_EXPORTER_OTLP_* say")),
+        ("otlp received", join(&config.otlp.receive)),
+        ("hub", or(&config.hub_endpoint, "none")),
         ("alert rules", join(config.alerts.rules.iter().map(|rule| &rule.name))),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),

@@ -8,6 +8,7 @@ mod exporter;
 mod http;
 mod metrics;
 mod queue;
+mod relay;
 mod run;
 
 #[cfg(test)]
@@ -31,4 +32,7 @@ pub use queue::Queue;
 pub use queue::Slot;
 pub use queue::SpanSink;
 pub use queue::queue;
+pub use relay::Relay;
+pub use relay::RelaySink;
+pub use relay::relay;
 pub use run::run;
