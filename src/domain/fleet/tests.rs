@@ -127,6 +127,21 @@ fn received(links: Vec<Link>) -> Span {
     linked(with(span, attribute::SHARD, "shard-1"), links)
 }
 
+/// A link for each type of event, and one delivery of the record that holds them.
+#[test]
+fn several_events_of_a_record_are_one_delivery() {
+    let named = |name: &str| {
+        let mut link = link((1, 1), "49", None);
+        link.attributes.push((attribute::EVENT_TYPE, name.to_owned().into()));
+        link
+    };
+    let put = span("send", "orders", (1, 1), 0, 20);
+    let spans = [("shop", put), ("mail", received(vec![named("A"), named("B")]))];
+    check(&spans, &[(1, &["shop -20-> orders/shard-1 (~40) -> mail 1/1"])]);
+    let of = |name: &str| Query { event_type: Some(name.to_owned()), ..all() };
+    assert_eq!(["A", "B", "C"].map(|name| fleet(&spans).stories(&of(name)).len()), [1, 1, 0]);
+}
+
 #[test]
 fn a_record_from_its_put_to_the_work_on_it() {
     let put = with(span("send", "orders", (1, 1), 0, 20), attribute::EVENT_TYPE, "ORDER_CREATED");

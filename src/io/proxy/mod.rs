@@ -3,6 +3,7 @@
 
 mod admit;
 mod deciding;
+pub(crate) mod disclosed;
 pub mod envelope_api;
 mod exchange;
 mod iterators;
@@ -25,6 +26,7 @@ mod tee;
 mod upstream;
 
 pub use deciding::{Deciding, Tracing};
+pub use disclosed::{Disclosed, SagaKey};
 pub use exchange::{Exchange, ObserverSink};
 pub use iterators::Iterators;
 pub use journal::open as restored_iterators;
@@ -92,6 +94,8 @@ pub struct Shared {
     pub refused: Arc<RefusedRecords>,
     /// Whose child our spans are, and whether they are recorded.
     pub deciding: Arc<Deciding>,
+    /// What of an event our spans may tell.
+    pub disclosed: Disclosed,
 }
 
 /// The data plane.
@@ -141,7 +145,7 @@ impl Proxy {
             Load::new(config.in_flight_max, config.buffered_bytes_max, config.body_bytes_max);
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
         let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
-        let Shared { iterators, record_limits, refused, deciding } = shared;
+        let Shared { iterators, record_limits, refused, deciding, disclosed: _ } = shared;
         Self {
             config,
             policy: ArcSwap::from_pointee(policy),

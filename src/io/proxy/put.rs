@@ -6,7 +6,7 @@ use super::exchange::{Originals, PutFacts};
 use super::policy::{Propagate, Treatment};
 use super::spans::Carried;
 use super::{Proxy, retries};
-use crate::domain::envelope::Insertion;
+use crate::domain::envelope::{Facts, Insertion};
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
 use crate::domain::trace::{Format, Parent, TraceState};
@@ -135,6 +135,9 @@ fn treat(
     if put.records.len() > 1 {
         let held = proxy.observer.hold(body.len());
         facts.originals = held.map(|held| Originals { body: body.clone(), put, held });
+    } else if facts.context.flags.sampled() {
+        let event = put::facts(body, &put, 0);
+        facts.event = (event != Facts::default()).then(|| Box::new(event));
     }
     (spliced, facts)
 }
@@ -234,6 +237,7 @@ impl Call {
             injected_bytes: 0,
             attempt,
             own: Vec::new(),
+            event: None,
             originals: None,
         }
     }

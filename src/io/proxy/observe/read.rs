@@ -149,6 +149,7 @@ impl Observer {
         if !records.is_empty() && self.spans.is_on() {
             let own = self.shared.deciding.child(of.parent, call.ended);
             let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+            let records = (records, &self.shared.disclosed);
             let made =
                 spans::receive(call, of, own, records, ending, (links_max, entropy::span_id));
             made.into_iter().for_each(|span| self.spans.offer(span));
