@@ -72,7 +72,7 @@ class Otlp:
         agent = next((PEERS / "venv/lib").glob("python3*/site-packages/rotel/rotel-agent"), None)
         if agent is None:
             missing("rotel")
-        self.spans, self.resources = [], []
+        self.spans, self.resources, self.told = [], [], []  # told: (service, span)
         self.sink = Server(self._keep)
         self.grpc_port, self.http_port = free_port(), free_port()
         self.program = Program("rotel", [
@@ -95,9 +95,11 @@ class Otlp:
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         for resource in trace_service.ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.resources.append(attributes(resource.resource))
+            told = attributes(resource.resource)
+            self.resources.append(told)
             for scope in resource.scope_spans:
                 self.spans.extend(scope.spans)
+                self.told.extend((told.get("service.name"), span) for span in scope.spans)
         return 200, {"content-type": "application/x-protobuf"}, b""
 
     def config(self, protocol):

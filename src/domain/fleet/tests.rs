@@ -282,12 +282,19 @@ fn what_work_on_a_record_caused_belongs_to_its_story() {
     let work = linked(span("process", "orders", (8, 1), 60, 75), vec![link((1, 1), "49", None)]);
     let caused =
         Span { parent: Some(context((8, 1)).span_id), ..span("send", "mails", (8, 2), 61, 63) };
-    let spans = [("shop", put), ("mail", work), ("mail", caused)];
+    // Below the record of that put, by somebody who reports no work.
+    let further =
+        Span { parent: Some(context((8, 2)).span_id), ..span("send", "copies", (8, 3), 64, 65) };
+    let spans = [("shop", put), ("mail", work), ("mail", caused), ("relay", further)];
     check(
         &spans,
         &[(
             1,
-            &["shop -20-> orders/ (?) -> mail ? work 1 15 errors 0", "mail -2-> mails/ (?) -> ? ?"],
+            &[
+                "shop -20-> orders/ (?) -> mail ? work 1 15 errors 0",
+                "mail -2-> mails/ (?) -> ? ?",
+                "relay -1-> copies/ (?) -> ? ?",
+            ],
         )],
     );
     let by_id = Query { trace_id: Some(context((8, 1)).trace_id), ..all() };

@@ -195,9 +195,14 @@ impl Sagas {
             return id.clone();
         }
         let (state, _) = last.judge(false);
-        // A way back begins no saga, and a step from before the end is only late.
+        // A way back begins no saga, nor does what is told of one, and a step from before the end is
+        // only late.
+        let begins = match step.kind {
+            StepKind::Forward | StepKind::End => true,
+            StepKind::Compensation | StepKind::Report => false,
+        };
         let is_new = state.has_ended()
-            && step.kind != StepKind::Compensation
+            && begins
             && last.steps.last().is_some_and(|latest| step.at > latest.at);
         (saga_id, last_id.1 + u64::from(is_new))
     }
@@ -286,7 +291,13 @@ impl Run {
     /// step before the way back is taken for the one that failed, which needs no undoing.
     fn judge(&self, silent: bool) -> (SagaState, &'static str) {
         let is_back = |step: &&StepView| step.kind == StepKind::Compensation;
-        let (back, there): (Vec<&StepView>, Vec<&StepView>) = self.steps.iter().partition(is_back);
+        let (back, mut there): (Vec<&StepView>, Vec<&StepView>) =
+            self.steps.iter().partition(is_back);
+        // What is told of a step is not to be undone; a saga of nothing but events is its events.
+        let is_report = |step: &&StepView| step.kind == StepKind::Report;
+        if !there.iter().all(|step| is_report(&step)) {
+            there.retain(|step| !is_report(step));
+        }
         if back.is_empty() {
             return if there.iter().any(|step| step.kind == StepKind::End) {
                 (SagaState::Completed, "its end was seen")

@@ -57,10 +57,23 @@ fn outcomes() {
     check(&format!("{unshipped} RELEASE_INVENTORY"), Compensated, Compensated);
     check("CREATE_ORDER CANCEL_ORDER", Compensated, Compensated);
     check("BOOK_CAR COMPENSATE_BOOK_CAR", Compensated, Compensated);
+    // Events tell what the commands came to.
+    let failed = "RESERVE_INVENTORY INVENTORY_RESERVED PROCESS_PAYMENT PAYMENT_FAILED";
+    check(failed, Running, Stuck);
+    check(&format!("{failed} RELEASE_INVENTORY INVENTORY_RELEASED"), Compensated, Compensated);
+    check("RESERVE_INVENTORY SHIP_ORDER ORDER_SHIPPED", Completed, Completed);
+    check("ORDER_CREATED INVENTORY_RESERVED", Running, Stuck);
     // The way there was not seen, or only in part.
     check("REFUND_PAYMENT", Compensating, Unknown);
     check("RESERVE_INVENTORY REFUND_PAYMENT", Compensating, Unknown);
     check("RESERVE_INVENTORY PROCESS_PAYMENT CANCEL_EVERYTHING", Compensating, Unknown);
+}
+
+#[test]
+fn what_is_told_of_an_ended_saga_begins_no_other() {
+    let runs = |steps: &str| run(steps).views(None, 9, at(60)).len();
+    assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER ORDER_SHIPPED"), 1);
+    assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER RESERVE_INVENTORY"), 2);
 }
 
 #[test]
