@@ -38,6 +38,17 @@ pub struct FleetBounds {
 }
 
 impl FleetBounds {
+    /// An entry of a trace, and a saga with the steps that most have, in bytes.
+    const ENTRY_BYTES: usize = 200;
+    const SAGA_BYTES: usize = 1_024;
+
+    /// What is remembered at most, in bytes.
+    #[must_use]
+    pub const fn bytes_max(&self) -> usize {
+        let entries = self.traces.entries_max.saturating_mul(Self::ENTRY_BYTES);
+        entries.saturating_add(self.sagas.runs_max.saturating_mul(Self::SAGA_BYTES))
+    }
+
     /// A hub remembers for all; a sidecar for one pod, in a fifth of the memory.
     #[must_use]
     pub fn of(role: Role) -> Self {

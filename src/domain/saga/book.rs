@@ -295,7 +295,7 @@ impl Run {
             self.steps.iter().partition(is_back);
         // What is told of a step is not to be undone; a saga of nothing but events is its events.
         let is_report = |step: &&StepView| step.kind == StepKind::Report;
-        if !there.iter().all(|step| is_report(&step)) {
+        if !there.iter().all(is_report) {
             there.retain(|step| !is_report(step));
         }
         if back.is_empty() {

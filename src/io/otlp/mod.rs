@@ -32,6 +32,7 @@ pub use queue::Queue;
 pub use queue::Slot;
 pub use queue::SpanSink;
 pub use queue::queue;
+pub use relay::BYTES_MAX as RELAY_BYTES_MAX;
 pub use relay::Relay;
 pub use relay::RelaySink;
 pub use relay::relay;

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Most requests that wait. Policy: over it the new one is dropped and counted.
 const REQUESTS_MAX: usize = 64;
-/// Most bytes of them, four of the largest that are taken in. Policy: as above.
-const BYTES_MAX: usize = 64 << 20;
+/// Most bytes of them, two of the largest that are taken in. Policy: as above.
+pub const BYTES_MAX: usize = 32 << 20;
 /// How long the last ones may take once the process was told to end.
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
