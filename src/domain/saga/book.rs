@@ -33,6 +33,9 @@ pub struct SagaLimits {
     pub stuck_after: Duration,
     /// 30 s without a step, and an end counts: the last command may still fail and be undone.
     pub settled_after: Duration,
+    /// A day without a step, and a run is forgotten: nothing else would end the alert of one that is
+    /// stuck, and whoever was to look has looked.
+    pub forget_after: Duration,
 }
 
 impl Default for SagaLimits {
@@ -42,6 +45,7 @@ impl Default for SagaLimits {
             steps_max: 64,
             stuck_after: Duration::from_secs(300),
             settled_after: Duration::from_secs(30),
+            forget_after: Duration::from_secs(86_400),
         }
     }
 }
@@ -123,13 +127,17 @@ impl Sagas {
         self.insert(id, run);
         while self.runs.len() > self.limits.runs_max {
             let Some((open, _, oldest)) = self.by_worth.first().cloned() else { break };
-            self.remove(&oldest);
-            let count = if open { &mut self.forgotten.open } else { &mut self.forgotten.ended };
-            *count += 1;
+            self.forget(&oldest, open);
         }
     }
 
-    /// What ended or fell silent by `now`, each run's end once.
+    fn forget(&mut self, id: &RunId, open: bool) {
+        self.remove(id);
+        let count = if open { &mut self.forgotten.open } else { &mut self.forgotten.ended };
+        *count += 1;
+    }
+
+    /// What ended or fell silent by `now`, each run's end once. Forgets what is too old.
     pub fn tick(&mut self, now: Moment) -> Vec<Ended> {
         let mut ended = Vec::new();
         while let Some((at, id)) = self.due.pop_first() {
@@ -137,9 +145,16 @@ impl Sagas {
                 self.due.insert((at, id));
                 break;
             }
-            let stuck_after = self.limits.stuck_after;
+            let SagaLimits { stuck_after, forget_after, .. } = self.limits;
             let Some(run) = self.runs.get_mut(&id) else { continue };
-            let (state, _) = run.judge(now.mono.saturating_sub(run.heard) >= stuck_after);
+            let silent = now.mono.saturating_sub(run.heard);
+            let (state, _) = run.judge(silent >= stuck_after);
+            if silent >= forget_after {
+                self.forget(&id, !state.has_ended());
+                continue;
+            }
+            run.due = run.heard.saturating_add(forget_after);
+            self.due.insert((run.due, id.clone()));
             if !run.told {
                 run.told = state.has_ended();
                 let duration = run.duration().filter(|_| state.has_ended());

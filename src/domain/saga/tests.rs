@@ -88,7 +88,20 @@ fn an_end_is_told_once_and_when_it_has_settled() {
         duration: Some(Duration::from_secs(2)),
     };
     assert_eq!(sagas.tick(at(32)), [ended]);
-    assert_eq!((sagas.tick(at(900)), sagas.wake_at()), (vec![], None));
+    assert_eq!((sagas.tick(at(900)), sagas.wake_at()), (vec![], Some(at(86_402).mono)));
+}
+
+#[test]
+fn a_day_of_silence_ends_what_an_alert_would_go_on_about() {
+    let mut sagas = run("RESERVE_INVENTORY");
+    sagas.take(step("b", "SHIP_ORDER", 1), at(1));
+    assert_eq!(sagas.tick(at(400)).len(), 2);
+    let stuck = ("RESERVE_INVENTORY".into(), SagaState::Stuck);
+    assert_eq!((sagas.tick(at(86_399)).len(), sagas.counts(at(86_399)).get(&stuck)), (0, Some(&1)));
+    assert_eq!(sagas.tick(at(86_401)), []);
+    let SagaForgotten { ended, open, steps } = sagas.forgotten();
+    assert_eq!((ended, open, steps), (1, 1, 0));
+    assert_eq!((sagas.views(None, 9, at(86_401)), sagas.wake_at()), (vec![], None));
 }
 
 #[test]
