@@ -9,14 +9,17 @@ use crate::domain::stream::ConsumerName;
 use crate::domain::trace::Propagators;
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
+use crate::io::entropy;
 use crate::io::http::client::{Client, ClientSettings, ProxySettings};
 use crate::io::http::server;
 use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::{OtlpMetrics, SpanSink};
 use crate::io::proxy;
-use crate::io::proxy::envelope_api::{Disclosed, EventMetrics, Reports, processed_queue};
+use crate::io::proxy::envelope_api::{EventMetrics, Reports, processed_queue};
 use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
-use crate::io::proxy::{Deciding, Iterators, Shared, StreamSink, Tracing, Treatment};
+use crate::io::proxy::{
+    Deciding, Disclosed, Iterators, SagaKey, Shared, StreamSink, Tracing, Treatment,
+};
 use crate::io::streams::RecordLimits;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
@@ -143,16 +146,17 @@ pub fn start(
         None => Iterators::new(limits.iterators_max),
     };
     let deciding = Arc::new(Deciding::new(tracing_settings(config, environment), dropped.clone()));
-    let shared = Shared { iterators, record_limits, refused: Arc::default(), deciding };
+    let disclosed = Disclosed::of(&config.privacy.fields, saga_key(config));
+    let refused = Arc::default();
+    let wanted = spans.clone();
+    let shared = Shared { iterators, record_limits, refused, deciding, disclosed, spans: wanted };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped.clone());
     let (processed, reported) = processed_queue(dropped);
     let events_seen = EventMetrics::register(registry, &region)?;
-    let disclosed = Disclosed::of(&config.privacy.fields);
-    let reports = Reports::new(events_seen, spans.clone(), otlp_metrics.clone(), disclosed);
-    let exported = (spans, otlp_metrics);
-    let observer = Observer::new(shared.clone(), events, exported, metrics.clone());
+    let reports = Reports::new(events_seen, spans, otlp_metrics.clone(), disclosed);
+    let observer = Observer::new(shared.clone(), events, otlp_metrics, metrics.clone());
     let stage = supervisor.stage("observe");
     stage.spawn("reports", Policy::Helpful, reports.run(reported, stage.token()));
     stage.spawn("observer", Policy::Helpful, observer.run(copies, pieces, stage.token()));
@@ -182,6 +186,19 @@ pub fn start(
         stage.spawn(name, Policy::Vital, serving);
     }
     Ok(addresses)
+}
+
+/// The key that sagas are hashed under: of the shared secret, else one that nobody else has.
+fn saga_key(config: &Config) -> SagaKey {
+    let alone = || SagaKey::of_chance(entropy::bytes());
+    let Some(path) = &config.privacy.key_file else { return alone() };
+    let why = match std::fs::read(path).map(|secret| SagaKey::of_secret(&secret)) {
+        Ok(Some(key)) => return key,
+        Ok(None) => format!("it has fewer than {} bytes", SagaKey::SECRET_BYTES_MIN),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(path = %path.display(), why, "privacy.key_file cannot be used: sagas are followed through this process only");
+    alone()
 }
 
 /// Puts each reloaded policy in force.

@@ -2,13 +2,13 @@
 //! once for `run` and `check` alike, and the tasks that carry it out. Refuses to show a value of
 //! theirs: it may be a secret.
 
-use crate::app::config::{Config, OtlpProtocol};
+use crate::app::config::{Config, OtlpProtocol, Role};
 use crate::app::logging::chain;
 use crate::app::supervisor::{Policy, Supervisor};
 use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::Client;
-use crate::io::otlp::{self, OtlpMetrics, SpanSink};
+use crate::io::otlp::{self, OtlpMetrics, RelaySink, SpanSink};
 use prometheus::{IntCounterVec, Registry};
 use std::collections::BTreeMap;
 
@@ -131,4 +131,40 @@ pub fn start(
         stage.spawn("otlp", Policy::Helpful, report);
     }
     Ok(sinks)
+}
+
+/// Where what arrives by OTLP goes on to: the collector of our own spans. A hub's sidecars export
+/// their own, and X-Ray takes no metrics.
+#[must_use]
+pub fn relays(config: &Config, reading: &otlp::Reading) -> Option<otlp::Config> {
+    if config.role != Role::Sidecar || config.otlp.receive.is_empty() {
+        return None;
+    }
+    match &reading.export {
+        otlp::Export::On(to) => Some(otlp::Config::clone(to)),
+        otlp::Export::XRay { .. } => {
+            tracing::warn!("what arrives by OTLP is not handed on: spans go to X-Ray");
+            None
+        }
+        otlp::Export::Off(_) => None,
+    }
+}
+
+/// The task that hands on what arrives by OTLP.
+///
+/// # Errors
+/// See [`otlp::BuildError`].
+pub fn relay(
+    to: &otlp::Config,
+    environment: &BTreeMap<String, String>,
+    dropped: &IntCounterVec,
+    clock: &Clock,
+    supervisor: &mut Supervisor,
+) -> Result<RelaySink, Error> {
+    let metrics = environment.get("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT").map(String::as_str);
+    let metrics = metrics.filter(|text| !text.is_empty());
+    let (sink, relay) = otlp::relay(to, metrics, dropped, clock)?;
+    let stage = supervisor.stage("relay");
+    stage.spawn("relay", Policy::Helpful, relay.run(stage.token()));
+    Ok(sink)
 }

@@ -6,15 +6,17 @@ use crate::app::config::{self, Config, Role};
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::exporting::{self, Sinks};
+use crate::app::fleet::{self, Heard};
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
-use crate::io::admin::{self, Admin, ReloadSource, SnapshotSource};
+use crate::io::admin::{self, Admin, FleetSource, ReloadSource, SnapshotSource};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
+use crate::io::hub;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
@@ -55,6 +57,12 @@ pub enum Error {
     /// The export of spans and metrics.
     #[error(transparent)]
     Export(#[from] exporting::Error),
+    /// The OTLP receiver's port.
+    #[error("OTLP cannot be received")]
+    Receive(#[from] hub::Error),
+    /// What remembers spans, or the way to the hub.
+    #[error(transparent)]
+    Fleet(#[from] fleet::Error),
     /// A metric family of ours twice: our own bug.
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),
@@ -81,6 +89,8 @@ pub struct Running {
     pub data_plane: Vec<SocketAddr>,
     /// Where the admin listener listens.
     pub admin: Vec<SocketAddr>,
+    /// Where OTLP is received; empty where it is not.
+    pub otlp: Vec<SocketAddr>,
     snapshots: SnapshotSource,
     supervisor: Supervisor,
     quit: CancellationToken,
@@ -113,7 +123,8 @@ pub async fn run(
     environment: BTreeMap<String, String>,
 ) -> Result<(), Error> {
     let mut running = start(config, load, &environment, Clock::system()).await?;
-    tracing::info!(data_plane = ?running.data_plane, admin = ?running.admin, "kinescope runs");
+    let Running { data_plane, admin, otlp, .. } = &running;
+    tracing::info!(?data_plane, ?admin, ?otlp, "kinescope runs");
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(Error::Signals)?;
@@ -160,20 +171,26 @@ pub async fn start(
     registry.register(Box::new(dropped.clone()))?;
     let sdk = SdkSettings::load(environment, config.region.clone()).await;
     let region = config.region.as_deref().or(sdk.region());
-    let exported = exporting::read(&config, environment, region)?;
+    let export = exporting::read(&config, environment, region)?;
     let region = region.unwrap_or(REGION_UNKNOWN).to_owned();
 
     // Ports first: a port in use is the most likely fault, and nothing has begun yet.
     let has_data_plane = config.role != Role::Hub;
     let doors = if has_data_plane { data_plane::bind(&config, &clock).await? } else { vec![] };
+    let relay_to = exporting::relays(&config, &export);
+    let received = hub::Metrics::register(&registry, &dropped)?;
+    let heard = Heard::bind(&config, relay_to.is_some(), received).await?;
+    let otlp_addresses = heard.local_addresses();
     let ready = Arc::new(AtomicBool::new(false));
     let quit = CancellationToken::new();
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let snapshots = SnapshotSource(asks);
+    let (fleet_asks, fleet_asked) = mpsc::channel(ASKS_MAX);
     let admin = Admin {
         listen: with_ipv4_fallback(&config.admin.listen),
         registry: registry.clone(),
         snapshots: snapshots.clone(),
+        fleet: FleetSource(fleet_asks),
         scope: scope(&config, &region),
         identity: identity(&config, &region),
         ready: Arc::clone(&ready),
@@ -193,8 +210,20 @@ pub async fn start(
         let settings = data_plane::client_settings(&config, environment);
         (Client::new(&settings, clock.clone()), credentials.clone())
     };
-    let Sinks { spans, metrics: otlp_metrics } =
-        exporting::start(exported, aws, (&registry, &dropped), &clock, &mut supervisor)?;
+    let books = (&registry, &dropped);
+    let Sinks { spans: exported, metrics: otlp_metrics } =
+        exporting::start(export, aws, books, &clock, &mut supervisor)?;
+    let to_hub = fleet::to_hub(&config, books, &clock, &mut supervisor)?;
+    let given = fleet::Given {
+        relay: relay_to
+            .map(|to| exporting::relay(&to, environment, &dropped, &clock, &mut supervisor))
+            .transpose()?,
+        heard,
+        asks: fleet_asked,
+        hub: to_hub.clone(),
+    };
+    let remembered = fleet::start(&config, &region, given, books, &clock, &mut supervisor)?;
+    let spans = remembered.and(&exported).and(&to_hub);
     // A wildcard is no place that a link could lead to.
     let reachable = |at: &SocketAddr| {
         let unspecified = at.ip().is_unspecified();
@@ -276,6 +305,7 @@ pub async fn start(
     Ok(Running {
         data_plane,
         admin: admin_addresses,
+        otlp: otlp_addresses,
         snapshots,
         supervisor,
         quit,

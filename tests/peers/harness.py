@@ -347,10 +347,11 @@ def merge(base, extra):
 class Kinescope(Program):
     """`kinescope run` with a configuration file; `config` is laid over a small base."""
 
-    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None, port=None):
+    def __init__(self, folder, upstream_url, config=None, role="sidecar", env=None, port=None, otlp=None):
         folder.mkdir(parents=True, exist_ok=True)
-        self.port, self.admin = port or free_port(), free_port()
+        self.port, self.admin, self.otlp = port or free_port(), free_port(), otlp or free_port()
         self.url, self.admin_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{self.admin}"
+        self.otlp_url = f"http://127.0.0.1:{self.otlp}"
         whole = merge({
             "role": role,
             "service": {"name": "inventory"},
@@ -359,6 +360,8 @@ class Kinescope(Program):
             "cloudwatch": {"enabled": False},
             "state": None,  # nobody's /var/lib
             "admin": {"listen": [f"127.0.0.1:{self.admin}"]},
+            # A hub's own port is fixed, and tests run side by side.
+            **({} if role == "sidecar" else {"otlp": {"receive": {"listen": [f"127.0.0.1:{self.otlp}"]}}}),
         }, config)
         path = folder / f"kinescope-{uuid.uuid4().hex[:6]}.yaml"
         path.write_text(json.dumps(whole, indent=2))  # JSON is YAML

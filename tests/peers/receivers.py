@@ -86,6 +86,7 @@ class Otlp:
         if agent is None:
             missing("rotel")
         self.spans, self.metrics, self.resources = [], [], []
+        self.told = []  # (service, span)
         self.sink = Server(self._keep)
         self.grpc_port, self.http_port = free_port(), free_port()
         self.program = Program("rotel", [
@@ -108,17 +109,17 @@ class Otlp:
         if request.headers.get("content-encoding") == "gzip":
             body = gzip.decompress(body)
         if request.path == "/v1/metrics":
-            told = metrics_service.ExportMetricsServiceRequest.FromString(body)
-            for resource in told.resource_metrics:
+            for resource in metrics_service.ExportMetricsServiceRequest.FromString(body).resource_metrics:
                 self.resources.append(attributes(resource.resource))
                 for scope in resource.scope_metrics:
                     self.metrics.extend(scope.metrics)
         else:
-            told = trace_service.ExportTraceServiceRequest.FromString(body)
-            for resource in told.resource_spans:
-                self.resources.append(attributes(resource.resource))
+            for resource in trace_service.ExportTraceServiceRequest.FromString(body).resource_spans:
+                told = attributes(resource.resource)
+                self.resources.append(told)
                 for scope in resource.scope_spans:
                     self.spans.extend(scope.spans)
+                    self.told.extend((told.get("service.name"), span) for span in scope.spans)
         return 200, {"content-type": "application/x-protobuf"}, b""
 
     def config(self, protocol):

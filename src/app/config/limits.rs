@@ -103,12 +103,6 @@ impl Limits {
         ]
     }
 
-    /// The sum of [`Limits::memory`], in bytes.
-    #[must_use]
-    pub fn memory_bytes_max(&self) -> usize {
-        self.memory().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
-    }
-
     pub(super) fn read(spot: &Spot<'_>) -> Self {
         let mut table = spot.table();
         let default = Self::default();

@@ -39,6 +39,8 @@ pub struct Config {
     pub region: Option<String>,
     /// Part of every alert's identity; labels without a value are left out.
     pub external_labels: BTreeMap<String, String>,
+    /// `hub.endpoint`: the hub that spans go to, too; its base address.
+    pub hub_endpoint: Option<String>,
     /// The data plane.
     pub proxy: Proxy,
     /// The CloudWatch poller.
@@ -89,6 +91,8 @@ pub struct Otlp {
     pub protocol: Option<OtlpProtocol>,
     /// Spans go to X-Ray of the region instead.
     pub xray: bool,
+    /// Where OTLP is received; nowhere in a sidecar unless it was written.
+    pub receive: Vec<SocketAddr>,
 }
 
 /// OTLP's transports that are carried out.
@@ -105,6 +109,9 @@ pub enum OtlpProtocol {
 pub struct Privacy {
     /// Members of an envelope's root, by name.
     pub fields: Vec<String>,
+    /// Holds the secret that makes a hash of `sagaId` the same in all sidecars; `None`: a secret of
+    /// this process alone.
+    pub key_file: Option<PathBuf>,
 }
 
 /// How spans are made.

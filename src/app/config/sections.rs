@@ -75,9 +75,10 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION")),
         external_labels: external_labels(&table.key("external_labels")),
+        hub_endpoint: hub(&table.key("hub"), role, &mut warnings),
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
-        otlp: otlp(&table.key("otlp")),
+        otlp: otlp(&table.key("otlp"), role),
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
         metrics: metrics(&table.key("metrics")),
@@ -94,8 +95,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
 }
 
 /// Keys of the whole that this version does not carry out.
-const LATER: &[(&str, Later)] =
-    &[("hub", Later::Map(&[("endpoint", Later::Absent)])), ("leases", Later::Empty)];
+const LATER: &[(&str, Later)] = &[("leases", Later::Empty)];
 
 /// Reads the keys of one table that this version does not carry out.
 fn later(table: &mut Table<'_>, keys: &[(&'static str, Later)]) {
@@ -221,7 +221,7 @@ fn cloudwatch(spot: &Spot<'_>, role: Role) -> CloudWatch {
     cloudwatch
 }
 
-fn otlp(spot: &Spot<'_>) -> Otlp {
+fn otlp(spot: &Spot<'_>, role: Role) -> Otlp {
     let mut table = spot.table();
     let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
     let protocol = table.key("protocol").maybe();
@@ -232,10 +232,30 @@ fn otlp(spot: &Spot<'_>) -> Otlp {
     } else if xray && protocol == Some(OtlpProtocol::Grpc) {
         xray_spot.fault("X-Ray takes no gRPC; leave otlp.protocol out");
     }
-    let otlp = Otlp { endpoint, protocol, xray };
-    later(&mut table, &[("receive", Later::Map(&[("listen", Later::Absent)]))]);
+    let mut receiver = table.key("receive").table();
+    let at = receiver.key("listen");
+    let receive = match role {
+        Role::Sidecar if !at.given() => Vec::new(),
+        Role::Sidecar | Role::Hub | Role::All => listen(&at, &["[::]:4595"]),
+    };
+    receiver.done();
+    let otlp = Otlp { endpoint, protocol, xray, receive };
     table.done();
     otlp
+}
+
+/// The hub's address is its sidecars'; the hub itself sends its spans nowhere.
+fn hub(spot: &Spot<'_>, role: Role, warnings: &mut Vec<String>) -> Option<String> {
+    let mut table = spot.table();
+    let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
+    table.done();
+    match (role, &endpoint) {
+        (Role::Sidecar, _) | (Role::Hub | Role::All, None) => endpoint,
+        (Role::Hub | Role::All, Some(_)) => {
+            warnings.push("hub.endpoint is for sidecars: this process is a hub".to_owned());
+            None
+        }
+    }
 }
 
 fn traces(spot: &Spot<'_>) -> Traces {
@@ -253,8 +273,9 @@ fn traces(spot: &Spot<'_>) -> Traces {
 fn privacy(spot: &Spot<'_>) -> Privacy {
     let mut table = spot.table();
     let fields = table.key("fields").list(vec!["eventType".to_owned()]);
+    let key_file = table.key("key_file").maybe().map(|path: String| PathBuf::from(path));
     table.done();
-    Privacy { fields }
+    Privacy { fields, key_file }
 }
 
 fn metrics(spot: &Spot<'_>) -> Metrics {
@@ -286,7 +307,9 @@ fn ports_differ(config: &Config, admin: &Spot<'_>) {
     let proxy = &config.proxy;
     let tls = proxy.tls.iter().map(|tls| ("proxy.tls.listen", &tls.listen));
     let apps = proxy.apps.iter().map(|app| ("proxy.apps", &app.listen));
-    for (name, listen) in [("proxy.listen", &proxy.listen)].into_iter().chain(tls).chain(apps) {
+    let receive = [("otlp.receive.listen", &config.otlp.receive)];
+    let plain = [("proxy.listen", &proxy.listen)].into_iter();
+    for (name, listen) in plain.chain(tls).chain(apps).chain(receive) {
         if ours.iter().any(|a| listen.iter().any(|b| meets(a, b))) {
             admin.fault(format!("`listen` should not have an address of {name}"));
         }

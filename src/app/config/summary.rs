@@ -1,7 +1,10 @@
 //! Owns what a start-up log and `check` say about a configuration. Refuses to show a secret.
 
-use super::{Allow, Config, Deliver, Limits, Otlp, Propagation, StreamPolicy};
+use super::{Allow, Config, Deliver, Otlp, Propagation, Role, StreamPolicy};
+use crate::app::fleet_loop::FleetBounds;
 use crate::domain::envelope::aggregate::Aggregated;
+use crate::io::hub::ROOM_BYTES_MAX;
+use crate::io::otlp::RELAY_BYTES_MAX;
 use crate::io::secret::Secret;
 use std::fmt::Display;
 
@@ -23,11 +26,13 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch.to_owned()),
         ("otlp", otlp(&config.otlp)),
+        ("otlp received", join(&config.otlp.receive)),
+        ("hub", or(&config.hub_endpoint, "none")),
         ("alert rules", join(config.alerts.rules.iter().map(|rule| &rule.name))),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),
         ("state", config.state.as_ref().map_or("memory only".into(), |p| p.display().to_string())),
-        ("memory at most", memory(&config.limits)),
+        ("memory at most", memory(config)),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()
@@ -114,10 +119,18 @@ fn allowed(allow: &Allow) -> String {
     if parts.is_empty() { "everyone everything".to_owned() } else { parts.join("; ") }
 }
 
-fn memory(limits: &Limits) -> String {
+fn memory(config: &Config) -> String {
     let mib = |bytes: usize| bytes.div_ceil(1 << 20);
-    let parts = limits.memory().map(|(what, bytes)| format!("{what} {}", mib(bytes)));
-    format!("{} MiB ({})", mib(limits.memory_bytes_max()), parts.join(", "))
+    let mut parts = config.limits.memory().to_vec();
+    parts.push(("traces", FleetBounds::of(config.role).bytes_max()));
+    if !config.otlp.receive.is_empty() {
+        let forwarded = if config.role == Role::Sidecar { RELAY_BYTES_MAX } else { 0 };
+        parts.push(("otlp", ROOM_BYTES_MAX + forwarded));
+    }
+    let sum = parts.iter().fold(0_usize, |sum, (_, bytes)| sum.saturating_add(*bytes));
+    let parts: Vec<String> =
+        parts.iter().map(|(what, bytes)| format!("{what} {}", mib(*bytes))).collect();
+    format!("{} MiB ({})", mib(sum), parts.join(", "))
 }
 
 fn join<T: Display>(items: impl IntoIterator<Item = T>) -> String {

@@ -119,12 +119,12 @@ fn keys_that_are_wrong() {
 #[test]
 fn what_is_not_in_this_version_is_refused() {
     check(
-        "hub: { endpoint: 'http://hub:4595' }\nleases: [{ application: a }]\n\
+        "metrics: { per_shard: all }\nleases: [{ application: a }]\n\
          traces: { create_spans: true, creat_spans: false }\nprivacy: { fields: [eventType, id] }\n\
          cloudwatch: { consumers: false }\n",
         &[],
         &[
-            "1:18: hub.endpoint: not in this version; leave it out",
+            "1:23: metrics.per_shard: not in this version; leave it out, or at `top`",
             "2:9: leases: not in this version; leave it out",
             "3:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
             "5:26: cloudwatch.consumers: not in this version; leave it out, or at `true`",
@@ -262,9 +262,44 @@ fn variables_that_are_wrong() {
              separated by two underscores)",
             "KINESCOPE_ALERTS__RECEIVERS: alerts.receivers: should be a list",
             "KINESCOPE_PROXY_LISTEN: proxy_listen: unknown key; known here: role, admin, service, \
-             region, external_labels, proxy, cloudwatch, otlp, traces, privacy, metrics, alerts, state, limits, \
-             hub, leases (levels are separated by two underscores)",
+             region, external_labels, hub, proxy, cloudwatch, otlp, traces, privacy, metrics, alerts, state, \
+             limits, leases (levels are separated by two underscores)",
             "KINESCOPE_PROXY__PROPAGATION: proxy.propagation: should be one of: auto, off",
+        ],
+    );
+}
+
+#[test]
+fn where_otlp_is_heard_follows_from_the_role() {
+    let check = |text: &str, expected: &[&str]| {
+        let heard: Vec<String> =
+            good(text, &[]).otlp.receive.iter().map(ToString::to_string).collect();
+        assert_eq!(heard, expected, "{text}");
+    };
+    check("", &[]);
+    check("role: hub\n", &["[::]:4595"]);
+    check("role: all\n", &["[::]:4595"]);
+    check("otlp: { receive: { listen: ['127.0.0.1:9'] } }\n", &["127.0.0.1:9"]);
+    check("role: hub\notlp: { receive: { listen: ['127.0.0.1:9'] } }\n", &["127.0.0.1:9"]);
+}
+
+#[test]
+fn a_hub_is_a_sidecars_to_name() {
+    let text = "hub: { endpoint: 'http://hub:4595' }\nprivacy: { key_file: /etc/key }\n";
+    let config = good(text, &["OTEL_SERVICE_NAME=x"]);
+    assert_eq!(config.hub_endpoint.as_deref(), Some("http://hub:4595"));
+    assert_eq!(config.privacy.key_file, Some(PathBuf::from("/etc/key")));
+    assert_eq!(config.warnings, [""; 0]);
+    let hub = good(&format!("role: hub\n{text}"), &["OTEL_SERVICE_NAME=x"]);
+    assert_eq!((hub.hub_endpoint, hub.warnings.len()), (None, 1));
+    check(
+        "hub: { endpoint: 'hub:4595' }\nadmin: { listen: ['[::]:4595'] }\n\
+         otlp: { receive: { listen: ['127.0.0.1:4595'] } }\n",
+        &[],
+        &[
+            "1:18: hub.endpoint: should be an http or https URL without user and password, such as \
+             http://localhost:4566",
+            "2:8: admin: `listen` should not have an address of otlp.receive.listen",
         ],
     );
 }

@@ -5,6 +5,7 @@
 mod arrivals;
 mod cbor;
 mod cloudwatch;
+mod hub;
 mod kinesis;
 mod otlp;
 mod pages;

@@ -1,5 +1,5 @@
-//! Owns the demo's reading of its sidecars' own `/metrics`, as a Prometheus would. Refuses to look
-//! inside them.
+//! Owns the demo's reading of its sidecars' own pages, as a Prometheus or a person would. Refuses to
+//! look inside them.
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -18,22 +18,27 @@ const FAMILY: &str = "kinescope_dropped_total";
 /// The sum of `kinescope_dropped_total` over all these `/metrics`, by labels, without the zeros;
 /// `None` when one could not be read.
 pub(super) async fn dropped(admins: &[Option<SocketAddr>]) -> Option<BTreeMap<String, u64>> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
     let mut sums = BTreeMap::new();
     for admin in admins {
-        let page = format!("http://{}/metrics", (*admin)?).parse().ok()?;
-        let fetch = async {
-            let answer = client.get(page).await.ok()?;
-            let ok = answer.status().is_success();
-            let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect().await.ok()?;
-            String::from_utf8(body.to_bytes().to_vec()).ok().filter(|_| ok)
-        };
-        let text = tokio::time::timeout(ANSWER_MAX, fetch).await.ok()??;
+        let text = page((*admin)?, "/metrics").await?;
         for (labels, count) in samples(&text) {
             *sums.entry(labels.to_owned()).or_default() += count;
         }
     }
     Some(sums)
+}
+
+/// A page of an admin listener; `None` when it could not be read.
+pub(super) async fn page(admin: SocketAddr, path: &str) -> Option<String> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let page = format!("http://{admin}{path}").parse().ok()?;
+    let fetch = async {
+        let answer = client.get(page).await.ok()?;
+        let ok = answer.status().is_success();
+        let body = Limited::new(answer.into_body(), PAGE_BYTES_MAX).collect().await.ok()?;
+        String::from_utf8(body.to_bytes().to_vec()).ok().filter(|_| ok)
+    };
+    tokio::time::timeout(ANSWER_MAX, fetch).await.ok()?
 }
 
 /// The family's samples that are not zero: labels and value.

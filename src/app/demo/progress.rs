@@ -54,6 +54,14 @@ impl<'o> Progress<'o> {
                 writeln!(self.out, "  {service:<18} http://{admin}/  http://{admin}/metrics")?;
             }
         }
+        for admin in &world.hub.admin {
+            let (traces, sagas) = ("api/v1/traces", "api/v1/sagas");
+            writeln!(
+                self.out,
+                "  {:<18} http://{admin}/{traces}  http://{admin}/{sagas}",
+                "the whole"
+            )?;
+        }
         self.out.flush()
     }
 

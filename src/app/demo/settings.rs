@@ -36,13 +36,21 @@ pub(super) struct Places {
     pub webhook: SocketAddr,
 }
 
-/// A sidecar of the service of this name, the `index`th of the demo.
+/// A sidecar of the service of this name, the `index`th of the demo; `hub` is where the hub listens.
 ///
 /// # Errors
 /// Never, unless the defaults themselves are at fault.
-pub(super) fn sidecar(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
+pub(super) fn sidecar(
+    service: &str,
+    index: u16,
+    places: Places,
+    hub: SocketAddr,
+) -> Result<Config, Faults> {
     let mut config = common(service, index, places)?;
     config.role = Role::Sidecar;
+    config.hub_endpoint = Some(format!("http://{hub}"));
+    // Nobody's orders: they can be told by name.
+    config.privacy.fields = vec!["eventType".to_owned(), "sagaId".to_owned()];
     config.cloudwatch.enabled = false;
     config.otlp.endpoint = Some(format!("http://{}", places.otlp));
     config.alerts.rules = rules();
@@ -59,6 +67,7 @@ pub(super) fn sidecar(service: &str, index: u16, places: Places) -> Result<Confi
 pub(super) fn hub(index: u16, places: Places) -> Result<Config, Faults> {
     let mut config = common("kinescope-hub", index, places)?;
     config.role = Role::Hub;
+    config.otlp.receive = vec![loopback(0)];
     config.cloudwatch.enabled = true;
     config.cloudwatch.endpoint = Some(format!("http://{}", places.cloudwatch));
     config.cloudwatch.interval = Duration::from_secs(5);

@@ -197,7 +197,7 @@ impl Stage {
         let ran = self.clock.now().since(self.began);
         let (book, spans) = (self.world.book.clone(), self.world.spans.clone());
         // Ending the sidecars sends their last spans: nothing is counted before that.
-        let dropped = self.world.stop().await;
+        let (dropped, hub) = self.world.stop().await;
         let (pages, spans) = (book.pages(), spans.lock().unwrap_or_else(PoisonError::into_inner));
         let deliveries = READERS.iter().zip(&pages.deliveries).map(|(reader, came)| {
             let contexts: &HashMap<Context, u64> = &came.contexts;
@@ -220,6 +220,7 @@ impl Stage {
             spans: spans.spans,
             left_out: spans.left_out,
             dropped,
+            hub,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Owns what a demo says at its end, and which of the things that had to happen did not. Refuses to
 //! call anything well that was not seen.
 
+use super::hub::HubStory;
 use super::services::book::Deliveries;
 use super::services::book::READERS;
 use super::services::book::Sagas;
@@ -63,6 +64,8 @@ pub struct Summary {
     /// `kinescope_dropped_total` of all sidecars and the hub, by queue and reason; `None` when a
     /// `/metrics` could not be read.
     pub dropped: Option<BTreeMap<String, u64>>,
+    /// What the hub knows at the end.
+    pub hub: HubStory,
 }
 
 impl Summary {
@@ -122,6 +125,7 @@ impl Summary {
         if started != completed + compensated {
             faults.push(format!("{completed} + {compensated} of {started} sagas ended"));
         }
+        faults.extend(self.hub.lacks.iter().cloned());
         if self.cloudwatch_points == 0 && self.ran >= CLOUDWATCH_AFTER {
             faults.push("the hub saw no point of CloudWatch".to_owned());
         }
@@ -199,6 +203,9 @@ impl fmt::Display for Summary {
             f,
             "  sagas              {started} begun, {completed} shipped, {compensated} taken back"
         )?;
+        if let Some((id, steps)) = &self.hub.compensated {
+            writeln!(f, "  the hub's story    {id} taken back: {}", steps.join(" > "))?;
+        }
         writeln!(f, "  CloudWatch         {} points seen by the hub", self.cloudwatch_points)?;
         let (puts, reads) = self.failures;
         writeln!(f, "  clients            {puts} puts given up, {reads} reads made again")?;
@@ -257,6 +264,7 @@ mod tests {
         check(|s| s.alerts[0].resolved_after = None, "Late was not resolved");
         check(|s| s.client_traces.1 = 2, "2 of 3 client traces continued");
         check(|s| s.sagas.completed = 0, "0 + 1 of 2 sagas ended");
+        check(|s| s.hub.lacks = vec!["no story".into()], "no story");
         check(|s| s.cloudwatch_points = 0, "the hub saw no point of CloudWatch");
         check(|s| s.failures.0 = 4, "4 puts were given up");
     }

@@ -2,6 +2,8 @@
 //! the script.
 
 use super::cloudwatch;
+use super::hub;
+use super::hub::HubStory;
 use super::kinesis;
 use super::otlp;
 use super::otlp::Spans;
@@ -43,6 +45,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+const HUB: &str = "kinescope-hub";
 const SHARDS: i32 = 2;
 const SEED: u64 = 20_261_122;
 /// The longest that services may take to end: a call under way, with its retries.
@@ -117,13 +120,17 @@ impl World {
         let spans = Arc::new(Mutex::new(Spans::default()));
         let places = listen(clock, &hook, &spans, &mut ends).await.map_err(Error::Listen)?;
         streams(places.kinesis).await?;
+        let hub = settings::hub(SERVICES.len() as u16, places);
+        let hub = run(HUB, hub, clock).await?;
+        let at = hub.otlp.first().copied().ok_or_else(|| Error::Start {
+            service: HUB,
+            why: "it does not receive OTLP".to_owned(),
+        })?;
         let mut sidecars = Vec::new();
         for (index, service) in (0_u16..).zip(SERVICES) {
-            let config = settings::sidecar(service, index, places);
+            let config = settings::sidecar(service, index, places, at);
             sidecars.push((service, run(service, config, clock).await?));
         }
-        let hub = settings::hub(SERVICES.len() as u16, places);
-        let hub = run("kinescope-hub", hub, clock).await?;
         let book = Arc::new(Book::default());
         let pace = watch::Sender::new(Pace::Normal);
         employ(&sidecars, clock, &book, &pace, &mut ends);
@@ -145,9 +152,9 @@ impl World {
         finish(&mut self.ends.producing).await;
     }
 
-    /// Ends the consumers, then the sidecars and the hub (which sends the last spans), then
-    /// the servers. Returns what all of them counted as dropped.
-    pub(super) async fn stop(mut self) -> Option<BTreeMap<String, u64>> {
+    /// Ends the consumers, then the sidecars (which send their last spans), then the hub and the
+    /// servers. Returns what all of them counted as dropped, and what the hub knows at the end.
+    pub(super) async fn stop(mut self) -> (Option<BTreeMap<String, u64>>, HubStory) {
         self.stop_producing().await;
         self.ends.consume.cancel();
         finish(&mut self.ends.consuming).await;
@@ -157,10 +164,12 @@ impl World {
         for (_, running) in self.sidecars {
             running.stop().await;
         }
+        let sagas = self.book.pages().sagas;
+        let story = hub::ask(self.hub.admin.first().copied(), sagas).await;
         self.hub.stop().await;
         self.ends.serve.cancel();
         finish(&mut self.ends.serving).await;
-        dropped
+        (dropped, story)
     }
 }
 

@@ -6,6 +6,7 @@
 //! A tag of ours is its record's last field and has its value before its key: a form that every
 //! decoder takes and no serialiser writes, so that it cannot be taken for a producer's own.
 
+use super::facts::{EVENTS_MAX, Event, Facts, facts_of_head};
 pub(super) use super::frame::MAGIC;
 use super::frame::{Frame, UserRecord};
 use super::leave::Leave;
@@ -95,6 +96,20 @@ pub(super) fn examine(payload: &[u8]) -> Examined {
         look.contexts.into_iter().for_each(|context| contexts.push(context));
     }
     Examined { kind: Kind::Aggregate, contexts: contexts.list, foreign, places }
+}
+
+/// The events of an aggregate that was examined before: its checksum is right.
+pub(super) fn events(payload: &[u8]) -> Vec<Event> {
+    let Some(frame) = Frame::read_again(payload) else { return Vec::new() };
+    let event = |record: &UserRecord<'_>| {
+        let context = match tagged(record) {
+            Tagged::Context(context, state) => (context, state),
+            Tagged::Not | Tagged::Invalid => payload::extract(record.data)?,
+        };
+        let facts = facts_of_head(record.data);
+        (facts != Facts::default()).then_some(Event { context, facts })
+    };
+    frame.records.iter().filter_map(event).take(EVENTS_MAX).collect()
 }
 
 /// What a user record carries.

@@ -47,6 +47,16 @@ impl<'a> Frame<'a> {
     /// Why it is none.
     pub(super) fn read(payload: &'a [u8]) -> Result<Self, Leave> {
         let message = message(payload).ok_or(Leave::AggregateBroken)?;
+        Self::of(message)
+    }
+
+    /// Takes an aggregate apart again, whose checksum was found right before.
+    pub(super) fn read_again(payload: &'a [u8]) -> Option<Self> {
+        let rest = payload.strip_prefix(&MAGIC)?;
+        Self::of(rest.get(..rest.len().checked_sub(MD5_BYTES)?)?).ok()
+    }
+
+    fn of(message: &'a [u8]) -> Result<Self, Leave> {
         let (mut pk_count, mut ehk_count) = (0_u64, 0_u64);
         let mut frame = Self { message, records: Vec::new(), minimal: true };
         for field in fields(message) {

@@ -6,6 +6,7 @@ pub mod aggregate;
 mod binary;
 mod datadog;
 mod edges;
+pub(crate) mod facts;
 mod frame;
 mod inspect;
 mod leave;
@@ -15,6 +16,7 @@ mod splice;
 mod text;
 
 pub use edges::examine_edges;
+pub use facts::{Event, Facts, events, facts, facts_of_head};
 pub use inspect::{Envelope, Existing, inspect};
 pub use leave::Leave;
 pub use payload::{

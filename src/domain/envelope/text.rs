@@ -1,7 +1,8 @@
 //! Owns the look at payloads of JSON: one object, several of them, one a line, or something else.
 //! Refuses to put context into some objects of a payload and not into others.
 
-use super::inspect::inspect;
+use super::facts::{EVENTS_MAX, Event, facts_of_head};
+use super::inspect::{Existing, inspect};
 use super::leave::Leave;
 use super::payload::{Contexts, Examined, Kind, Places};
 use crate::domain::json::Scanner;
@@ -62,6 +63,17 @@ fn lines(payload: &[u8], start: usize) -> Option<Examined> {
         foreign,
         places,
     })
+}
+
+/// The events of a payload of lines that carry a context.
+pub(super) fn events(payload: &[u8]) -> Vec<Event> {
+    let event = |(_, line)| match inspect(line).ok()?.existing {
+        Existing::Context(context, state) => {
+            Some(Event { context: (context, state), facts: facts_of_head(line) })
+        }
+        Existing::None | Existing::Invalid => None,
+    };
+    lines_of(payload, mark_bytes(payload)).filter_map(event).take(EVENTS_MAX).collect()
 }
 
 /// The lines that are not blank, each with its offset.

@@ -86,7 +86,8 @@ fn story<'a>(
         cut |= trace.trace.left_out > 0;
         last_heard = last_heard.max(trace.trace.heard);
         ended = ended.max(trace.tell(at, part, &mut hops));
-        for (caused, span_id) in trace.caused(part) {
+        // What went on below the record itself is its consequence, too.
+        for (caused, span_id) in trace.caused(part).into_iter().chain([(at, part.0)]) {
             let children = sorted.get(&caused).and_then(|trace| trace.children.get(&span_id));
             next.extend(children.into_iter().flatten().map(|part| (caused, *part)));
         }

@@ -127,6 +127,21 @@ fn received(links: Vec<Link>) -> Span {
     linked(with(span, attribute::SHARD, "shard-1"), links)
 }
 
+/// A link for each type of event, and one delivery of the record that holds them.
+#[test]
+fn several_events_of_a_record_are_one_delivery() {
+    let named = |name: &str| {
+        let mut link = link((1, 1), "49", None);
+        link.attributes.push((attribute::EVENT_TYPE, name.to_owned().into()));
+        link
+    };
+    let put = span("send", "orders", (1, 1), 0, 20);
+    let spans = [("shop", put), ("mail", received(vec![named("A"), named("B")]))];
+    check(&spans, &[(1, &["shop -20-> orders/shard-1 (~40) -> mail 1/1"])]);
+    let of = |name: &str| Query { event_type: Some(name.to_owned()), ..all() };
+    assert_eq!(["A", "B", "C"].map(|name| fleet(&spans).stories(&of(name)).len()), [1, 1, 0]);
+}
+
 #[test]
 fn a_record_from_its_put_to_the_work_on_it() {
     let put = with(span("send", "orders", (1, 1), 0, 20), attribute::EVENT_TYPE, "ORDER_CREATED");
@@ -267,12 +282,19 @@ fn what_work_on_a_record_caused_belongs_to_its_story() {
     let work = linked(span("process", "orders", (8, 1), 60, 75), vec![link((1, 1), "49", None)]);
     let caused =
         Span { parent: Some(context((8, 1)).span_id), ..span("send", "mails", (8, 2), 61, 63) };
-    let spans = [("shop", put), ("mail", work), ("mail", caused)];
+    // Below the record of that put, by somebody who reports no work.
+    let further =
+        Span { parent: Some(context((8, 2)).span_id), ..span("send", "copies", (8, 3), 64, 65) };
+    let spans = [("shop", put), ("mail", work), ("mail", caused), ("relay", further)];
     check(
         &spans,
         &[(
             1,
-            &["shop -20-> orders/ (?) -> mail ? work 1 15 errors 0", "mail -2-> mails/ (?) -> ? ?"],
+            &[
+                "shop -20-> orders/ (?) -> mail ? work 1 15 errors 0",
+                "mail -2-> mails/ (?) -> ? ?",
+                "relay -1-> copies/ (?) -> ? ?",
+            ],
         )],
     );
     let by_id = Query { trace_id: Some(context((8, 1)).trace_id), ..all() };

@@ -8,6 +8,7 @@ use super::words::Operation;
 use super::words::Reading;
 use super::words::attribute;
 use super::words::batch;
+use super::words::ends;
 use super::words::in_stream;
 use super::words::text;
 use crate::domain::stream::ShardId;
@@ -148,11 +149,18 @@ impl Traces {
         let alone = parent.map(|span_id| TraceContext { span_id, ..span.context });
         let alone = alone.iter().map(|context| (context, span.attributes.as_slice()));
         let linked = span.links.iter().map(|link| (&link.context, link.attributes.as_slice()));
-        let single = span.links.len() < 2 && !reading.goes_on;
+        let contexts = || span.links.iter().map(|link| identity(&link.context));
+        let one = contexts().next();
+        let single = contexts().all(|context| Some(context) == one) && !reading.goes_on;
+        let mut seen = BTreeSet::new();
         for (context, attributes) in linked.chain(alone) {
             let (trace_id, span_id) = identity(context);
             let key = ((span_id, reading.stream.clone()), service.clone());
-            self.with(trace_id, now, |trace| trace.read(key, span, reading, attributes, single));
+            // Several events of one record have a link each; it was delivered once.
+            let records = ends(attributes);
+            let again = records.is_some_and(|records| !seen.insert((trace_id, span_id, records)));
+            let link = Told { attributes, single, again };
+            self.with(trace_id, now, |trace| trace.read(key, span, reading, link));
         }
     }
 
@@ -210,14 +218,8 @@ impl Trace {
         self.left_out += room.insert(&mut sent.event_types, Some(Arc::from(event_type)));
     }
 
-    fn read(
-        &mut self,
-        key: (Part, Arc<str>),
-        span: &Span,
-        reading: &Reading,
-        link: &[Attribute],
-        single: bool,
-    ) {
+    fn read(&mut self, key: (Part, Arc<str>), span: &Span, reading: &Reading, told: Told<'_>) {
+        let Told { attributes: link, single, again } = told;
         if !self.reads.contains_key(&key) && !self.has_room() {
             return;
         }
@@ -235,6 +237,9 @@ impl Trace {
         if works {
             let work = Work::of(span, reading);
             read.work = Some(read.work.map_or(work, |earlier| earlier.and(work)));
+            return;
+        }
+        if again {
             return;
         }
         let delivery = (span.end, in_stream(link));
@@ -284,6 +289,15 @@ impl Work {
 /// From one to the other; `None` where the clock was set back between them.
 pub(super) fn took(began: Wall, ended: Wall) -> Option<Duration> {
     (ended >= began).then(|| ended.since(began))
+}
+
+/// What a link says of a context.
+struct Told<'a> {
+    attributes: &'a [Attribute],
+    /// It is all that the call read, which caused what is below its span.
+    single: bool,
+    /// An earlier link of the same span spoke of the same records.
+    again: bool,
 }
 
 /// What a trace may still remember.

@@ -154,10 +154,16 @@ pub(super) type Batch = Option<(SequenceNumber, SequenceNumber)>;
 
 /// Reads which records a link stands for, and how many.
 pub(super) fn batch(link: &[Attribute]) -> (Batch, u64) {
-    let named = |name| text(link, name).map(SequenceNumber::from);
-    let single = named(attribute::SEQUENCE).map(|sequence| (sequence.clone(), sequence));
-    let ends = || named(attribute::SEQUENCE_FIRST).zip(named(attribute::SEQUENCE_LAST));
-    (single.or_else(ends), count(link, attribute::RECORDS).unwrap_or(1))
+    let batch = ends(link);
+    let batch = batch.map(|(first, last)| (SequenceNumber::from(first), last.into()));
+    (batch, count(link, attribute::RECORDS).unwrap_or(1))
+}
+
+/// The sequence numbers of the first and the last of them.
+pub(super) fn ends(link: &[Attribute]) -> Option<(&str, &str)> {
+    let single = text(link, attribute::SEQUENCE).map(|sequence| (sequence, sequence));
+    let named = |name| text(link, name);
+    single.or_else(|| named(attribute::SEQUENCE_FIRST).zip(named(attribute::SEQUENCE_LAST)))
 }
 
 /// An attribute that is text.

@@ -33,6 +33,9 @@ pub struct SagaLimits {
     pub stuck_after: Duration,
     /// 30 s without a step, and an end counts: the last command may still fail and be undone.
     pub settled_after: Duration,
+    /// A day without a step, and a run is forgotten: nothing else would end the alert of one that is
+    /// stuck, and whoever was to look has looked.
+    pub forget_after: Duration,
 }
 
 impl Default for SagaLimits {
@@ -42,6 +45,7 @@ impl Default for SagaLimits {
             steps_max: 64,
             stuck_after: Duration::from_secs(300),
             settled_after: Duration::from_secs(30),
+            forget_after: Duration::from_secs(86_400),
         }
     }
 }
@@ -123,13 +127,17 @@ impl Sagas {
         self.insert(id, run);
         while self.runs.len() > self.limits.runs_max {
             let Some((open, _, oldest)) = self.by_worth.first().cloned() else { break };
-            self.remove(&oldest);
-            let count = if open { &mut self.forgotten.open } else { &mut self.forgotten.ended };
-            *count += 1;
+            self.forget(&oldest, open);
         }
     }
 
-    /// What ended or fell silent by `now`, each run's end once.
+    fn forget(&mut self, id: &RunId, open: bool) {
+        self.remove(id);
+        let count = if open { &mut self.forgotten.open } else { &mut self.forgotten.ended };
+        *count += 1;
+    }
+
+    /// What ended or fell silent by `now`, each run's end once. Forgets what is too old.
     pub fn tick(&mut self, now: Moment) -> Vec<Ended> {
         let mut ended = Vec::new();
         while let Some((at, id)) = self.due.pop_first() {
@@ -137,9 +145,16 @@ impl Sagas {
                 self.due.insert((at, id));
                 break;
             }
-            let stuck_after = self.limits.stuck_after;
+            let SagaLimits { stuck_after, forget_after, .. } = self.limits;
             let Some(run) = self.runs.get_mut(&id) else { continue };
-            let (state, _) = run.judge(now.mono.saturating_sub(run.heard) >= stuck_after);
+            let silent = now.mono.saturating_sub(run.heard);
+            let (state, _) = run.judge(silent >= stuck_after);
+            if silent >= forget_after {
+                self.forget(&id, !state.has_ended());
+                continue;
+            }
+            run.due = run.heard.saturating_add(forget_after);
+            self.due.insert((run.due, id.clone()));
             if !run.told {
                 run.told = state.has_ended();
                 let duration = run.duration().filter(|_| state.has_ended());
@@ -195,9 +210,14 @@ impl Sagas {
             return id.clone();
         }
         let (state, _) = last.judge(false);
-        // A way back begins no saga, and a step from before the end is only late.
+        // A way back begins no saga, nor does what is told of one, and a step from before the end is
+        // only late.
+        let begins = match step.kind {
+            StepKind::Forward | StepKind::End => true,
+            StepKind::Compensation | StepKind::Report => false,
+        };
         let is_new = state.has_ended()
-            && step.kind != StepKind::Compensation
+            && begins
             && last.steps.last().is_some_and(|latest| step.at > latest.at);
         (saga_id, last_id.1 + u64::from(is_new))
     }
@@ -286,7 +306,13 @@ impl Run {
     /// step before the way back is taken for the one that failed, which needs no undoing.
     fn judge(&self, silent: bool) -> (SagaState, &'static str) {
         let is_back = |step: &&StepView| step.kind == StepKind::Compensation;
-        let (back, there): (Vec<&StepView>, Vec<&StepView>) = self.steps.iter().partition(is_back);
+        let (back, mut there): (Vec<&StepView>, Vec<&StepView>) =
+            self.steps.iter().partition(is_back);
+        // What is told of a step is not to be undone; a saga of nothing but events is its events.
+        let is_report = |step: &&StepView| step.kind == StepKind::Report;
+        if !there.iter().all(is_report) {
+            there.retain(|step| !is_report(step));
+        }
         if back.is_empty() {
             return if there.iter().any(|step| step.kind == StepKind::End) {
                 (SagaState::Completed, "its end was seen")

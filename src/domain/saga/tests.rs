@@ -57,10 +57,23 @@ fn outcomes() {
     check(&format!("{unshipped} RELEASE_INVENTORY"), Compensated, Compensated);
     check("CREATE_ORDER CANCEL_ORDER", Compensated, Compensated);
     check("BOOK_CAR COMPENSATE_BOOK_CAR", Compensated, Compensated);
+    // Events tell what the commands came to.
+    let failed = "RESERVE_INVENTORY INVENTORY_RESERVED PROCESS_PAYMENT PAYMENT_FAILED";
+    check(failed, Running, Stuck);
+    check(&format!("{failed} RELEASE_INVENTORY INVENTORY_RELEASED"), Compensated, Compensated);
+    check("RESERVE_INVENTORY SHIP_ORDER ORDER_SHIPPED", Completed, Completed);
+    check("ORDER_CREATED INVENTORY_RESERVED", Running, Stuck);
     // The way there was not seen, or only in part.
     check("REFUND_PAYMENT", Compensating, Unknown);
     check("RESERVE_INVENTORY REFUND_PAYMENT", Compensating, Unknown);
     check("RESERVE_INVENTORY PROCESS_PAYMENT CANCEL_EVERYTHING", Compensating, Unknown);
+}
+
+#[test]
+fn what_is_told_of_an_ended_saga_begins_no_other() {
+    let runs = |steps: &str| run(steps).views(None, 9, at(60)).len();
+    assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER ORDER_SHIPPED"), 1);
+    assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER RESERVE_INVENTORY"), 2);
 }
 
 #[test]
@@ -75,7 +88,20 @@ fn an_end_is_told_once_and_when_it_has_settled() {
         duration: Some(Duration::from_secs(2)),
     };
     assert_eq!(sagas.tick(at(32)), [ended]);
-    assert_eq!((sagas.tick(at(900)), sagas.wake_at()), (vec![], None));
+    assert_eq!((sagas.tick(at(900)), sagas.wake_at()), (vec![], Some(at(86_402).mono)));
+}
+
+#[test]
+fn a_day_of_silence_ends_what_an_alert_would_go_on_about() {
+    let mut sagas = run("RESERVE_INVENTORY");
+    sagas.take(step("b", "SHIP_ORDER", 1), at(1));
+    assert_eq!(sagas.tick(at(400)).len(), 2);
+    let stuck = ("RESERVE_INVENTORY".into(), SagaState::Stuck);
+    assert_eq!((sagas.tick(at(86_399)).len(), sagas.counts(at(86_399)).get(&stuck)), (0, Some(&1)));
+    assert_eq!(sagas.tick(at(86_401)), []);
+    let SagaForgotten { ended, open, steps } = sagas.forgotten();
+    assert_eq!((ended, open, steps), (1, 1, 0));
+    assert_eq!((sagas.views(None, 9, at(86_401)), sagas.wake_at()), (vec![], None));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Owns what a step's name says: forward, back, or the end; and what a step back undoes. Refuses to
-//! know a business: verbs come from configuration, with the defaults of the usual ones.
+//! Owns what a step's name says: forward, back, the end, or what another came to; and what a step
+//! back undoes. Refuses to know a business: verbs come from configuration, with the defaults of the usual ones.
 
 use crate::domain::alert::glob;
 use std::sync::Arc;
@@ -11,6 +11,8 @@ pub struct SagaWords {
     pub compensations: Vec<String>,
     /// Steps after which nothing is to come.
     pub ends: Vec<String>,
+    /// Of the others, those that tell what a step came to: events among commands.
+    pub reports: Vec<String>,
 }
 
 impl Default for SagaWords {
@@ -19,6 +21,8 @@ impl Default for SagaWords {
         Self {
             compensations: owned(&["RELEASE_*", "REFUND_*", "CANCEL_*", "COMPENSATE_*"]),
             ends: owned(&["SHIP_ORDER", "COMPLETE_*", "*_COMPLETED"]),
+            // INVENTORY_RESERVED, PAYMENT_FAILED, OrderCreated.
+            reports: owned(&["*ED", "*ed"]),
         }
     }
 }
@@ -32,6 +36,8 @@ pub enum StepKind {
     Compensation,
     /// Is the last.
     End,
+    /// Tells what another came to.
+    Report,
 }
 
 impl StepKind {
@@ -42,6 +48,7 @@ impl StepKind {
             Self::Forward => "forward",
             Self::Compensation => "compensation",
             Self::End => "end",
+            Self::Report => "report",
         }
     }
 }
@@ -55,6 +62,8 @@ impl SagaWords {
             StepKind::Compensation
         } else if is(&self.ends) {
             StepKind::End
+        } else if is(&self.reports) {
+            StepKind::Report
         } else {
             StepKind::Forward
         }

@@ -9,7 +9,7 @@ mod source;
 mod writes;
 
 pub use reload::{Differences, ReloadSource, Reloaded};
-pub use source::SnapshotSource;
+pub use source::{Asked, FleetSource, Question, SnapshotSource};
 
 use crate::io::http::server::is_family_missing;
 use crate::wire::exposition::Scope;
@@ -56,6 +56,8 @@ pub struct Admin {
     pub registry: prometheus::Registry,
     /// Where snapshots come from.
     pub snapshots: SnapshotSource,
+    /// Where traces and sagas come from.
+    pub fleet: FleetSource,
     /// How a snapshot becomes metrics.
     pub scope: Scope,
     /// What this process is.

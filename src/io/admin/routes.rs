@@ -2,11 +2,12 @@
 //! application's traffic, and to show old figures when the engine is silent.
 
 use crate::domain::snapshot::Snapshot;
-use crate::io::admin::Admin;
 use crate::io::admin::gzip;
 use crate::io::admin::writes::refusal;
+use crate::io::admin::{Admin, Question};
 use crate::wire::exposition;
 use crate::wire::status;
+use crate::wire::status::traces::{QueryFault, query, saga_query};
 use axum::Router;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{
@@ -47,6 +48,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status_json))
         .route("/api/v1/alerts", get(alerts_json))
+        .route("/api/v1/traces", get(traces_json))
+        .route("/api/v1/sagas", get(sagas_json))
         .route("/healthz", get(async || answer(StatusCode::OK, TEXT, "ok\n")))
         .route("/readyz", get(ready))
         .route("/-/quit", post(quit))
@@ -143,6 +146,30 @@ async fn alerts_json(State(desk): State<Arc<Desk>>) -> Response {
     built(desk, |_, snapshot| answer(StatusCode::OK, JSON, status::alerts_json(snapshot))).await
 }
 
+async fn traces_json(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    told(&desk, query(uri.query().unwrap_or_default()).map(Question::Traces)).await
+}
+
+async fn sagas_json(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {
+    told(&desk, saga_query(uri.query().unwrap_or_default()).map(Question::Sagas)).await
+}
+
+/// What the fleet tells. It builds the answer on a thread of its own.
+async fn told(desk: &Desk, question: Result<Question, QueryFault>) -> Response {
+    let question = match question {
+        Ok(question) => question,
+        Err(fault) => return answer(StatusCode::BAD_REQUEST, JSON, fault.json()),
+    };
+    let Ok(_permit) = desk.builds.acquire().await else { return failed() };
+    match desk.admin.fleet.ask(question).await {
+        Some(body) => answer(StatusCode::OK, JSON, body),
+        None => {
+            let sentence = "what spans told could not be had within five seconds; try again\n";
+            answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, sentence)
+        }
+    }
+}
+
 async fn ready(State(desk): State<Arc<Desk>>) -> Response {
     if desk.admin.ready.load(Ordering::Acquire) {
         answer(StatusCode::OK, TEXT, "ready\n")
@@ -189,8 +216,8 @@ async fn reload(
 
 async fn unknown_path(uri: Uri) -> Response {
     let sentence = format!(
-        "there is nothing at {}; try /, /metrics, /api/v1/status, /api/v1/alerts, /healthz or \
-         /readyz\n",
+        "there is nothing at {}; try /, /metrics, /api/v1/status, /api/v1/alerts, \
+         /api/v1/traces, /api/v1/sagas, /healthz or /readyz\n",
         uri.path()
     );
     answer(StatusCode::NOT_FOUND, TEXT, sentence)

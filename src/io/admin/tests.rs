@@ -21,6 +21,7 @@ fn admin(snapshots: SnapshotSource) -> Admin {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         registry: prometheus::Registry::new(),
         snapshots,
+        fleet: FleetSource(mpsc::channel(1).0),
         scope: Scope { series_max: 3, ..sample::scope() },
         identity: sample::identity(),
         ready: Arc::default(),
@@ -125,6 +126,41 @@ async fn a_silent_engine_is_said_and_health_goes_on() {
         assert!(body.starts_with(b"the engine did not answer"), "{path}");
     }
     assert_eq!(ask(&served, "GET /healthz", "").await.0, 200);
+}
+
+#[tokio::test]
+async fn traces_and_sagas_are_asked_of_who_knows_them() {
+    let (questions, mut asked) = mpsc::channel::<Asked>(1);
+    let admin =
+        Admin { fleet: FleetSource(questions), ..admin(SnapshotSource(mpsc::channel(1).0)) };
+    let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
+    let bound = admin.bind().await.unwrap();
+    let (address, stop) = (bound.local_addresses()[0], CancellationToken::new());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(bound.serve(stop.clone()));
+    tasks.spawn(async move {
+        for _ in 0..2 {
+            let (question, answer) = asked.recv().await.unwrap();
+            let told = match question {
+                Question::Traces(query) => format!("{:?} {}", query.event_type, query.limit),
+                Question::Sagas((state, limit)) => format!("{state:?} {limit}"),
+            };
+            answer.send(told.into_bytes()).unwrap();
+        }
+    });
+    let served = Served { address, ready, quit, stop, tasks };
+    let check = async |path: &str, code, expected: &str| {
+        let (status, head, body) = ask(&served, &format!("GET {path}"), "").await;
+        assert_eq!((status, String::from_utf8(body).unwrap().as_str()), (code, expected), "{path}");
+        assert_eq!(head.contains("application/json"), code != 503, "{head}");
+    };
+    check("/api/v1/traces?event_type=A&limit=7", 200, "Some(\"A\") 7").await;
+    check("/api/v1/sagas?state=stuck", 200, "Some(Stuck) 100").await;
+    let fault = "limit: must be a whole number from 1 to 1000";
+    let fault = format!("{{\"error\":{{\"field\":\"limit\",\"message\":\"{fault}\"}}}}");
+    check("/api/v1/sagas?limit=0", 400, &fault).await;
+    let silent = "what spans told could not be had within five seconds; try again\n";
+    check("/api/v1/traces", 503, silent).await;
 }
 
 #[tokio::test]

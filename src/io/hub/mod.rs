@@ -29,7 +29,7 @@ const CONNECTIONS_MAX: usize = 512;
 /// Requests that wait for their reader. Policy: a full queue is answered with 503.
 const ARRIVALS_MAX: usize = 256;
 /// Bytes of bodies, unpacked, that are being read or wait: four of the largest. Policy: as above.
-const ROOM_BYTES_MAX: usize = 64 << 20;
+pub const ROOM_BYTES_MAX: usize = 64 << 20;
 
 /// What arrived in one request. Dropping it makes room for others.
 #[derive(Debug)]

@@ -116,7 +116,10 @@ impl Endpoint {
     }
 
     /// This address with `path` after its own path.
-    pub(super) fn under(&self, path: &str) -> Result<Self, &'static str> {
+    ///
+    /// # Errors
+    /// A sentence's end that says what is wrong, without the address.
+    pub fn under(&self, path: &str) -> Result<Self, &'static str> {
         let mut parts = self.0.clone().into_parts();
         let query = self.0.query().map(|query| format!("?{query}")).unwrap_or_default();
         let whole = format!("{}{path}{query}", self.0.path().trim_end_matches('/'));

@@ -43,7 +43,43 @@ impl Metrics {
             &["outcome"],
         )?;
         registry.register(Box::new(exported.clone()))?;
-        let drop = |reason| dropped.get_metric_with_label_values(&["spans", reason]);
+        Self::over(&exported, "spans", dropped)
+    }
+
+    /// The same of the spans that go to the hub: `kinescope_hub_spans_total{outcome}`, drops under
+    /// `queue="hub"`.
+    ///
+    /// # Errors
+    /// As [`Self::register`].
+    pub fn register_hub(registry: &Registry, dropped: &IntCounterVec) -> prometheus::Result<Self> {
+        let sent = IntCounterVec::new(
+            Opts::new(
+                "kinescope_hub_spans_total",
+                "Spans handed to the hub, by what became of them.",
+            ),
+            &["outcome"],
+        )?;
+        registry.register(Box::new(sent.clone()))?;
+        Self::over(&sent, "hub", dropped)
+    }
+
+    /// Of the spans that this process remembers itself: drops under `queue="traces"`, those over
+    /// the rate that is remembered as `reason="rate"`, and nothing else, since whoever remembers counts.
+    ///
+    /// # Errors
+    /// When `dropped` has other labels.
+    pub fn remembered(dropped: &IntCounterVec) -> prometheus::Result<Self> {
+        let unseen = IntCounterVec::new(Opts::new("unseen", "Not registered."), &["outcome"])?;
+        let dropped_full = dropped.get_metric_with_label_values(&["traces", "rate"])?;
+        Ok(Self { dropped_full, ..Self::over(&unseen, "traces", dropped)? })
+    }
+
+    fn over(
+        exported: &IntCounterVec,
+        queue: &str,
+        dropped: &IntCounterVec,
+    ) -> prometheus::Result<Self> {
+        let drop = |reason| dropped.get_metric_with_label_values(&[queue, reason]);
         Ok(Self {
             accepted: exported.get_metric_with_label_values(&["accepted"])?,
             rejected: exported.get_metric_with_label_values(&["rejected"])?,

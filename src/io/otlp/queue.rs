@@ -21,21 +21,41 @@ pub(super) const SPANS_MAX: usize = 8_192;
 /// above.
 pub(super) const WEIGHT_MAX: usize = 32_768;
 
+/// Most spans that wait to be remembered. Whoever remembers looks ten times a second: some 2,500 a
+/// second.
+const REMEMBERED_MAX: usize = 256;
+/// Most queues behind one sink: a collector's, a hub's, and our own memory of recent traces.
+const OUTLETS_MAX: usize = 3;
+
 /// A new queue. The exporter is woken as soon as `batch_max` spans wait, and not for each span.
 #[must_use]
 pub fn queue(metrics: Metrics, batch_max: usize) -> (SpanSink, Queue) {
-    let (sender, receiver) = mpsc::channel(SPANS_MAX);
+    queue_of(metrics, SPANS_MAX, batch_max)
+}
+
+/// The queue of who remembers recent spans in this process: woken by the first, and short, so that
+/// a process without a collector does not build more spans than its memory is worth. Policy: over
+/// it the new span is not remembered, and counted.
+#[must_use]
+pub fn remembered(metrics: Metrics) -> (SpanSink, Queue) {
+    queue_of(metrics, REMEMBERED_MAX, 1)
+}
+
+fn queue_of(metrics: Metrics, spans_max: usize, batch_max: usize) -> (SpanSink, Queue) {
+    let (sender, receiver) = mpsc::channel(spans_max);
     let books = Arc::new(Books { room: Semaphore::new(WEIGHT_MAX), metrics });
     let wake = Arc::new(Notify::new());
     let entry = Entry { sender, books: books.clone(), wake: wake.clone(), wake_at: batch_max };
-    (SpanSink(Some(Arc::new(entry))), Queue { receiver, books, wake, put_back: None })
+    (SpanSink(Arc::new([entry])), Queue { receiver, books, wake, put_back: None })
 }
 
-/// Where the data plane leaves finished spans. Cloning is one reference count.
+/// Where the data plane leaves finished spans, for each queue behind it. Cloning is one reference
+/// count.
 #[derive(Debug, Clone)]
-pub struct SpanSink(Option<Arc<Entry>>);
+pub struct SpanSink(Arc<[Entry]>);
 
-#[derive(Debug)]
+/// One queue. What is full here is not full elsewhere.
+#[derive(Debug, Clone)]
 struct Entry {
     sender: mpsc::Sender<Queued>,
     books: Arc<Books>,
@@ -50,42 +70,48 @@ struct Books {
 }
 
 impl SpanSink {
-    /// The sink of a process that exports no spans: every offer is one comparison.
+    /// The sink of a process that does nothing with spans: every offer is one comparison.
     #[must_use]
-    pub const fn off() -> Self {
-        Self(None)
+    pub fn off() -> Self {
+        Self(Arc::new([]))
     }
 
-    /// Whether spans are exported at all: asked before the work that only a span needs.
+    /// What is left here goes to the queues of both; more than three are none.
     #[must_use]
-    pub const fn is_on(&self) -> bool {
-        self.0.is_some()
+    pub fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().chain(&*other.0).take(OUTLETS_MAX).cloned().collect())
+    }
+
+    /// Whether spans go anywhere at all: asked before the work that only a span needs.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        !self.0.is_empty()
+    }
+
+    /// Whether a span of these flags would be taken somewhere now: asked before the work that only a
+    /// span needs, where it is not built yet.
+    #[must_use]
+    pub fn has_room(&self, flags: Flags) -> bool {
+        flags.sampled() && self.0.iter().any(|entry| entry.sender.capacity() > 0)
     }
 
     /// A place for one span of these flags, asked for before the span is built, so that a span that
-    /// cannot be taken costs no allocation. `None`: export is off, the span is not sampled, or there
-    /// is no room, which is counted here as a dropped span.
+    /// cannot be taken costs no allocation. `None`: nobody wants spans, the span is not sampled, or
+    /// there is no room anywhere. A queue without room counts a dropped span.
     #[must_use]
     pub fn slot(&self, flags: Flags) -> Option<Slot<'_>> {
-        let entry = self.0.as_deref()?;
-        if !flags.sampled() {
+        if !flags.sampled() || !self.is_on() {
             return None;
         }
-        match entry.sender.try_reserve() {
-            Ok(place) => Some(Slot { place, entry }),
-            Err(TrySendError::Full(())) => {
-                entry.books.metrics.dropped_full.inc();
-                None
-            }
-            Err(TrySendError::Closed(())) => {
-                entry.books.metrics.dropped_shutdown.inc();
-                None
-            }
+        let mut places = [const { None }; OUTLETS_MAX];
+        for (place, entry) in places.iter_mut().zip(&*self.0) {
+            *place = entry.reserve().map(|permit| (permit, entry));
         }
+        places.iter().any(Option::is_some).then_some(Slot { places })
     }
 
-    /// Leaves a span: never blocks. A span that is not sampled is not exported, as its trace's
-    /// root decided; one that finds no room is counted as dropped.
+    /// Leaves a span: never blocks. A span that is not sampled goes nowhere, as its trace's root
+    /// decided; one that finds no room is counted as dropped.
     pub fn offer(&self, span: Span) {
         if let Some(slot) = self.slot(span.context.flags) {
             slot.put(span);
@@ -93,37 +119,59 @@ impl SpanSink {
     }
 }
 
-/// A place in the queue. Not to be held across a wait: it is room that others lack.
-#[derive(Debug)]
-#[must_use = "an unused place was reserved for nothing"]
-pub struct Slot<'a> {
-    place: mpsc::Permit<'a, Queued>,
-    entry: &'a Entry,
-}
+impl Entry {
+    fn reserve(&self) -> Option<mpsc::Permit<'_, Queued>> {
+        match self.sender.try_reserve() {
+            Ok(permit) => Some(permit),
+            Err(TrySendError::Full(())) => {
+                self.books.metrics.dropped_full.inc();
+                None
+            }
+            Err(TrySendError::Closed(())) => {
+                self.books.metrics.dropped_shutdown.inc();
+                None
+            }
+        }
+    }
 
-impl Slot<'_> {
-    /// Fills the place; a span with more links than there is room for is counted as dropped.
-    pub fn put(self, span: Span) {
-        let books = &self.entry.books;
+    fn fill(&self, place: mpsc::Permit<'_, Queued>, span: Arc<Span>) {
+        let books = &self.books;
         let weight = u32::try_from(span.links.len()).unwrap_or(u32::MAX).saturating_add(1);
         match books.room.try_acquire_many(weight) {
             Ok(room) => {
                 room.forget();
                 let held = Held { books: books.clone(), spans: 1, weight: weight as usize };
-                self.place.send(Queued { span, held });
+                place.send(Queued { span, held });
             }
             Err(_) => books.metrics.dropped_full.inc(),
         }
-        let sender = &self.entry.sender;
-        if sender.max_capacity() - sender.capacity() >= self.entry.wake_at {
-            self.entry.wake.notify_one();
+        if self.sender.max_capacity() - self.sender.capacity() >= self.wake_at {
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// A place in each queue that had one. Not to be held across a wait: it is room that others lack.
+#[derive(Debug)]
+#[must_use = "an unused place was reserved for nothing"]
+pub struct Slot<'a> {
+    places: [Option<(mpsc::Permit<'a, Queued>, &'a Entry)>; OUTLETS_MAX],
+}
+
+impl Slot<'_> {
+    /// Fills the places; a queue that has no room for all the links counts a dropped span.
+    pub fn put(self, span: Span) {
+        // Shared, not copied: a span of a thousand links is a megabyte.
+        let span = Arc::new(span);
+        for (place, entry) in self.places.into_iter().flatten() {
+            entry.fill(place, Arc::clone(&span));
         }
     }
 }
 
 #[derive(Debug)]
 struct Queued {
-    span: Span,
+    span: Arc<Span>,
     held: Held,
 }
 
@@ -272,7 +320,7 @@ impl Queue {
                     break;
                 }
             }
-            if batch.push(span, limits.span_bytes_max) {
+            if batch.push(Arc::unwrap_or_clone(span), limits.span_bytes_max) {
                 held.merge(own);
             } else {
                 own.too_large(1);
@@ -283,5 +331,91 @@ impl Queue {
 
     fn next(&mut self) -> Option<Queued> {
         self.put_back.take().or_else(|| self.receiver.try_recv().ok())
+    }
+
+    /// Waits until something was offered; may return once too often.
+    pub async fn ready(&self) {
+        self.batch_ready().await;
+    }
+
+    /// Takes what waits, up to `spans_max`, for somebody in this process.
+    pub fn taken(&mut self, spans_max: usize) -> Vec<Arc<Span>> {
+        let mut spans = Vec::new();
+        while spans.len() < spans_max {
+            let Some(Queued { span, mut held }) = self.next() else { break };
+            held.delivered(1, 0);
+            spans.push(span);
+        }
+        spans
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Wall;
+    use crate::domain::trace::{Kind, Link, Status, TraceContext, TraceState};
+    use prometheus::Opts;
+
+    fn span(links: usize) -> Span {
+        let text = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03";
+        let context = TraceContext::parse(text).unwrap();
+        let link = Link { context, tracestate: TraceState::default(), attributes: Vec::new() };
+        Span {
+            name: "send orders".into(),
+            kind: Kind::Producer,
+            context,
+            tracestate: TraceState::default(),
+            parent: None,
+            start: Wall::from_ms(1),
+            end: Wall::from_ms(2),
+            attributes: Vec::new(),
+            links: vec![link; links],
+            status: Status::Unset,
+        }
+    }
+
+    /// A queue, its counted drops, and what it holds.
+    fn remembering() -> (SpanSink, Queue, Metrics) {
+        let labels = ["queue", "reason"];
+        let dropped = prometheus::IntCounterVec::new(Opts::new("d", "d"), &labels).unwrap();
+        let metrics = Metrics::remembered(&dropped).unwrap();
+        let (sink, queue) = queue(metrics.clone(), 1);
+        (sink, queue, metrics)
+    }
+
+    #[test]
+    fn what_one_queue_cannot_take_the_others_do() {
+        let (first, mut own, own_metrics) = remembering();
+        let (second, mut hub, hub_metrics) = remembering();
+        let both = SpanSink::off().and(&first).and(&second);
+        assert!(both.is_on() && !SpanSink::off().and(&SpanSink::off()).is_on());
+        first.offer(span(WEIGHT_MAX - 1));
+        both.offer(span(0));
+        assert_eq!((own_metrics.dropped_full.get(), hub_metrics.dropped_full.get()), (1, 0));
+        assert_eq!((own.taken(9).len(), hub.taken(9).len()), (1, 1));
+        both.offer(span(3));
+        let (own, hub) = (own.taken(9), hub.taken(9));
+        assert!(Arc::ptr_eq(&own[0], &hub[0]), "one span for both");
+    }
+
+    #[test]
+    fn a_queue_that_is_gone_counts_and_the_others_go_on() {
+        let (first, own, metrics) = remembering();
+        let (second, mut hub, _) = remembering();
+        drop(own);
+        first.and(&second).offer(span(0));
+        assert_eq!((metrics.dropped_shutdown.get(), hub.taken(9).len()), (1, 1));
+    }
+
+    #[test]
+    fn what_was_taken_makes_room_and_is_no_drop() {
+        let (sink, mut queue, metrics) = remembering();
+        for _ in 0..3 {
+            sink.offer(span(WEIGHT_MAX - 1));
+            assert_eq!(queue.taken(9).len(), 1);
+        }
+        drop(queue);
+        assert_eq!((metrics.dropped_full.get(), metrics.dropped_shutdown.get()), (0, 0));
     }
 }

@@ -4,6 +4,7 @@
 
 use super::spans::Carried;
 use super::upstream::Resent;
+use crate::domain::envelope;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
 use crate::domain::trace::{Parent, SpanId, TraceContext, TraceState};
@@ -91,6 +92,8 @@ pub struct PutFacts {
     pub attempt: Option<u32>,
     /// Records that went out with another context than `carried`, in order.
     pub(super) own: Vec<Carried>,
+    /// What the event of a single record calls itself, where the span is recorded.
+    pub event: Option<Box<envelope::Facts>>,
     /// The client's bytes of several records, so that one which fails can be known again.
     pub originals: Option<Originals>,
 }

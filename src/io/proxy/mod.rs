@@ -3,6 +3,7 @@
 
 mod admit;
 mod deciding;
+pub(crate) mod disclosed;
 pub mod envelope_api;
 mod exchange;
 mod inferring;
@@ -28,6 +29,7 @@ mod tee;
 mod upstream;
 
 pub use deciding::{Deciding, Tracing};
+pub use disclosed::{Disclosed, SagaKey};
 pub use exchange::{Exchange, ObserverSink};
 pub use iterators::Iterators;
 pub use journal::open as restored_iterators;
@@ -44,6 +46,7 @@ use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::entropy;
 use crate::io::http::client::Client;
+use crate::io::otlp::SpanSink;
 use crate::io::streams::RecordLimits;
 use crate::wire::kinesis::endpoint::Settings;
 use crate::wire::kinesis::fault::Fault;
@@ -99,6 +102,10 @@ pub struct Shared {
     pub refused: Arc<RefusedRecords>,
     /// Whose child our spans are, and whether they are recorded.
     pub deciding: Arc<Deciding>,
+    /// What of an event our spans may tell.
+    pub disclosed: Disclosed,
+    /// Where finished spans go.
+    pub spans: SpanSink,
 }
 
 /// The data plane.
@@ -116,6 +123,7 @@ pub struct Proxy {
     calls: Calls,
     refused: Arc<RefusedRecords>,
     deciding: Arc<Deciding>,
+    spans: SpanSink,
     metrics: Metrics,
     clock: Clock,
     /// What this process writes into `Via`, by which it knows its own requests again.
@@ -147,7 +155,7 @@ impl Proxy {
         let (load, calls) = (Load::new(&config), Calls::new(config.retries_max));
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
         let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
-        let Shared { iterators, record_limits, refused, deciding } = shared;
+        let Shared { iterators, record_limits, refused, deciding, disclosed: _, spans } = shared;
         Self {
             config,
             policy: ArcSwap::from_pointee(policy),
@@ -161,6 +169,7 @@ impl Proxy {
             calls,
             refused,
             deciding,
+            spans,
             metrics,
             clock,
             via,

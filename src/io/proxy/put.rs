@@ -6,7 +6,7 @@ use super::exchange::{Originals, PutFacts};
 use super::policy::{Propagate, Treatment};
 use super::spans::Carried;
 use super::{Proxy, retries};
-use crate::domain::envelope::Insertion;
+use crate::domain::envelope::{Facts, Insertion};
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
 use crate::domain::trace::{Format, Parent, TraceState};
@@ -133,6 +133,9 @@ fn treat(
     if put.records.len() > 1 {
         let held = proxy.observer.hold(body.len());
         facts.originals = held.map(|held| Originals { body: body.clone(), put, held });
+    } else if proxy.spans.has_room(facts.context.flags) {
+        let event = put::facts(body, &put, 0);
+        facts.event = (event != Facts::default()).then(|| Box::new(event));
     }
     (spliced, facts)
 }
@@ -239,6 +242,7 @@ impl Call {
             injected_bytes: 0,
             attempt,
             own: Vec::new(),
+            event: None,
             originals: None,
         }
     }

@@ -2,7 +2,6 @@
 //! with context added, what an envelope carries, a report of what was processed. Refuses to re-encode
 //! an envelope, and to guess what a report meant: what is wrong is told by the field's name.
 
-mod facts;
 mod members;
 mod report;
 
@@ -11,8 +10,8 @@ use crate::domain::envelope::{self, Examined, Insertion, Places, examine};
 use crate::domain::trace::{TraceContext, TraceState};
 use serde_json::json;
 
+pub use crate::domain::envelope::{Facts, facts};
 pub use crate::wire::kinesis::put::RecordVerdict as Verdict;
-pub use facts::{Facts, facts};
 pub use members::BadField;
 pub use report::{Failure, Report, report};
 

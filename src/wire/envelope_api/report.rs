@@ -1,9 +1,10 @@
 //! Owns the body of `/envelope/v1/processed`: one record that a consumer has processed, or failed
 //! to. Refuses what is not certain, and names the field.
 
-use super::facts::{Facts, NAME_BYTES_MAX, facts};
 use super::members::{BadField, Members};
 use crate::domain::envelope::examine;
+use crate::domain::envelope::facts::NAME_BYTES_MAX;
+use crate::domain::envelope::{Facts, facts};
 use crate::domain::json::{Scanner, Text};
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Wall;

@@ -13,6 +13,7 @@ pub use query::QueryFault;
 pub use query::query;
 pub use query::saga_query;
 
+use super::Role;
 use super::encode;
 use crate::domain::fleet::Delivery;
 use crate::domain::fleet::Edge;
@@ -34,43 +35,88 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Most steps of all stories, or of all sagas, in one answer: some 8 MiB. The answer says how many
+/// did not fit.
+const STEPS_MAX: usize = 20_000;
+
+/// For whom an answer speaks.
+const fn speaks_for(role: Role) -> &'static str {
+    match role {
+        Role::Sidecar => {
+            "This is what the spans of this sidecar and of its applications tell; what other pods \
+             did is not in it."
+        }
+        Role::Hub => "This is what the spans tell that sidecars and applications sent to this hub.",
+        Role::All => {
+            "This is what the spans of this process tell, and those that others sent to it."
+        }
+    }
+}
+
+/// How many of `items` fit into one answer, and how many do not: the first always does.
+fn fitting<T>(items: &[T], steps: impl Fn(&T) -> usize) -> (&[T], usize) {
+    let mut room = STEPS_MAX;
+    let fits = |item: &T| {
+        let fits = steps(item) <= room || room == STEPS_MAX;
+        room = room.saturating_sub(steps(item));
+        fits
+    };
+    let count = items.iter().map(fits).take_while(|fits| *fits).count();
+    let (told, left) = items.split_at_checked(count).unwrap_or((items, &[]));
+    (told, left.len())
+}
+
 /// The body of `/api/v1/traces`: the stories that are asked for, and the map of services. Takes
 /// milliseconds when much is remembered.
 #[must_use]
-pub fn json(fleet: &Fleet, query: &Query, now: Moment) -> Vec<u8> {
+pub fn json(fleet: &Fleet, query: &Query, role: Role, now: Moment) -> Vec<u8> {
     let (held, forgotten, services) = (fleet.held(), fleet.forgotten(), fleet.services());
+    let stories = fleet.stories(query);
+    let (told, left_out) = fitting(&stories, |story| story.hops.len());
     encode(&TracesDoc {
         as_of: now.wall.to_string(),
+        speaks_for: speaks_for(role),
+        left_out,
         remembered: RememberedDoc { traces: held.traces, entries: held.entries },
         forgotten: ForgottenDoc {
             traces: forgotten.traces,
             entries: forgotten.entries,
             services: forgotten.edges,
         },
-        traces: fleet.stories(query).iter().map(StoryDoc::from).collect(),
+        traces: told.iter().map(StoryDoc::from).collect(),
         services: services.iter().map(EdgeDoc::from).collect(),
     })
 }
 
 /// The body of `/api/v1/sagas`.
 #[must_use]
-pub fn sagas_json(sagas: &Sagas, query: (Option<SagaState>, usize), now: Moment) -> Vec<u8> {
-    let (state, limit) = query;
+pub fn sagas_json(
+    sagas: &Sagas,
+    (state, limit): (Option<SagaState>, usize),
+    role: Role,
+    now: Moment,
+) -> Vec<u8> {
     let forgotten = sagas.forgotten();
+    let views = sagas.views(state, limit, now);
+    let (told, left_out) = fitting(&views, |view| view.steps.len());
     encode(&SagasDoc {
         as_of: now.wall.to_string(),
+        speaks_for: speaks_for(role),
+        left_out,
         forgotten: SagasForgottenDoc {
             ended: forgotten.ended,
             open: forgotten.open,
             steps: forgotten.steps,
         },
-        sagas: sagas.views(state, limit, now).iter().map(SagaDoc::from).collect(),
+        sagas: told.iter().map(SagaDoc::from).collect(),
     })
 }
 
 #[derive(Serialize)]
 struct TracesDoc<'a> {
     as_of: String,
+    speaks_for: &'static str,
+    left_out: usize,
     remembered: RememberedDoc,
     forgotten: ForgottenDoc,
     traces: Vec<StoryDoc<'a>>,
@@ -240,6 +286,8 @@ impl<'a> From<&'a Edge> for EdgeDoc<'a> {
 #[derive(Serialize)]
 struct SagasDoc<'a> {
     as_of: String,
+    speaks_for: &'static str,
+    left_out: usize,
     forgotten: SagasForgottenDoc,
     sagas: Vec<SagaDoc<'a>>,
 }

@@ -305,3 +305,22 @@ proptest! {
         let _ = splice(&payload, &insertion(""), Aggregated::Tags);
     }
 }
+
+#[test]
+fn its_user_records_are_events() {
+    let named = |name: &str| record(event(&format!(",\"eventType\":\"{name}\"")));
+    let plain = aggregate(vec![named("A"), record("opaque"), named("B")]);
+    let told = |payload: &[u8]| -> Vec<(String, String)> {
+        let events = super::super::events(payload, &examine(payload));
+        let text = |event: super::super::Event| {
+            (event.facts.event_type.unwrap(), event.context.0.to_string())
+        };
+        events.into_iter().map(text).collect()
+    };
+    assert_eq!(told(&plain), []);
+    for mode in OPEN {
+        let carrying = splice(&plain, &insertion(""), mode).unwrap();
+        let expected = ["A", "B"].map(|name| (name.to_owned(), PARENT.to_owned()));
+        assert_eq!(told(&carrying), expected, "{mode:?}");
+    }
+}

@@ -8,7 +8,7 @@ mod report;
 
 pub use metrics::EventMetrics;
 pub use processed::{Processed, ProcessedQueue, ProcessedSink, processed_queue};
-pub use report::{Disclosed, LINE_FIELDS, Reports};
+pub use report::{LINE_FIELDS, Reports};
 
 use super::admit::{application, host, is_loopback};
 use super::policy::{Propagate, Treatment};

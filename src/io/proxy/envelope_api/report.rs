@@ -3,8 +3,9 @@
 
 use super::metrics::EventMetrics;
 use super::processed::{Processed, ProcessedQueue};
+use crate::domain::saga::SagaId;
 use crate::io::otlp::{Ended, OtlpMetrics, SpanSink};
-use crate::wire::envelope_api::Facts;
+use crate::io::proxy::disclosed::{Disclosed, Told};
 use tokio_util::sync::CancellationToken;
 
 /// The label of an event whose type is not known, or not to be told.
@@ -30,45 +31,6 @@ pub const LINE_FIELDS: [&str; 16] = [
     "eventId",
     "sagaId",
 ];
-
-/// Which fields of an envelope may leave the process: of those that `privacy.fields` may name, the
-/// ones that reports know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Disclosed {
-    /// `eventType`.
-    pub event_type: bool,
-    /// `eventId`.
-    pub event_id: bool,
-    /// `sagaId`.
-    pub saga_id: bool,
-}
-
-impl Default for Disclosed {
-    fn default() -> Self {
-        Self { event_type: true, event_id: false, saga_id: false }
-    }
-}
-
-impl Disclosed {
-    /// From `privacy.fields`.
-    #[must_use]
-    pub fn of(fields: &[impl AsRef<str>]) -> Self {
-        let named = |name: &str| fields.iter().any(|field| field.as_ref() == name);
-        Self {
-            event_type: named("eventType"),
-            event_id: named("eventId"),
-            saga_id: named("sagaId"),
-        }
-    }
-
-    fn facts(self, facts: &Facts) -> [Option<&str>; 3] {
-        [
-            facts.event_type.as_deref().filter(|_| self.event_type),
-            facts.event_id.as_deref().filter(|_| self.event_id),
-            facts.saga_id.as_deref().filter(|_| self.saga_id),
-        ]
-    }
-}
 
 /// Takes reports in.
 #[derive(Debug)]
@@ -104,9 +66,9 @@ impl Reports {
 
     fn take(&self, processed: Processed) {
         let report = &processed.report;
-        let [event_type, event_id, saga_id] = self.disclosed.facts(&report.facts);
-        let labels =
-            [report.stream.as_str(), processed.consumer.as_str(), event_type.unwrap_or(UNKNOWN)];
+        let told = self.disclosed.of_event(&report.facts);
+        let event_type = told.event_type.as_deref().unwrap_or(UNKNOWN);
+        let labels = [report.stream.as_str(), processed.consumer.as_str(), event_type];
         self.metrics.take(labels, report.duration.as_secs_f64(), report.failure.is_some());
         let ended = Ended {
             stream: Some(&report.stream),
@@ -116,16 +78,12 @@ impl Reports {
             error: report.failure.as_ref().map(|failure| failure.kind.as_str()),
         };
         self.otlp.record_process(&processed.consumer, ended);
-        log(&processed, [event_type, event_id, saga_id]);
+        // A hash helps nobody who reads a log: they know the id.
+        let saga_id = told.saga_id.as_ref().filter(|_| self.disclosed.saga_id);
+        log(&processed, &told, saga_id);
         if self.spans.is_on() {
-            let told = [
-                ("kinescope.event.type", event_type),
-                ("kinescope.event.id", event_id),
-                ("kinescope.saga.id", saga_id),
-            ];
-            let told = told.map(|(name, value)| Some((name, value?.to_owned().into())));
             let mut span = processed.span;
-            span.attributes.extend(told.into_iter().flatten());
+            span.attributes.extend(told.attributes());
             self.spans.offer(span);
         }
     }
@@ -133,11 +91,12 @@ impl Reports {
 
 /// One line, in the words of the article's queries: `processingTime` in milliseconds, `error` true
 /// or false.
-fn log(processed: &Processed, [event_type, event_id, saga_id]: [Option<&str>; 3]) {
+fn log(processed: &Processed, told: &Told, saga_id: Option<&SagaId>) {
+    let Told { event_type, event_id, saga_id: _ } = told;
     let Processed { consumer, report, span } = processed;
     let record = report.contexts.first().map(|(context, _)| context);
     tracing::info!(
-        eventType = event_type,
+        eventType = event_type.as_deref(),
         processingTime = report.duration.as_micros() as f64 / 1_000.0,
         error = report.failure.is_some(),
         errorType = report.failure.as_ref().map(|failure| failure.kind.as_str()),
@@ -150,8 +109,8 @@ fn log(processed: &Processed, [event_type, event_id, saga_id]: [Option<&str>; 3]
         span_id = %span.context.span_id,
         record_trace_id = record.map(|context| tracing::field::display(context.trace_id)),
         record_span_id = record.map(|context| tracing::field::display(context.span_id)),
-        eventId = event_id,
-        sagaId = saga_id,
+        eventId = event_id.as_deref(),
+        sagaId = saga_id.map(SagaId::as_str),
         "processed"
     );
 }
@@ -161,6 +120,7 @@ mod tests {
     use super::*;
     use crate::domain::time::{Moment, Wall};
     use crate::domain::trace::TraceContext;
+    use crate::io::proxy::disclosed::SagaKey;
     use crate::wire::envelope_api::report;
     use prometheus::Registry;
     use serde_json::{Value, json};
@@ -182,6 +142,10 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    fn disclosed(fields: &[&str]) -> Disclosed {
+        Disclosed::of(fields, SagaKey::of_chance([7; 32]))
     }
 
     /// The lines that these reports leave in a log of the program's own form.
@@ -215,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_line_says_what_was_reported() {
-        let lines = lines(&reported(), Disclosed::of(&["eventType", "sagaId"]));
+        let lines = lines(&reported(), disclosed(&["eventType", "sagaId"]));
         let told = &lines[0];
         for (field, expected) in [
             ("eventType", json!("ORDER_PLACED")),
@@ -246,13 +210,13 @@ mod tests {
 
     #[test]
     fn what_privacy_does_not_name_stays() {
-        let shown = |disclosed| {
-            let lines = lines(&reported()[..1], disclosed);
+        let shown = |told| {
+            let lines = lines(&reported()[..1], told);
             ["eventType", "eventId", "sagaId"].map(|field| lines[0].get(field).is_some())
         };
-        assert_eq!(shown(Disclosed::default()), [true, false, false]);
-        assert_eq!(shown(Disclosed::of(&["eventId", "sagaId", "userId"])), [false, true, true]);
-        assert_eq!(shown(Disclosed::of(&[""; 0])), [false; 3]);
+        assert_eq!(shown(disclosed(&["eventType"])), [true, false, false]);
+        assert_eq!(shown(disclosed(&["eventId", "sagaId", "userId"])), [false, true, true]);
+        assert_eq!(shown(disclosed(&[])), [false; 3]);
     }
 
     /// The text of a query in `deploy/cloudwatch/`, without its comments.
@@ -264,7 +228,7 @@ mod tests {
 
     #[test]
     fn the_articles_queries_find_the_lines_that_they_mean() {
-        let lines = lines(&reported(), Disclosed::default());
+        let lines = lines(&reported(), disclosed(&["eventType"]));
         let found = |condition: &dyn Fn(&Value) -> bool| -> Vec<usize> {
             lines.iter().enumerate().filter(|(_, line)| condition(line)).map(|(at, _)| at).collect()
         };

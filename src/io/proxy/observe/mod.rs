@@ -16,7 +16,7 @@ use super::stream::StreamPiece;
 use super::subscriptions::Subscriptions;
 use crate::domain::engine::Event;
 use crate::domain::stream::StreamName;
-use crate::io::otlp::{OtlpMetrics, SpanSink};
+use crate::io::otlp::OtlpMetrics;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::outcome;
 
@@ -68,7 +68,6 @@ pub struct Observer {
     announced: HashSet<StreamName>,
     puts: HashMap<StreamName, PutCounters>,
     engine: mpsc::Sender<Event>,
-    spans: SpanSink,
     otlp: OtlpMetrics,
     metrics: Metrics,
 }
@@ -79,13 +78,13 @@ impl Observer {
     pub fn new(
         shared: Shared,
         engine: mpsc::Sender<Event>,
-        (spans, otlp): (SpanSink, OtlpMetrics),
+        otlp: OtlpMetrics,
         metrics: Metrics,
     ) -> Self {
         let (announced, puts) = (HashSet::new(), HashMap::new());
         let subscriptions = Subscriptions::default();
-        let inferring = (shared.deciding.infers() && spans.is_on()).then(Inferring::default);
-        Self { shared, subscriptions, inferring, announced, puts, engine, spans, otlp, metrics }
+        let inferring = (shared.deciding.infers() && shared.spans.is_on()).then(Inferring::default);
+        Self { shared, subscriptions, inferring, announced, puts, engine, otlp, metrics }
     }
 
     /// Observes until `stop`, then what is still queued.

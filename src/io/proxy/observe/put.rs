@@ -1,5 +1,6 @@
 //! Owns what the observer makes of a put: counts, the memory of failed records, the send span.
 
+use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, Originals, PutFacts};
 use super::super::metrics::Metrics;
 use super::super::spans;
@@ -7,7 +8,7 @@ use super::{Observer, UNKNOWN, ending};
 use crate::io::entropy;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::outcome::{self, PutOutcome};
-use crate::wire::kinesis::put::record_bytes;
+use crate::wire::kinesis::put::{self, record_bytes};
 use prometheus::IntCounter;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ impl Observer {
     pub(super) fn put(&mut self, exchange: &Exchange, put: &PutFacts) {
         let label = self.count(put);
         let (ending, body) = ending(exchange);
-        let slot = self.spans.slot(put.context.flags);
+        let slot = self.shared.spans.slot(put.context.flags);
         // What a success of PutRecord says beyond its status, only the span tells.
         let asked = slot.is_some() || exchange.operation != Operation::PutRecord;
         let stored = match (&ending.error, body) {
@@ -75,13 +76,28 @@ impl Observer {
         }
         if let Some(slot) = slot {
             let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
-            let (told, fresh) = ((&ending, &outcome), entropy::span_id);
+            let (came_of_it, fresh) = ((&ending, &outcome), entropy::span_id);
+            let told = |record| self.told(put, record);
+            let carried = (&*put.own, &told as &dyn Fn(usize) -> Told);
             let mut made =
-                spans::spans_of_put(exchange, put, &put.own, told, links_max, fresh).into_iter();
+                spans::spans_of_put(exchange, put, carried, came_of_it, links_max, fresh)
+                    .into_iter();
             if let Some(first) = made.next() {
                 slot.put(first);
             }
-            made.for_each(|span| self.spans.offer(span));
+            made.for_each(|span| self.shared.spans.offer(span));
+        }
+    }
+
+    /// What may be told of a record's event.
+    fn told(&self, put: &PutFacts, record: usize) -> Told {
+        let disclosed = &self.shared.disclosed;
+        match (&put.event, &put.originals) {
+            (Some(event), _) => disclosed.of_event(event),
+            (None, Some(Originals { body, put, .. })) => {
+                disclosed.of_event(&put::facts(body, put, record))
+            }
+            (None, None) => Told::default(),
         }
     }
 

@@ -89,7 +89,7 @@ impl Observer {
             let iterators = (iterator, answer.next.as_deref());
             inferring.delivered(reading, iterators, batch, exchange.ended);
         }
-        received.into_iter().for_each(|span| self.spans.offer(span));
+        received.into_iter().for_each(|span| self.shared.spans.offer(span));
         if let Some(stream) = stream {
             self.announce(&stream);
             let observation = observation(exchange, &answer);
@@ -177,7 +177,7 @@ impl Observer {
         ending: &spans::Ending,
     ) {
         let received = self.receive_spans(call, of, records, ending);
-        received.into_iter().for_each(|span| self.spans.offer(span));
+        received.into_iter().for_each(|span| self.shared.spans.offer(span));
     }
 
     /// The receive spans of a read that returned records and is recorded.
@@ -188,7 +188,7 @@ impl Observer {
         records: &[ReadRecord],
         ending: &spans::Ending,
     ) -> Vec<Span> {
-        if records.is_empty() || !self.spans.is_on() {
+        if records.is_empty() || !self.shared.spans.is_on() {
             return Vec::new();
         }
         let own = self.shared.deciding.child(of.parent, 1, call.ended);
@@ -196,6 +196,7 @@ impl Observer {
             return Vec::new();
         }
         let links_max = self.shared.deciding.links_max(spans::LINKS_MAX);
+        let records = (records, &self.shared.disclosed);
         spans::receive(call, of, own, records, ending, (links_max, entropy::span_id))
     }
 
@@ -211,7 +212,7 @@ impl Observer {
             let links_max = deciding.links_max(spans::LINKS_MAX);
             let made =
                 spans::inferred_process(batch, reading, own, until, (links_max, entropy::span_id));
-            made.into_iter().for_each(|span| self.spans.offer(span));
+            made.into_iter().for_each(|span| self.shared.spans.offer(span));
         }
     }
 }

@@ -1,17 +1,20 @@
-//! Owns a span's links: each context once, with what is particular to the records that carry it.
-//! Refuses to lose a context, and to repeat one for each of its records: the records of a put share
-//! one, and a link for each would tell the same relation five hundred times.
+//! Owns a span's links: each context once for all events that tell the same of themselves, with what
+//! is particular to the records that carry it. Refuses to lose a context, and to repeat one for each
+//! of its records: the records of a put share one, and a link for each would tell the same relation
+//! five hundred times.
 
+use super::super::disclosed::Told;
 use super::count;
 use crate::domain::trace::{Attribute, Link, TraceContext, TraceState, Value};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 /// Links in the order in which their contexts were met.
 #[derive(Debug, Default)]
 pub(super) struct Links<'a> {
     shared: Vec<Shared<'a>>,
-    places: HashMap<TraceContext, usize>,
+    places: HashMap<(TraceContext, Told), usize>,
 }
 
 /// A record, for the link to its context.
@@ -27,10 +30,11 @@ pub(super) struct Record<'a> {
     pub in_stream: Option<Duration>,
 }
 
-/// The records of one context.
+/// The records of one context, and of events that tell the same.
 #[derive(Debug)]
 struct Shared<'a> {
     context: &'a (TraceContext, TraceState),
+    told: Told,
     records: usize,
     /// The ids of the first and the last record that has one.
     ids: Option<(&'a str, &'a str)>,
@@ -43,13 +47,18 @@ struct Shared<'a> {
 
 impl<'a> Links<'a> {
     /// A context of which no record is known.
-    pub(super) fn context(&mut self, context: &'a (TraceContext, TraceState)) {
-        self.shared(context);
+    pub(super) fn context(&mut self, context: &'a (TraceContext, TraceState), told: Told) {
+        self.shared(context, told);
     }
 
-    /// A context that a record carries.
-    pub(super) fn record(&mut self, context: &'a (TraceContext, TraceState), record: Record<'a>) {
-        let Some(shared) = self.shared(context) else { return };
+    /// A context that a record carries, and what may be told of its event.
+    pub(super) fn record(
+        &mut self,
+        context: &'a (TraceContext, TraceState),
+        record: Record<'a>,
+        told: Told,
+    ) {
+        let Some(shared) = self.shared(context, told) else { return };
         let Record { id, shard, error, in_stream } = record;
         if let Some(id) = id {
             shared.ids = Some((shared.ids.map_or(id, |(first, _)| first), id));
@@ -70,20 +79,27 @@ impl<'a> Links<'a> {
         self.shared.into_iter().map(Shared::link).collect()
     }
 
-    fn shared(&mut self, context: &'a (TraceContext, TraceState)) -> Option<&mut Shared<'a>> {
-        let next = self.shared.len();
-        let place = *self.places.entry(context.0).or_insert(next);
-        if place == next {
-            self.shared.push(Shared {
-                context,
-                records: 0,
-                ids: None,
-                shard: None,
-                failed: 0,
-                error: None,
-                in_stream: None,
-            });
-        }
+    fn shared(
+        &mut self,
+        context: &'a (TraceContext, TraceState),
+        told: Told,
+    ) -> Option<&mut Shared<'a>> {
+        let place = match self.places.entry((context.0, told)) {
+            Entry::Occupied(place) => *place.get(),
+            Entry::Vacant(place) => {
+                self.shared.push(Shared {
+                    context,
+                    told: place.key().1.clone(),
+                    records: 0,
+                    ids: None,
+                    shard: None,
+                    failed: 0,
+                    error: None,
+                    in_stream: None,
+                });
+                *place.insert(self.shared.len() - 1)
+            }
+        };
         self.shared.get_mut(place)
     }
 }
@@ -92,8 +108,8 @@ impl Shared<'_> {
     /// By the conventions what differs between messages stands on their links. Of several records
     /// a link tells their number, the first and the last, and the longest time in the stream.
     fn link(self) -> Link {
-        let Self { context, records, ids, shard, failed, error, in_stream } = self;
-        let mut attributes: Vec<Attribute> = Vec::with_capacity(4);
+        let Self { context, told, records, ids, shard, failed, error, in_stream } = self;
+        let mut attributes: Vec<Attribute> = Vec::with_capacity(6);
         match ids {
             Some((first, last)) if first == last => {
                 attributes.push(("messaging.message.id", first.to_owned().into()));
@@ -118,6 +134,7 @@ impl Shared<'_> {
             let ms = i64::try_from(in_stream.as_millis()).unwrap_or(i64::MAX);
             attributes.push(("kinescope.time_in_stream_ms", Value::Int(ms)));
         }
+        attributes.extend(told.attributes());
         let (context, tracestate) = context.clone();
         Link { context, tracestate, attributes }
     }

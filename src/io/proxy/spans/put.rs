@@ -2,11 +2,12 @@
 //! Refuses a create span where a single put has none by the conventions, or where the record kept
 //! a context of its own.
 
+use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, PutFacts};
 use super::links::{Links, Record};
 use super::{Call, Ending, called, count, head, split};
 use crate::domain::trace::{
-    Attribute, Kind, Link, Span, SpanId, Status, TraceContext, TraceState, Value,
+    Attribute, Kind, Span, SpanId, Status, TraceContext, TraceState, Value,
 };
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::outcome::PutOutcome;
@@ -37,11 +38,12 @@ enum Fate<'a> {
 
 /// All spans of a put: a create span for each record that has one, then the send span, or several
 /// where more than `links_max` links need it. `carried` are the records whose context is not the
-/// send span's, in order; none is `created` in a put of a single record.
+/// send span's, in order; none is `created` in a put of a single record. `told` is what may be told
+/// of each record's event.
 pub(in crate::io::proxy) fn spans_of_put(
     exchange: &Exchange,
     put: &PutFacts,
-    carried: &[Carried],
+    (carried, told): (&[Carried], &dyn Fn(usize) -> Told),
     (ending, outcome): (&Ending, &PutOutcome),
     links_max: usize,
     fresh: impl FnMut() -> SpanId,
@@ -50,9 +52,16 @@ pub(in crate::io::proxy) fn spans_of_put(
     let fate = |record: usize| fates.get(record).copied().unwrap_or(Fate::Unknown);
     let created = carried.iter().filter(|it| it.created);
     let mut spans: Vec<Span> =
-        created.map(|it| create(exchange, put, &it.context, fate(it.record))).collect();
-    let whole = send_without_links(exchange, put, carried, ending, outcome);
-    spans.extend(split(whole, links(put, carried, &fates), links_max, fresh));
+        created.map(|it| create(exchange, put, it, fate(it.record), told)).collect();
+    let mut whole = send_without_links(exchange, put, carried, ending, outcome);
+    let mut links = Links::default();
+    let single = if put.verdicts.len() == 1 { told(0) } else { Told::default() };
+    link(&mut links, put, (carried, told), &fates, &single);
+    let links = links.finish();
+    // A saga's step is known by the context that its record carries: another's stands on a link.
+    let saga_id = single.saga_id.clone().filter(|_| links.is_empty());
+    whole.attributes.extend(Told { saga_id, ..single }.attributes());
+    spans.extend(split(whole, links, links_max, fresh));
     spans
 }
 
@@ -60,10 +69,12 @@ pub(in crate::io::proxy) fn spans_of_put(
 fn create(
     exchange: &Exchange,
     put: &PutFacts,
-    (context, state): &(TraceContext, TraceState),
+    Carried { record, context: (context, state), created: _ }: &Carried,
     fate: Fate<'_>,
+    told: &dyn Fn(usize) -> Told,
 ) -> Span {
     let (name, mut attributes) = head("create", put.stream.as_ref());
+    attributes.extend(told(*record).attributes());
     let mut status = Status::Unset;
     match fate {
         Fate::Stored { shard, sequence } => attributes.extend(stored(shard, sequence)),
@@ -173,9 +184,14 @@ fn stored(shard: &str, sequence: &str) -> Vec<Attribute> {
 
 /// Links to what records carry in the send span's place, and to contexts of which only that is
 /// known that they were seen.
-fn links(put: &PutFacts, carried: &[Carried], fates: &[Fate<'_>]) -> Vec<Link> {
-    let mut links = Links::default();
-    for Carried { record, context, created: _ } in carried {
+fn link<'a>(
+    links: &mut Links<'a>,
+    put: &'a PutFacts,
+    (carried, told): (&'a [Carried], &dyn Fn(usize) -> Told),
+    fates: &[Fate<'a>],
+    single: &Told,
+) {
+    for Carried { record, context, created } in carried {
         let place = match fates.get(*record).copied().unwrap_or(Fate::Unknown) {
             Fate::Stored { shard, sequence } => {
                 Record { id: Some(sequence), shard: Some(shard), ..Record::default() }
@@ -183,10 +199,12 @@ fn links(put: &PutFacts, carried: &[Carried], fates: &[Fate<'_>]) -> Vec<Link> {
             Fate::Failed(error) => Record { error: Some(error), ..Record::default() },
             Fate::Unknown => Record::default(),
         };
-        links.record(context, place);
+        // A create span tells it itself.
+        links.record(context, place, if *created { Told::default() } else { told(*record) });
     }
-    put.first_try().into_iter().for_each(|context| links.context(context));
-    links.finish()
+    // The first try's is in the record, unless that kept one of its own.
+    let single = if carried.is_empty() { single.clone() } else { Told::default() };
+    put.first_try().into_iter().for_each(|context| links.context(context, single.clone()));
 }
 
 /// Each record's fate, in order: Kinesis' answer has one for each place of the request.

@@ -1,10 +1,12 @@
 //! Owns the receive spans of a read that returned records. Refuses to be the child of a record:
 //! what a record carries is a link, however it is flagged and however old it is.
 
+use super::super::disclosed::{Disclosed, Told};
 use super::links::{Links, Record};
 use super::{Call, Delivery, Ending, called, count, head, split};
 use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState};
 use crate::wire::kinesis::read::ReadRecord;
+use std::collections::HashSet;
 
 /// The receive spans of a read: one, `own`, or several where more than `links_max` links need it;
 /// none for an empty poll.
@@ -12,7 +14,7 @@ pub(in crate::io::proxy) fn receive(
     call: &Call<'_>,
     of: &Delivery<'_>,
     (context, tracestate): (TraceContext, TraceState),
-    records: &[ReadRecord],
+    (records, disclosed): (&[ReadRecord], &Disclosed),
     ending: &Ending,
     (links_max, fresh): (usize, impl FnMut() -> SpanId),
 ) -> Vec<Span> {
@@ -38,10 +40,15 @@ pub(in crate::io::proxy) fn receive(
         links: Vec::new(),
         status: Status::Unset,
     };
-    split(whole, links(call, of, records), links_max, fresh)
+    split(whole, links(call, of, records, disclosed), links_max, fresh)
 }
 
-fn links(call: &Call<'_>, of: &Delivery<'_>, records: &[ReadRecord]) -> Vec<Link> {
+fn links(
+    call: &Call<'_>,
+    of: &Delivery<'_>,
+    records: &[ReadRecord],
+    disclosed: &Disclosed,
+) -> Vec<Link> {
     let mut links = Links::default();
     for record in records {
         // An arrival after the delivery is two clocks that disagree, which says nothing.
@@ -52,7 +59,35 @@ fn links(call: &Call<'_>, of: &Delivery<'_>, records: &[ReadRecord]) -> Vec<Link
             error: None,
             in_stream: arrival.map(|arrival| call.ended.wall.since(arrival)),
         };
-        record.contexts.iter().for_each(|context| links.record(context, place));
+        tell(&mut links, record, place, disclosed);
     }
     links.finish()
+}
+
+/// One record's contexts. Most records are one event; of an aggregate or a batch of lines, what its
+/// events tell alike of one context is told once.
+fn tell<'a>(
+    links: &mut Links<'a>,
+    record: &'a ReadRecord,
+    place: Record<'a>,
+    disclosed: &Disclosed,
+) {
+    let told = |context| {
+        let event = record.events.iter().find(|event| event.context.0 == context);
+        event.map(|event| disclosed.of_event(&event.facts)).unwrap_or_default()
+    };
+    if let ([context], [] | [_]) = (&*record.contexts, &*record.events) {
+        return links.record(context, place, told(context.0));
+    }
+    let (mut known, mut named) = (HashSet::new(), HashSet::new());
+    for event in &record.events {
+        let told = disclosed.of_event(&event.facts);
+        named.insert(event.context.0);
+        if known.insert((event.context.0, told.clone())) {
+            links.record(&event.context, place, told);
+        }
+    }
+    for context in record.contexts.iter().filter(|context| !named.contains(&context.0)) {
+        links.record(context, place, Told::default());
+    }
 }

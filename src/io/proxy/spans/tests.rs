@@ -1,5 +1,6 @@
 //! Owns the tests of the data plane's spans: what a backend sees.
 
+use super::super::disclosed::{Disclosed, SagaKey, Told};
 use super::super::exchange::{Answer, Facts};
 use super::*;
 use crate::domain::envelope::Kind as Payload;
@@ -12,6 +13,8 @@ use crate::wire::kinesis::read::ReadRecord;
 use std::time::Duration;
 
 use super::super::exchange::PutFacts;
+
+mod events;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 /// 2026-11-22T19:57:00Z.
@@ -54,6 +57,7 @@ fn put(verdicts: &[&'static str]) -> PutFacts {
         injected_bytes: 0,
         attempt: None,
         own: vec![],
+        event: None,
         originals: None,
     }
 }
@@ -70,6 +74,7 @@ fn record(sequence: &str, age: Duration, contexts: &[Context]) -> ReadRecord {
         sequence: Some(sequence.into()),
         arrival: Some(at(7).wall.minus(age)),
         contexts: contexts.to_vec(),
+        events: vec![],
         kind: Payload::Empty,
         verdict: "linked",
     }
@@ -78,8 +83,13 @@ fn record(sequence: &str, age: Duration, contexts: &[Context]) -> ReadRecord {
 /// The send spans of a put whose records carry what `facts` say.
 fn send(exchange: &Exchange, facts: &PutFacts, ending: &Ending, outcome: &PutOutcome) -> Span {
     let fresh = || context(9, 0).0.span_id;
-    let spans = spans_of_put(exchange, facts, &facts.own, (ending, outcome), LINKS_MAX, fresh);
+    let spans =
+        spans_of_put(exchange, facts, (&facts.own, &nothing), (ending, outcome), LINKS_MAX, fresh);
     spans.into_iter().next().unwrap()
+}
+
+fn nothing(_: usize) -> Told {
+    Told::default()
 }
 
 fn received(links_max: usize, parent: Option<&Context>, records: &[ReadRecord]) -> Vec<Span> {
@@ -107,6 +117,8 @@ fn received(links_max: usize, parent: Option<&Context>, records: &[ReadRecord]) 
         context(ids, 0).0.span_id
     };
     let ending = Ending { request_id: Some("r-1".into()), status: Some(200), error: None };
+    let disclosed = Disclosed::of(&["eventType", "sagaId"], SagaKey::of_chance([1; 32]));
+    let records = (records, &disclosed);
     receive(&Call::of(&exchange), &of, own, records, &ending, (links_max, fresh))
 }
 
@@ -322,7 +334,14 @@ fn create_spans_tell_each_records_fate() {
         ids += 1;
         context(ids, 0).0.span_id
     };
-    let spans = spans_of_put(&exchange(Operation::PutRecords), &facts, &carried, fates, 3, fresh);
+    let spans = spans_of_put(
+        &exchange(Operation::PutRecords),
+        &facts,
+        (&carried, &nothing),
+        fates,
+        3,
+        fresh,
+    );
     let [first, second, third, sends @ ..] = &spans[..] else { panic!("{spans:?}") };
     let check = |span: &Span, id: u64, expected: &str, error: Option<&str>| {
         assert_eq!((span.name.as_str(), span.kind), ("create orders", Kind::Producer));
@@ -351,7 +370,8 @@ fn create_spans_tell_each_records_fate() {
     let ending = Ending { error: Some("Denied".into()), ..Ending::default() };
     let fates = (&ending, &PutOutcome::default());
     let exchange = exchange(Operation::PutRecords);
-    let spans = spans_of_put(&exchange, &facts, &carried, fates, 9, || context(9, 0).0.span_id);
+    let spans =
+        spans_of_put(&exchange, &facts, (&carried, &nothing), fates, 9, || context(9, 0).0.span_id);
     assert!(
         spans.iter().all(|span| span.status == Status::Error("Kinesis answered Denied".into()))
     );

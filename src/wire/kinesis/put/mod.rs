@@ -14,6 +14,7 @@ mod tests;
 
 use super::form::WireForm;
 use super::record;
+use crate::domain::envelope::{EDGE_BYTES, Facts, facts_of_head};
 use crate::domain::json::{Fault, Text};
 use crate::domain::stream::StreamName;
 use std::borrow::Cow;
@@ -136,7 +137,28 @@ pub fn record_bytes<'a>(body: &'a [u8], put: &PutBody, record: usize) -> Option<
     put.records.get(record)?.raw(body)
 }
 
+/// What one record's event calls itself, as far as the beginning of its data tells.
+#[must_use]
+pub fn facts(body: &[u8], put: &PutBody, record: usize) -> Facts {
+    let mut scratch = Vec::new();
+    let head = put.records.get(record).and_then(|slot| slot.head(body, &mut scratch));
+    head.map(|head| facts_of_head(&head)).unwrap_or_default()
+}
+
 impl Slot {
+    /// The beginning of the payload.
+    fn head<'a>(&self, body: &'a [u8], scratch: &'a mut Vec<u8>) -> Option<Cow<'a, [u8]>> {
+        match self.shape {
+            Shape::Base64 | Shape::Escaped => {
+                let base64 = self.base64(body)?;
+                let head = base64.get(..EDGE_BYTES / 3 * 4).unwrap_or(&base64);
+                record::decode(head, scratch).map(Cow::Borrowed)
+            }
+            Shape::Bytes => self.raw(body).map(Cow::Borrowed),
+            Shape::Chunks => self.raw(body).map(|chunks| Cow::Owned(cbor::joined(chunks))),
+        }
+    }
+
     fn raw<'a>(&self, body: &'a [u8]) -> Option<&'a [u8]> {
         body.get(self.inner.clone())
     }

@@ -12,10 +12,11 @@ pub use request::{
 };
 
 use super::form::WireForm;
-use crate::domain::envelope::Kind;
+use crate::domain::envelope::{Event, Kind};
 use crate::domain::stream::{SequenceNumber, ShardId};
 use crate::domain::time::Wall;
 use crate::domain::trace::{TraceContext, TraceState};
+use payload::Payload;
 use std::borrow::Cow;
 use std::time::Duration;
 use walk::{Broken, Walk, members};
@@ -43,6 +44,8 @@ pub struct ReadRecord {
     /// The contexts in its envelope; an aggregate or a batch of lines has several. Where there is
     /// none, another tracer's stands in.
     pub contexts: Vec<(TraceContext, TraceState)>,
+    /// Its events that carry one of these and call themselves anything.
+    pub events: Vec<Event>,
     /// What its payload is; [`Kind::Empty`] where there is none, [`Kind::Opaque`] where it could
     /// not be decoded.
     pub kind: Kind,
@@ -112,9 +115,9 @@ pub(super) fn record<'a>(
         Ok(())
     })?;
     let content = data.map_or(Cow::Borrowed(&[][..]), |data| data.content);
-    let (kind, contexts, verdict) = payload::contexts(form, &content, scratch);
+    let Payload { kind, contexts, events, verdict } = payload::look(form, &content, scratch);
     let sequence = sequence.map(|text| SequenceNumber::from(&*text));
-    Ok(ReadRecord { sequence, arrival, contexts, kind, verdict })
+    Ok(ReadRecord { sequence, arrival, contexts, events, kind, verdict })
 }
 
 fn children(walk: &mut Walk<'_>) -> Result<Vec<ShardId>, Broken> {

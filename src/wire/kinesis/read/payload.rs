@@ -2,7 +2,8 @@
 //! Refuses to decode a large payload whole where its two ends tell.
 
 use crate::domain::envelope::{
-    EDGE_BYTES, Examined, Kind, WHOLE_BYTES_MAX, examine, examine_edges, examine_whole,
+    EDGE_BYTES, Event, Examined, Kind, WHOLE_BYTES_MAX, events, examine, examine_edges,
+    examine_whole,
 };
 use crate::domain::trace::{TraceContext, TraceState};
 use crate::wire::kinesis::form::WireForm;
@@ -10,26 +11,42 @@ use crate::wire::kinesis::form::WireForm;
 /// Base64 characters of an edge: whole groups.
 const EDGE_CHARS: usize = EDGE_BYTES / 3 * 4;
 
-/// What a record's data is, the contexts that it carries, and the label `verdict`.
-pub(super) fn contexts(
-    form: WireForm,
-    data: &[u8],
-    scratch: &mut Vec<u8>,
-) -> (Kind, Vec<(TraceContext, TraceState)>, &'static str) {
+/// What was seen of a record's data.
+pub(super) struct Payload {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// The contexts that it carries.
+    pub(super) contexts: Vec<(TraceContext, TraceState)>,
+    /// Its events that carry one and call themselves anything.
+    pub(super) events: Vec<Event>,
+    /// The label `verdict`.
+    pub(super) verdict: &'static str,
+}
+
+/// Looks at a record's data.
+pub(super) fn look(form: WireForm, data: &[u8], scratch: &mut Vec<u8>) -> Payload {
     let examined = match form {
         WireForm::Json => examine_base64(data, scratch),
-        WireForm::Cbor => Some(examine(data)),
+        WireForm::Cbor => Some(with_events(examine(data), data)),
     };
-    let Some(examined) = examined else { return (Kind::Opaque, Vec::new(), "not_base64") };
+    let Some((examined, events)) = examined else {
+        let (contexts, events) = (Vec::new(), Vec::new());
+        return Payload { kind: Kind::Opaque, contexts, events, verdict: "not_base64" };
+    };
     let mut contexts = examined.contexts;
     if contexts.is_empty() {
         contexts.extend(examined.foreign.map(|context| (context, TraceState::default())));
     }
     let verdict = if contexts.is_empty() { "no_context" } else { "linked" };
-    (examined.kind, contexts, verdict)
+    Payload { kind: examined.kind, contexts, events, verdict }
 }
 
-fn examine_base64(base64: &[u8], scratch: &mut Vec<u8>) -> Option<Examined> {
+fn with_events(examined: Examined, payload: &[u8]) -> (Examined, Vec<Event>) {
+    let events = events(payload, &examined);
+    (examined, events)
+}
+
+fn examine_base64(base64: &[u8], scratch: &mut Vec<u8>) -> Option<(Examined, Vec<Event>)> {
     let payload_bytes = payload_bytes(base64)?;
     if payload_bytes > WHOLE_BYTES_MAX {
         // One group more at the end: padding makes its last one shorter.
@@ -38,11 +55,11 @@ fn examine_base64(base64: &[u8], scratch: &mut Vec<u8>) -> Option<Examined> {
         let head = decode(base64.get(..EDGE_CHARS)?, scratch)?;
         let tail = decode(base64.get(tail_at..)?, &mut tail)?;
         if let Some(examined) = examine_edges(head, tail, payload_bytes) {
-            return Some(examined);
+            return Some(with_events(examined, head));
         }
-        return decode(base64, scratch).map(examine_whole);
+        return decode(base64, scratch).map(|whole| with_events(examine_whole(whole), whole));
     }
-    decode(base64, scratch).map(examine)
+    decode(base64, scratch).map(|whole| with_events(examine(whole), whole))
 }
 
 fn payload_bytes(base64: &[u8]) -> Option<usize> {

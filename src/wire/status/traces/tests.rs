@@ -68,7 +68,7 @@ fn pretty(body: &[u8]) -> String {
 
 #[test]
 fn traces_read_as_the_golden_json() {
-    let body = json(&fleet(), &query("").unwrap(), now(2_000));
+    let body = json(&fleet(), &query("").unwrap(), Role::Hub, now(2_000));
     assert_eq!(pretty(&body), include_str!("traces.json"));
 }
 
@@ -96,10 +96,22 @@ fn sagas_read_as_the_golden_json() {
             sagas.take(step, at);
         }
     }
-    let body = sagas_json(&sagas, saga_query("").unwrap(), now(310_000));
+    let body = sagas_json(&sagas, saga_query("").unwrap(), Role::Hub, now(310_000));
     assert_eq!(pretty(&body), include_str!("sagas.json"));
-    let none = sagas_json(&sagas, saga_query("state=running").unwrap(), now(310_000));
+    let none = sagas_json(&sagas, saga_query("state=running").unwrap(), Role::Hub, now(310_000));
     assert!(pretty(&none).contains("\"sagas\": []"));
+}
+
+#[test]
+fn an_answer_is_bounded_and_says_what_did_not_fit() {
+    let check = |steps: &[usize], told: usize, left_out: usize| {
+        let (fits, left) = fitting(steps, |steps| *steps);
+        assert_eq!((fits.len(), left), (told, left_out), "{steps:?}");
+    };
+    check(&[], 0, 0);
+    check(&[1, STEPS_MAX - 1], 2, 0);
+    check(&[1, STEPS_MAX, 1], 1, 2);
+    check(&[STEPS_MAX + 1, 1], 1, 1);
 }
 
 #[test]
