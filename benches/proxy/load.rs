@@ -24,9 +24,9 @@ pub(crate) async fn puts(port: u16, connections: usize, puts: usize, record_byte
     for _ in 0..connections {
         let request = request.clone();
         running.spawn(async move {
-            let mut client = Client::connect(port).await;
+            let mut client = Client::connect(port, request).await;
             for _ in 0..puts / connections {
-                client.put(&request).await;
+                client.put().await;
             }
         });
     }
@@ -38,11 +38,11 @@ pub(crate) async fn puts(port: u16, connections: usize, puts: usize, record_byte
 /// How long each of `puts` records of 1 KiB took on one connection, in microseconds.
 pub(crate) async fn latencies(port: u16, puts: usize) -> Vec<f64> {
     let (request, clock) = (request(port, 1_024), Clock::system());
-    let mut client = Client::connect(port).await;
+    let mut client = Client::connect(port, request).await;
     let mut micros = Vec::with_capacity(puts);
     for _ in 0..puts {
         let began = clock.now();
-        client.put(&request).await;
+        client.put().await;
         micros.push(clock.now().since(began).as_secs_f64() * 1e6);
     }
     micros
@@ -65,13 +65,13 @@ pub(crate) async fn paced(
     for index in 0..connections {
         let (request, clock) = (request.clone(), clock.clone());
         running.spawn(async move {
-            let mut client = Client::connect(port).await;
+            let mut client = Client::connect(port, request).await;
             tokio::time::sleep(every.mul_f64(index as f64 / connections as f64)).await;
             let mut pace = tokio::time::interval(every);
             let mut puts = 0_usize;
             while clock.now().since(began) < lasting {
                 pace.tick().await;
-                client.put(&request).await;
+                client.put().await;
                 puts += 1;
             }
             puts
@@ -81,20 +81,34 @@ pub(crate) async fn paced(
     (puts * record_bytes) as f64 / clock.now().since(began).as_secs_f64()
 }
 
+/// The id of a call; its last digits are counted up.
+const ID: &str = "9f3c0e2a-0000-4000-8000-000000000000";
+
 struct Client {
     stream: TcpStream,
     buffer: Vec<u8>,
+    request: Vec<u8>,
+    /// Where the request's `amz-sdk-invocation-id` ends: no two calls have the same.
+    id_end: usize,
+    calls: u64,
 }
 
 impl Client {
-    async fn connect(port: u16) -> Self {
+    async fn connect(port: u16, request: Vec<u8>) -> Self {
+        let at = request.windows(ID.len()).position(|bytes| bytes == ID.as_bytes());
+        let id_end = at.expect("a request with an id") + ID.len();
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
         stream.set_nodelay(true).ok();
-        Self { stream, buffer: vec![0; 16_384] }
+        // Of other connections too.
+        let calls = u64::from(stream.local_addr().expect("an address").port()) << 32;
+        Self { stream, buffer: vec![0; 16_384], request, id_end, calls }
     }
 
-    async fn put(&mut self, request: &[u8]) {
-        self.stream.write_all(request).await.expect("the request is taken");
+    async fn put(&mut self) {
+        self.calls += 1;
+        let digits = format!("{:012x}", self.calls);
+        self.request[self.id_end - digits.len()..self.id_end].copy_from_slice(digits.as_bytes());
+        self.stream.write_all(&self.request).await.expect("the request is taken");
         read_answer(&mut self.stream, &mut self.buffer).await;
     }
 }
@@ -112,7 +126,7 @@ fn request(port: u16, record_bytes: usize) -> Vec<u8> {
     let body = body(record_bytes);
     let signature = "a".repeat(64);
     format!(
-        "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nX-Amz-Date: 20261122T195700Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\nUser-Agent: Boto3/1.44.5\r\namz-sdk-invocation-id: 9f3c0e2a-0000-4000-8000-000000000000\r\namz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nX-Amz-Date: 20261122T195700Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\nUser-Agent: Boto3/1.44.5\r\namz-sdk-invocation-id: {ID}\r\namz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -1,5 +1,6 @@
 //! Owns the processes under comparison: how each is started, and what the kernel says of it.
 
+use crate::splice::thread_cpu;
 use sha2::Digest as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -133,15 +134,11 @@ pub(crate) fn version(binary: &Path, argument: &str) -> Option<String> {
 /// CPU that this thread takes for the SHA-256 of these bytes, in microseconds.
 pub(crate) fn sha256_micros(bytes: &[u8]) -> f64 {
     const TIMES: usize = 20;
-    let used = || {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        stat.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok()).expect("Linux' /proc")
-    };
-    let before = used();
+    let before = thread_cpu();
     for _ in 0..TIMES {
         std::hint::black_box(sha2::Sha256::digest(std::hint::black_box(bytes)));
     }
-    (used() - before) / 1_000.0 / TIMES as f64
+    (thread_cpu() - before).as_secs_f64() * 1e6 / TIMES as f64
 }
 
 /// The machine, for the table's head.
