@@ -2,6 +2,7 @@
 wrote, and into X-Ray's endpoint with a signature that botocore finds right."""
 
 import subprocess
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -119,7 +120,8 @@ def test_messaging_metrics(protocol, ministack, otlp, kinescope):
     assert (point.as_int, metric.unit, metric.sum.is_monotonic) == (3, "{message}", True)
     assert told == {
         "messaging.system": "aws.kinesis", "messaging.operation.name": "send",
-        "messaging.destination.name": stream, "server.address": "127.0.0.1"}
+        "messaging.destination.name": stream, "server.address": "127.0.0.1",
+        "server.port": urlsplit(ministack.url).port}
     _, point, told = waited("messaging.client.consumed.messages", 3)
     assert (point.as_int, told["messaging.consumer.group.name"]) == (3, "inventory")
     metric, point, told = waited("messaging.client.operation.duration", 1)
