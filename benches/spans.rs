@@ -9,6 +9,9 @@
     reason = "a benchmark ends where it cannot measure, reads the clock, and prints"
 )]
 
+#[path = "shared/thread_cpu.rs"]
+mod thread_cpu;
+
 use kinescope::domain::time::Wall;
 use kinescope::domain::trace::{
     Attribute, Flags, Kind, Link, Span, SpanId, Status, TraceContext, TraceId, TraceState, Value,
@@ -25,6 +28,7 @@ use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+use thread_cpu::thread_cpu;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -130,13 +134,6 @@ fn send(name: &str, links: usize, compression: Option<Compression>) {
         tasks.join_next().await;
         show(name, times);
     });
-}
-
-/// CPU time of this thread, told to a tick or so.
-fn thread_cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanos = stat.split(' ').next().and_then(|text| text.parse().ok());
-    Duration::from_nanos(nanos.expect("nanoseconds"))
 }
 
 /// A collector on a thread of its own; tells how many spans each request must have had.

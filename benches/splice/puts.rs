@@ -1,6 +1,9 @@
 //! Owns puts of several shapes, and how long splicing context into one takes against the SHA-256
-//! that the signature needs for the same body: in one process, interleaved, in CPU of one thread. Refuses
-//! puts that come out as they came: that would be measuring nothing.
+//! that the signature needs for the same body: in one process, interleaved, in CPU of one thread.
+//! Refuses puts that come out as they came: that would be measuring nothing.
+
+#[path = "../shared/thread_cpu.rs"]
+mod thread_cpu;
 
 use bytes::Bytes;
 use kinescope::domain::envelope::Insertion;
@@ -12,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::time::Duration;
+pub(crate) use thread_cpu::thread_cpu;
 
 const ROUNDS: usize = 10;
 const CALLS: u32 = 200;
@@ -99,13 +103,6 @@ fn time(run: impl Fn()) -> Duration {
         run();
     }
     (thread_cpu() - began) / CALLS
-}
-
-/// CPU that this thread has taken: what else the machine does is not in it.
-pub(crate) fn thread_cpu() -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(nanos.expect("Linux' /proc"))
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

@@ -8,6 +8,9 @@
     reason = "a benchmark ends where it cannot measure, and prints"
 )]
 
+#[path = "../shared/thread_cpu.rs"]
+mod thread_cpu;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use kinescope::domain::sampling::Sampler;
@@ -18,6 +21,7 @@ use prometheus::{IntCounterVec, Opts};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use std::time::Duration;
+use thread_cpu::thread_cpu;
 
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -61,9 +65,9 @@ fn measure(sampler: &str, records: usize) -> (Duration, usize) {
     measured.take();
     let mut rounds: Vec<Duration> = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
-        let before = cpu();
+        let before = thread_cpu();
         (0..CALLS).for_each(|_| put(&measured));
-        rounds.push(cpu().saturating_sub(before) / u32::try_from(CALLS).expect("a few"));
+        rounds.push(thread_cpu().saturating_sub(before) / u32::try_from(CALLS).expect("a few"));
         assert_eq!(measured.take(), CALLS, "some were dropped");
     }
     rounds.sort_unstable();
@@ -85,11 +89,4 @@ fn headers() -> HeaderMap {
     ]
     .into_iter()
     .collect()
-}
-
-/// The thread's CPU so far: what others take of the machine does not count.
-fn cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let ns = text.split(' ').next().and_then(|text| text.parse().ok()).expect("nanoseconds");
-    Duration::from_nanos(ns)
 }
