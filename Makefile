@@ -16,11 +16,12 @@ test: peers
 peers:
 	@tests/peers/setup.sh
 
-# The long forms: many more cases of every law, minutes of fuzzing for every parser, and half an
+# The long forms: many more cases of every law and histories of lag, minutes of fuzzing for every parser, and half an
 # hour of load with its memory watched.
 soak: peers
 	PROPTEST_CASES=20000 cargo test --release --lib
 	PROPTEST_CASES=5000 cargo test --release --test laws
+	KINESCOPE_HISTORIES=10000 cargo test --release --test truth
 	cargo build --release
 	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
 	@$(MAKE) --no-print-directory fuzz

@@ -16,7 +16,7 @@ use crate::io::http::tls::{self, Identity};
 use crate::io::otlp::{OtlpMetrics, SpanSink};
 use crate::io::proxy;
 use crate::io::proxy::envelope_api::{EventMetrics, Reports, processed_queue};
-use crate::io::proxy::{Allow, Deliver, Observer, ObserverSink, Propagate, Proxy};
+use crate::io::proxy::{Allow, Attendance, Deliver, Observer, ObserverSink, Propagate, Proxy};
 use crate::io::proxy::{
     Deciding, Disclosed, Iterators, SagaKey, Shared, StreamSink, Tracing, Treatment,
 };
@@ -156,6 +156,7 @@ pub fn start(
     let (processed, reported) = processed_queue(dropped);
     let events_seen = EventMetrics::register(registry, &region)?;
     let reports = Reports::new(events_seen, spans, otlp_metrics.clone(), disclosed);
+    let attendances = attendances(config, &doors, &events, &metrics.dropped, clock);
     let observer = Observer::new(shared.clone(), events, otlp_metrics, metrics.clone());
     let stage = supervisor.stage("observe");
     stage.spawn("reports", Policy::Helpful, reports.run(reported, stage.token()));
@@ -176,7 +177,11 @@ pub fn start(
     for Door { listener, identity, app } in doors {
         let proxy = Arc::clone(&proxy);
         let name = if identity.is_some() { "tls_listener" } else { "listener" };
+        let name_of = app.clone().unwrap_or_else(|| config.service_name.as_str().into());
+        let here = attendances.get(&name_of).map(Attendance::door);
+        // Cloned for each connection, so that `here` lives as long as one does.
         let answer = move |request, peer| {
+            let _ = &here;
             let (proxy, app) = (Arc::clone(&proxy), app.clone());
             // Boxed: the connection moves the future about, and it is kilobytes large.
             Box::pin(proxy.answer(request, peer, app))
@@ -186,6 +191,21 @@ pub fn start(
         stage.spawn(name, Policy::Vital, serving);
     }
     Ok(addresses)
+}
+
+/// Who is connected, by the consumer that a door is for.
+fn attendances(
+    config: &Config,
+    doors: &[Door],
+    events: &mpsc::Sender<Event>,
+    dropped: &IntCounterVec,
+    clock: &Clock,
+) -> BTreeMap<ConsumerName, Attendance> {
+    let service = ConsumerName::from(config.service_name.as_str());
+    let names = doors.iter().map(|door| door.app.clone().unwrap_or_else(|| service.clone()));
+    let attendance =
+        |name: ConsumerName| Attendance::new(name, events.clone(), dropped.clone(), clock.clone());
+    names.map(|name| (name.clone(), attendance(name))).collect()
 }
 
 /// The key that sagas are hashed under: of the shared secret, else one that nobody else has.

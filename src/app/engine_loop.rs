@@ -1,7 +1,8 @@
 //! Owns the one task that owns the engine: feeds events in, carries effects out, answers who asks
 //! for a snapshot. Refuses to wait for anybody else's queue.
 
-use crate::domain::engine::{Effect, Engine, Event};
+use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
+use crate::domain::lag::Status;
 use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
@@ -69,7 +70,24 @@ impl EngineLoop {
                     }
                 }
                 Effect::Notify(notice) => self.notifier.offer(notice),
+                Effect::Judged(change) => log(&change),
             }
         }
     }
+}
+
+/// One line for each new verdict, with its rule and what it rests on.
+fn log(change: &VerdictChange) {
+    let VerdictChange { stream, consumer, shard, was, is } = change;
+    tracing::info!(
+        %stream,
+        %consumer,
+        %shard,
+        was = was.map_or("", Status::as_str),
+        status = is.status.as_str(),
+        rule = %is.rule,
+        reason = is.reason,
+        evidence = ?is.evidence,
+        "a consumer's status changed"
+    );
 }

@@ -2,7 +2,7 @@
 //! decide: the engine filled it in.
 
 use crate::domain::alert::AlertView;
-use crate::domain::lag::Assessment;
+use crate::domain::lag::{Assessment, CheckpointLag};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
@@ -53,8 +53,10 @@ pub struct ShardView {
     pub shard: ShardId,
     /// Its verdict.
     pub assessment: Assessment,
-    /// When it was last read.
+    /// When it was last read, or its lease first seen.
     pub last_observed: Wall,
+    /// How far durable progress is behind, where a lease table is watched. Never delivery lag.
+    pub checkpoint: Option<CheckpointLag>,
 }
 
 /// One stream.
@@ -66,6 +68,17 @@ pub struct StreamView {
     pub description: Option<StreamDescription>,
     /// What CloudWatch said, the newest settled point of each metric.
     pub cloudwatch: CloudWatchView,
+    /// Whether its sequence numbers tell the time; `None` while too few were seen.
+    pub sequence_clock_usable: Option<bool>,
+}
+
+/// One shard of a stream, as ListShards said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// The shard.
+    pub shard: ShardId,
+    /// `ParentShardId` and `AdjacentParentShardId`, where there are any.
+    pub parents: Vec<ShardId>,
 }
 
 /// What DescribeStreamSummary said.
@@ -81,6 +94,8 @@ pub struct StreamDescription {
     pub status: String,
     /// The largest record, data and partition key together, if the stream says.
     pub record_bytes_max: Option<u64>,
+    /// `StreamCreationTimestamp`: another one means another stream under the same name.
+    pub created_at: Option<Wall>,
     /// When this was learned.
     pub at: Moment,
 }

@@ -60,6 +60,55 @@ def test_a_reader_that_stops_keeps_ageing(ministack, kinescope):
     assert len(on) == 1, on
 
 
+def status(sidecar, stream):
+    """The one status that is in force, or None."""
+    found = sidecar.metrics().all("kinesis_consumer_status", stream=stream)
+    return next((labels["status"] for labels, value in found if value == 1), None)
+
+
+def test_four_readers_side_by_side_have_four_statuses(upstream, kinescope):
+    """One whose process is gone, one with nothing to read, one that keeps up and one that doesn't:
+    each is told apart within ten seconds of what makes the difference."""
+    busy, quiet = new_stream(upstream.url), new_stream(upstream.url)
+    direct = Boto3(upstream.url)
+    sidecars = {name: kinescope(upstream.url) for name in ("stopped", "idle", "ok", "falling_behind")}
+    streams = {name: quiet if name == "idle" else busy for name in sidecars}
+    clients = {name: Boto3(sidecar.url) for name, sidecar in sidecars.items()}
+    at = {name: iterator(client, streams[name]) for name, client in clients.items()}
+    since = {}  # when each status was first seen to be right
+    began = died = time.monotonic()
+    while time.monotonic() < began + 45 and len(since) < 4:
+        direct.call("PutRecords", StreamName=busy, Records=[
+            {"Data": b"{}", "PartitionKey": "p"} for _ in range(4)])
+        for name, client in clients.items():
+            limit = 1 if name == "falling_behind" else 1000
+            answer = client.call("GetRecords", ShardIterator=at[name], Limit=limit)
+            at[name] = answer["NextShardIterator"]
+        if "stopped" in clients and time.monotonic() > began + 8:
+            clients.pop("stopped").client.close()
+            died = time.monotonic()
+        for name, sidecar in sidecars.items():
+            if name not in since and time.monotonic() > began + 12 and status(sidecar, streams[name]) == name:
+                since[name] = time.monotonic()
+        gap(0.5)
+    assert set(since) == set(sidecars), {name: status(sidecars[name], streams[name]) for name in sidecars}
+    assert since["stopped"] - died < 11
+
+
+def test_a_reader_that_pauses_is_not_stopped(ministack, kinescope):
+    sidecar, stream = kinescope(ministack.url), new_stream(ministack.url)
+    client = Boto3(sidecar.url)
+    at = iterator(client, stream)
+    for _ in range(5):
+        at = client.call("GetRecords", ShardIterator=at)["NextShardIterator"]
+        gap(0.5)
+    paused = time.monotonic()
+    while time.monotonic() < paused + 28:
+        assert status(sidecar, stream) != "stopped"
+        gap(0.5)
+    wait_for(lambda: status(sidecar, stream) == "stopped", 10, "a stop after half a minute")
+
+
 def test_a_shard_each(upstream, kinescope):
     sidecar, stream = kinescope(upstream.url), new_stream(upstream.url, shards=2)
     client = Boto3(sidecar.url)

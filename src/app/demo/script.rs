@@ -38,7 +38,7 @@ impl Scenario {
     }
 
     /// The shortest run in which everything it expects can happen. A consumer counts as stopped
-    /// after half a minute of silence.
+    /// after half a minute of silence, or within seconds when it closes its connections.
     #[must_use]
     pub(super) const fn shortest(self) -> Duration {
         match self {

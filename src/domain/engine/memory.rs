@@ -1,39 +1,69 @@
 //! Owns what the engine remembers of streams, consumers and shards, within its bounds. What comes
-//! over a bound is left out and counted. Refuses to judge, and to forget a consumer that stopped.
+//! over a bound is left out and counted. Refuses to judge (`lag` does), and to forget a consumer
+//! that stopped.
 
-use super::EngineLimits;
-use crate::domain::lag::{Assessment, Circumstances, ReadObservation, Window, assess, is_released};
+mod views;
+
+use super::{EngineLimits, Judging};
+use crate::domain::lag::{Checkpoint, Circumstances, Lease, Presence, ReadFailure};
+use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, View, Window};
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, CloudWatchView};
-use crate::domain::snapshot::{ConsumerView, LeftOut, ShardView, StreamDescription, StreamView};
+use crate::domain::snapshot::{LeftOut, ShardInfo, StreamDescription};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
+use crate::domain::time::Moment;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// Where a shard is read: what every event about one is about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) stream: &'a StreamName,
+    pub(super) consumer: &'a ConsumerName,
+    pub(super) shard: &'a ShardId,
+}
 
 /// Everything remembered, by name, so that all that is told has a stable order.
 #[derive(Debug)]
 pub(super) struct Memory {
     limits: EngineLimits,
+    judging: Judging,
     streams: BTreeMap<StreamName, Stream>,
+    /// By the names of consumers that opened a connection, which are configured ones.
+    presences: BTreeMap<ConsumerName, Presence>,
+    windows: usize,
     left_out: LeftOut,
 }
 
 #[derive(Debug, Default)]
-struct Stream {
+pub(super) struct Stream {
     description: Option<StreamDescription>,
     cloudwatch: CloudWatchView,
+    parents: BTreeMap<ShardId, Vec<ShardId>>,
+    clock: SequenceClock,
     consumers: BTreeMap<ConsumerName, Consumer>,
 }
 
 #[derive(Debug, Default)]
-struct Consumer {
-    /// When it last read any shard, also one that has ended since.
-    read_at: Duration,
+pub(super) struct Consumer {
+    /// When it last called for any shard, also one that has ended since.
+    called_at: Duration,
+    /// Since when it has done so without a longer silence.
+    calls_since: Duration,
     shards: BTreeMap<ShardId, Window>,
+    /// The verdict that was told last.
+    told: Option<Status>,
 }
 
 impl Memory {
-    pub(super) fn new(limits: EngineLimits) -> Self {
-        Self { limits, streams: BTreeMap::new(), left_out: LeftOut::default() }
+    pub(super) fn new(limits: EngineLimits, judging: Judging) -> Self {
+        Self {
+            limits,
+            judging,
+            streams: BTreeMap::new(),
+            presences: BTreeMap::new(),
+            windows: 0,
+            left_out: LeftOut::default(),
+        }
     }
 
     /// Remembers that a stream exists; true when it is new.
@@ -49,11 +79,32 @@ impl Memory {
         true
     }
 
-    /// Takes what the control plane said of a stream that was seen.
+    /// Takes what the control plane said of a stream that was seen. Another time of creation is
+    /// another stream: nobody has read it yet, and no sequence number of the old one means a thing.
     pub(super) fn describe(&mut self, stream: &StreamName, description: StreamDescription) {
-        if let Some(known) = self.streams.get_mut(stream) {
-            known.description = Some(description);
+        let Some(known) = self.streams.get_mut(stream) else { return };
+        let created = |of: &StreamDescription| of.created_at;
+        let old = known.description.as_ref().and_then(created);
+        if old.zip(created(&description)).is_some_and(|(old, new)| old != new) {
+            known.clock = SequenceClock::default();
+            known.parents.clear();
+            let windows = known.consumers.values_mut().flat_map(|it| it.shards.values_mut());
+            windows.for_each(Window::recreate);
         }
+        known.description = Some(description);
+    }
+
+    /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
+    pub(super) fn list(&mut self, stream: &StreamName, shards: Vec<ShardInfo>) {
+        let Some(known) = self.streams.get_mut(stream) else { return };
+        known.parents = shards.into_iter().map(|info| (info.shard, info.parents)).collect();
+        let listed = |shard: &ShardId| known.parents.contains_key(shard) || !is_named(shard);
+        for consumer in known.consumers.values_mut() {
+            let before = consumer.shards.len();
+            consumer.shards.retain(|shard, _| listed(shard));
+            self.windows = self.windows.saturating_sub(before - consumer.shards.len());
+        }
+        known.consumers.retain(|_, consumer| !consumer.shards.is_empty());
     }
 
     /// Takes a point of a stream that was seen, unless a newer one is there.
@@ -71,117 +122,163 @@ impl Memory {
         }
     }
 
+    /// Takes a consumer's open connections.
+    pub(super) fn connect(&mut self, consumer: &ConsumerName, open: u32, at: Moment) {
+        if let Some(presence) = self.presences.get_mut(consumer) {
+            presence.see(open, at.mono);
+        } else if self.presences.len() < self.limits.windows_max {
+            let mut presence = Presence::default();
+            presence.see(open, at.mono);
+            self.presences.insert(consumer.clone(), presence);
+        }
+    }
+
     /// Takes a read of a stream that was seen.
-    pub(super) fn read(
-        &mut self,
-        stream: &StreamName,
-        name: &ConsumerName,
-        shard: &ShardId,
-        observation: &ReadObservation,
-    ) {
-        let Some(known) = self.streams.get(stream) else { return };
-        let consumer = known.consumers.get(name);
-        let room = consumer.is_some_and(|consumer| consumer.shards.contains_key(shard))
-            || self.window_count() < self.limits.windows_max;
-        let Some(known) = self.streams.get_mut(stream) else { return };
-        if let Some(consumer) = known.consumers.get_mut(name) {
-            consumer.read_at = consumer.read_at.max(observation.at.mono);
+    pub(super) fn read(&mut self, place: Place<'_>, observation: &ReadObservation) {
+        let Some(stream) = self.streams.get_mut(place.stream) else { return };
+        let at = observation.at.mono;
+        if let (Some(sequence), Some(arrival)) =
+            (&observation.newest_sequence, observation.newest_arrival)
+        {
+            stream.clock.calibrate(sequence, place.shard, arrival, at);
         }
         if observation.shard_ended {
-            known.retain(|who, which, _, _| who != name || which != shard);
-        } else if room {
-            let consumer = known.consumers.entry(name.clone()).or_default();
-            consumer.read_at = consumer.read_at.max(observation.at.mono);
-            let window = consumer.shards.entry(shard.clone());
+            if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
+                consumer.called_at = consumer.called_at.max(at);
+            }
+            self.end(place);
+            return;
+        }
+        if let Some(presence) = self.presences.get_mut(place.consumer) {
+            presence.read(observation.called_at.mono);
+        }
+        let tuning = self.judging.tuning;
+        if let Some(window) = self.window(place, || Window::new(observation, &tuning), at) {
+            window.observe(observation, &tuning);
+        }
+    }
+
+    /// Takes a call in that was not answered with records.
+    pub(super) fn fail(&mut self, place: Place<'_>, failure: &ReadFailure) {
+        let at = failure.at.mono;
+        let unread = || {
+            let mut window = Window::unread(failure.at);
+            window.fail(failure);
             window
-                .and_modify(|window| window.observe(observation))
-                .or_insert_with(|| Window::new(observation));
-        } else {
-            self.left_out.reads = self.left_out.reads.saturating_add(1);
+        };
+        if let Some(window) = self.window(place, unread, at) {
+            window.fail(failure);
         }
     }
 
-    /// Forgets shards that were released long ago. A shard of a stopped consumer is not released.
-    pub(super) fn forget(&mut self, now: Duration) {
-        let after = self.limits.forget_after;
-        for stream in self.streams.values_mut() {
-            stream.retain(|_, _, read_at, window| {
-                !is_released(window, read_at) || window.silence(now) <= after
+    /// Takes in what is known of the newest record of a shard: for everybody who reads it.
+    pub(super) fn tip(&mut self, stream: &StreamName, shard: &ShardId, tip: &Tip) {
+        let Some(known) = self.streams.get_mut(stream) else { return };
+        for consumer in known.consumers.values_mut() {
+            if let Some(window) = consumer.shards.get_mut(shard) {
+                window.see_tip(tip);
+            }
+        }
+    }
+
+    /// Takes in that another sidecar saw its own reader read a shard.
+    pub(super) fn elsewhere(&mut self, place: Place<'_>, at: Moment) {
+        if let Some(window) = self.known(place) {
+            window.see_elsewhere(at);
+        }
+    }
+
+    /// Takes a row of a lease table. Only a hub learns of shards by it: a sidecar speaks for its pod.
+    pub(super) fn lease(&mut self, place: Place<'_>, lease: &Lease) {
+        if lease.checkpoint == Checkpoint::ShardEnd {
+            self.end(place);
+        } else if let Some(window) = self.known(place) {
+            window.see_lease(lease);
+        } else if self.judging.view == View::Fleet {
+            let unread = || {
+                let mut window = Window::unread(lease.at);
+                window.see_lease(lease);
+                window
+            };
+            self.window(place, unread, Duration::ZERO);
+        }
+    }
+
+    fn known(&mut self, place: Place<'_>) -> Option<&mut Window> {
+        let consumer = self.streams.get_mut(place.stream)?.consumers.get_mut(place.consumer)?;
+        consumer.shards.get_mut(place.shard)
+    }
+
+    /// The window that is there. Else one is made, within the bound, and there is nothing to give.
+    fn window(
+        &mut self,
+        place: Place<'_>,
+        make: impl FnOnce() -> Window,
+        called_at: Duration,
+    ) -> Option<&mut Window> {
+        let stream = self.streams.get_mut(place.stream)?;
+        let has_room = self.windows < self.limits.windows_max;
+        if has_room && !stream.consumers.contains_key(place.consumer) {
+            stream.consumers.insert(place.consumer.clone(), Consumer::default());
+        }
+        if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
+            let known = consumer.shards.get(place.shard);
+            let allowed = known.map_or(self.judging.tuning.silence_min, |window| {
+                window.silence_allowed(&self.judging.tuning)
             });
+            if called_at.saturating_sub(consumer.called_at) > allowed {
+                consumer.calls_since = called_at;
+            }
+            consumer.called_at = consumer.called_at.max(called_at);
+            if known.is_some() {
+                return consumer.shards.get_mut(place.shard);
+            }
+            if has_room {
+                self.windows += 1;
+                consumer.shards.insert(place.shard.clone(), make());
+                return None;
+            }
         }
+        self.left_out.reads = self.left_out.reads.saturating_add(1);
+        None
     }
 
-    /// Whether anybody is known to read.
-    pub(super) fn has_consumers(&self) -> bool {
-        self.streams.values().any(|stream| !stream.consumers.is_empty())
-    }
-
-    /// Every consumer of every stream, judged at `now` (monotonic).
-    pub(super) fn consumers(&self, now: Duration) -> Vec<ConsumerView> {
-        let views = self.streams.iter().flat_map(|(stream, known)| {
-            let retention = known.description.as_ref().map(|description| description.retention);
-            known.consumers.iter().filter_map(move |(name, consumer)| {
-                let shards = consumer.judge(retention, now);
-                let worst = worst(&shards)?;
-                Some(ConsumerView {
-                    stream: stream.clone(),
-                    consumer: name.clone(),
-                    worst: worst.assessment.clone(),
-                    worst_shard: worst.shard.clone(),
-                    shards,
-                })
-            })
-        });
-        views.collect()
-    }
-
-    /// Every stream.
-    pub(super) fn streams(&self) -> Vec<StreamView> {
-        let views = self.streams.iter().map(|(stream, known)| StreamView {
-            stream: stream.clone(),
-            description: known.description.clone(),
-            cloudwatch: known.cloudwatch,
-        });
-        views.collect()
-    }
-
-    pub(super) fn left_out(&self) -> LeftOut {
-        self.left_out
-    }
-
-    fn window_count(&self) -> usize {
-        let consumers = self.streams.values().flat_map(|stream| stream.consumers.values());
-        consumers.map(|consumer| consumer.shards.len()).sum()
+    /// Forgets a shard that has been read to its end.
+    fn end(&mut self, place: Place<'_>) {
+        let Some(stream) = self.streams.get_mut(place.stream) else { return };
+        let Some(consumer) = stream.consumers.get_mut(place.consumer) else { return };
+        if consumer.shards.remove(place.shard).is_some() {
+            self.windows = self.windows.saturating_sub(1);
+        }
+        if consumer.shards.is_empty() {
+            stream.consumers.remove(place.consumer);
+        }
     }
 }
 
 impl Stream {
-    /// Keeps the windows for which `keep(consumer, shard, consumer's last read, window)` holds,
-    /// and the consumers that have one left.
-    fn retain(&mut self, keep: impl Fn(&ConsumerName, &ShardId, Duration, &Window) -> bool) {
-        self.consumers.retain(|name, consumer| {
-            let read_at = consumer.read_at;
-            consumer.shards.retain(|shard, window| keep(name, shard, read_at, window));
-            !consumer.shards.is_empty()
-        });
+    /// What surrounds one shard of one consumer.
+    fn around<'a>(
+        &self,
+        consumer: &Consumer,
+        shard: &ShardId,
+        judging: &'a Judging,
+        presence: Option<&'a Presence>,
+    ) -> Circumstances<'a> {
+        let parents = self.parents.get(shard).map_or(&[][..], Vec::as_slice);
+        Circumstances {
+            view: judging.view,
+            consumer_called_at: consumer.called_at,
+            consumer_calls_since: consumer.calls_since,
+            retention: self.description.as_ref().map(|description| description.retention),
+            presence,
+            has_unfinished_parent: parents.iter().any(|it| consumer.shards.contains_key(it)),
+            tuning: &judging.tuning,
+        }
     }
 }
 
-impl Consumer {
-    fn judge(&self, retention: Option<Duration>, now: Duration) -> Vec<ShardView> {
-        let circumstances = Circumstances { consumer_read_at: self.read_at, retention };
-        let views = self.shards.iter().map(|(shard, window)| ShardView {
-            shard: shard.clone(),
-            assessment: assess(window, circumstances, now),
-            last_observed: window.read_at_wall(),
-        });
-        views.collect()
-    }
-}
-
-/// The worst by status, then by lag, then the first by id.
-fn worst(shards: &[ShardView]) -> Option<&ShardView> {
-    let badness = |verdict: &Assessment| (verdict.status, verdict.lag.map(|lag| lag.value));
-    // Of equals `max_by_key` takes the last.
-    shards.iter().rev().max_by_key(|shard| badness(&shard.assessment))
+/// Whether Kinesis gave this id: others stand for reads that could not be placed, and for queues.
+fn is_named(shard: &ShardId) -> bool {
+    shard.as_str().starts_with("shardId-")
 }

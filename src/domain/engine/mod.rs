@@ -5,12 +5,14 @@ mod memory;
 mod reading;
 
 use crate::domain::alert::board::Board;
-use crate::domain::alert::{Notice, Reading, Rule};
-use crate::domain::lag::ReadObservation;
-use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, Snapshot, StreamDescription};
+use crate::domain::alert::{Notice, Rule};
+use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
+use crate::domain::lag::{Tuning, View};
+use crate::domain::snapshot::StreamDescription;
+use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, ShardInfo, Snapshot};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
-use memory::Memory;
+use memory::{Memory, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -32,6 +34,68 @@ pub enum Event {
         shard: ShardId,
         /// What the answer said.
         observation: ReadObservation,
+    },
+    /// A GetRecords call was answered with an error, Kinesis's or one of the way there, or a
+    /// subscription failed: the reader lives.
+    ReadFailed {
+        /// The stream.
+        stream: StreamName,
+        /// Who read.
+        consumer: ConsumerName,
+        /// The shard.
+        shard: ShardId,
+        /// What became of the call.
+        failure: ReadFailure,
+    },
+    /// A consumer opened its first connection to the data plane, or closed the last; more may be
+    /// told. Where nothing of it is told, silence alone says that a reader is gone.
+    Connections {
+        /// Who: the connection's listener, path or pod tells it.
+        consumer: ConsumerName,
+        /// How many it has open now.
+        open: u32,
+        /// When that changed.
+        at: Moment,
+    },
+    /// A shard's newest record became known: by puts on this wire, by those that other sidecars
+    /// told of, by CloudWatch. Sent about once a second while it changes, and every few seconds
+    /// while `tip.complete` and nothing comes.
+    TipSeen {
+        /// The stream.
+        stream: StreamName,
+        /// The shard.
+        shard: ShardId,
+        /// What is known.
+        tip: Tip,
+    },
+    /// Another sidecar of the same service saw its own process read a shard.
+    ReadElsewhere {
+        /// The stream.
+        stream: StreamName,
+        /// The service.
+        consumer: ConsumerName,
+        /// The shard.
+        shard: ShardId,
+        /// When it read.
+        at: Moment,
+    },
+    /// A row of a KCL lease table, whenever the table was read, also when nothing changed.
+    LeaseSeen {
+        /// The stream.
+        stream: StreamName,
+        /// The KCL application, by the name that its sidecars have for it.
+        consumer: ConsumerName,
+        /// The shard.
+        shard: ShardId,
+        /// The row.
+        lease: Lease,
+    },
+    /// ListShards gave all shards of a stream, closed ones too: every page of it.
+    ShardsListed {
+        /// The stream.
+        stream: StreamName,
+        /// Every shard.
+        shards: Vec<ShardInfo>,
     },
     /// The control plane described a stream.
     StreamDescribed {
@@ -60,6 +124,32 @@ pub enum Effect {
     Describe(StreamName),
     /// Tell every receiver.
     Notify(Notice),
+    /// A consumer's verdict is another one: a line for the log.
+    Judged(Box<VerdictChange>),
+}
+
+/// A consumer's verdict is another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerdictChange {
+    /// The stream.
+    pub stream: StreamName,
+    /// The consumer.
+    pub consumer: ConsumerName,
+    /// Its worst shard.
+    pub shard: ShardId,
+    /// What was said before; `None` the first time.
+    pub was: Option<Status>,
+    /// What is said now.
+    pub is: Assessment,
+}
+
+/// How verdicts are come to.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Judging {
+    /// Whose reads the engine is told of.
+    pub view: View,
+    /// The figures of the rules.
+    pub tuning: Tuning,
 }
 
 /// What the engine needs to know that does not change while it runs.
@@ -95,16 +185,25 @@ const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Engine {
     memory: Memory,
     board: Board,
+    /// Without rules nobody needs readings.
+    has_rules: bool,
     evaluated_at: Option<Duration>,
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// A sidecar's engine, which knows nothing yet.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
+        Self::judging(config, Judging::default())
+    }
+
+    /// An engine that judges in its own way: a hub's, or a test's.
+    #[must_use]
+    pub fn judging(config: EngineConfig, judging: Judging) -> Self {
         let EngineConfig { rules, external_labels, repeat_interval, limits } = config;
         Self {
-            memory: Memory::new(limits),
+            has_rules: !rules.is_empty(),
+            memory: Memory::new(limits, judging),
             board: Board::new(rules, external_labels, repeat_interval),
             evaluated_at: None,
         }
@@ -117,8 +216,8 @@ impl Engine {
         if now.mono >= self.evaluation_due() {
             self.evaluated_at = Some(now.mono);
             self.memory.forget(now.mono);
-            let consumers = self.memory.consumers(now.mono);
-            let readings: Vec<Reading> = consumers.iter().map(reading::of).collect();
+            let (readings, changes) = self.memory.evaluate(now.mono, self.has_rules);
+            effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
             effects.extend(self.board.step(&readings, now).into_iter().map(Effect::Notify));
         }
         effects
@@ -141,7 +240,7 @@ impl Engine {
     pub fn snapshot(&self, now: Moment) -> Snapshot {
         Snapshot {
             now,
-            consumers: self.memory.consumers(now.mono),
+            consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
             alerts: self.board.alerts(),
             left_out: self.memory.left_out(),
@@ -150,21 +249,49 @@ impl Engine {
 
     /// Takes the event in; gives the stream that must be described because it is new.
     fn remember(&mut self, event: Event) -> Option<StreamName> {
+        let memory = &mut self.memory;
         match event {
-            Event::StreamSeen { stream } => self.memory.see(&stream).then_some(stream),
+            Event::StreamSeen { stream } => memory.see(&stream).then_some(stream),
             Event::Read { stream, consumer, shard, observation } => {
-                let new = self.memory.see(&stream);
-                self.memory.read(&stream, &consumer, &shard, &observation);
+                let new = memory.see(&stream);
+                memory.read(place(&stream, &consumer, &shard), &observation);
                 new.then_some(stream)
             }
+            Event::ReadFailed { stream, consumer, shard, failure } => {
+                let new = memory.see(&stream);
+                memory.fail(place(&stream, &consumer, &shard), &failure);
+                new.then_some(stream)
+            }
+            Event::Connections { consumer, open, at } => {
+                memory.connect(&consumer, open, at);
+                None
+            }
+            Event::TipSeen { stream, shard, tip } => {
+                let new = memory.see(&stream);
+                memory.tip(&stream, &shard, &tip);
+                new.then_some(stream)
+            }
+            Event::ReadElsewhere { stream, consumer, shard, at } => {
+                memory.elsewhere(place(&stream, &consumer, &shard), at);
+                None
+            }
+            Event::LeaseSeen { stream, consumer, shard, lease } => {
+                let new = memory.see(&stream);
+                memory.lease(place(&stream, &consumer, &shard), &lease);
+                new.then_some(stream)
+            }
+            Event::ShardsListed { stream, shards } => {
+                memory.list(&stream, shards);
+                None
+            }
             Event::StreamDescribed { stream, description } => {
-                self.memory.see(&stream);
-                self.memory.describe(&stream, description);
+                memory.see(&stream);
+                memory.describe(&stream, description);
                 None
             }
             Event::CloudWatch { stream, metric, point } => {
-                let new = self.memory.see(&stream);
-                self.memory.add_point(&stream, metric, point);
+                let new = memory.see(&stream);
+                memory.add_point(&stream, metric, point);
                 new.then_some(stream)
             }
             Event::Tick => None,
@@ -174,6 +301,14 @@ impl Engine {
     fn evaluation_due(&self) -> Duration {
         self.evaluated_at.map_or(Duration::ZERO, |at| at.saturating_add(EVALUATION_INTERVAL))
     }
+}
+
+const fn place<'a>(
+    stream: &'a StreamName,
+    consumer: &'a ConsumerName,
+    shard: &'a ShardId,
+) -> Place<'a> {
+    Place { stream, consumer, shard }
 }
 
 #[cfg(test)]

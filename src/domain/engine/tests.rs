@@ -1,7 +1,7 @@
 //! Owns the engine's tests: whole stories of events, told second by second.
 
 use super::*;
-use crate::domain::lag::Status;
+use crate::domain::lag::{Checkpoint, Rule};
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::Wall;
 use proptest::prelude::*;
@@ -9,12 +9,16 @@ use proptest::prelude::*;
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
 fn engine(streams_max: usize, windows_max: usize) -> Engine {
-    Engine::new(EngineConfig {
+    Engine::new(config(streams_max, windows_max))
+}
+
+fn config(streams_max: usize, windows_max: usize) -> EngineConfig {
+    EngineConfig {
         rules: Vec::new(),
         external_labels: BTreeMap::new(),
         repeat_interval: Duration::from_secs(3_600),
         limits: EngineLimits { streams_max, windows_max, forget_after: FORGET_AFTER },
-    })
+    }
 }
 
 fn moment(second: u64) -> Moment {
@@ -32,6 +36,7 @@ fn read(shard: &str, second: u64) -> Event {
             at,
             behind: Some(Duration::ZERO),
             records: 1,
+            oldest_sequence: None,
             newest_sequence: Some(SequenceNumber::from(second.to_string().as_str())),
             newest_arrival: None,
             shard_ended: false,
@@ -67,7 +72,7 @@ fn a_stopped_consumer_ages_and_is_never_forgotten() {
     }
     assert_eq!(worst(&engine, 20), Some(Status::Ok));
     assert_eq!(worst(&engine, 30), Some(Status::FallingBehind));
-    assert_eq!(worst(&engine, 50), Some(Status::Stopped));
+    assert_eq!(worst(&engine, 52), Some(Status::Stopped));
     let later = 19 + 10 * FORGET_AFTER.as_secs();
     engine.handle(Event::Tick, moment(later));
     assert_eq!(worst(&engine, later), Some(Status::Stopped));
@@ -120,18 +125,132 @@ fn the_end_of_a_shard_does_not_make_a_released_one_stopped() {
     assert_eq!(statuses(&engine, 500), [("b".to_owned(), Status::Released)]);
 }
 
+/// What is done about an event besides lines for the log.
+fn done(engine: &mut Engine, event: Event, second: u64) -> Vec<Effect> {
+    let mut effects = engine.handle(event, moment(second));
+    effects.retain(|effect| !matches!(effect, Effect::Judged(_)));
+    effects
+}
+
 #[test]
 fn a_new_stream_is_described_once() {
     let mut engine = engine(2, 10);
     let describe = |name: &str| vec![Effect::Describe(name.into())];
-    assert_eq!(engine.handle(read("a", 0), moment(0)), describe("orders"));
-    assert_eq!(engine.handle(read("a", 1), moment(1)), []);
+    assert_eq!(done(&mut engine, read("a", 0), 0), describe("orders"));
+    assert_eq!(done(&mut engine, read("a", 1), 1), []);
     let seen = |name: &str| Event::StreamSeen { stream: name.into() };
-    assert_eq!(engine.handle(seen("orders"), moment(1)), []);
-    assert_eq!(engine.handle(seen("bills"), moment(1)), describe("bills"));
-    assert_eq!(engine.handle(seen("too-many"), moment(1)), []);
+    assert_eq!(done(&mut engine, seen("orders"), 1), []);
+    assert_eq!(done(&mut engine, seen("bills"), 1), describe("bills"));
+    assert_eq!(done(&mut engine, seen("too-many"), 1), []);
     let names: Vec<_> = engine.snapshot(moment(1)).streams.into_iter().map(|v| v.stream).collect();
     assert_eq!(names, ["bills".into(), "orders".into()]);
+}
+
+#[test]
+fn a_new_verdict_is_told_once_with_its_rule() {
+    let mut engine = engine(10, 10);
+    let mut changes = Vec::new();
+    for second in 0..60 {
+        let event = if second < 20 { read("a", second) } else { Event::Tick };
+        for effect in engine.handle(event, moment(second)) {
+            if let Effect::Judged(change) = effect {
+                changes.push((second, change.was, change.is.rule));
+            }
+        }
+    }
+    let expected = [
+        (0, None, Rule::NearTheTip),
+        (25, Some(Status::Ok), Rule::GrowsUnread),
+        (52, Some(Status::FallingBehind), Rule::Silent),
+    ];
+    assert_eq!(changes, expected);
+}
+
+fn description(created_ms: u64, hours: u64) -> Event {
+    Event::StreamDescribed {
+        stream: "orders".into(),
+        description: StreamDescription {
+            retention: Duration::from_secs(hours * 3_600),
+            open_shards: 1,
+            mode: String::new(),
+            status: String::new(),
+            record_bytes_max: None,
+            created_at: Some(Wall::from_ms(created_ms)),
+            at: moment(0),
+        },
+    }
+}
+
+#[test]
+fn a_stream_created_anew_is_another_one() {
+    let mut engine = engine(10, 10);
+    engine.handle(description(1_000, 24), moment(0));
+    (0..20).for_each(|second| drop(engine.handle(read("a", second), moment(second))));
+    engine.handle(description(1_000, 48), moment(20));
+    assert_eq!(worst(&engine, 20), Some(Status::Ok));
+    engine.handle(description(2_000, 24), moment(20));
+    assert_eq!(worst(&engine, 20), Some(Status::Unknown));
+    // Its numbers begin anew: nobody went back.
+    engine.handle(read("a", 0), moment(20));
+    let mut again = read("a", 21);
+    if let Event::Read { observation, .. } = &mut again {
+        observation.newest_sequence = Some("1".into());
+        observation.behind = Some(Duration::from_secs(60));
+    }
+    engine.handle(again, moment(21));
+    assert_eq!(worst(&engine, 21), Some(Status::Lagging));
+}
+
+#[test]
+fn children_wait_and_trimmed_shards_go() {
+    let mut engine = engine(10, 10);
+    let named = |shard: &str| format!("shardId-{shard}");
+    let listed = |shards: &[(&str, &[&str])]| Event::ShardsListed {
+        stream: "orders".into(),
+        shards: shards
+            .iter()
+            .map(|(shard, parents)| ShardInfo {
+                shard: named(shard).as_str().into(),
+                parents: parents.iter().map(|it| named(it).as_str().into()).collect(),
+            })
+            .collect(),
+    };
+    for second in 0..100 {
+        engine.handle(read(&named("p"), second), moment(second));
+        if second < 20 {
+            engine.handle(read(&named("c"), second), moment(second));
+        }
+    }
+    assert_eq!(worst(&engine, 99), Some(Status::Ok));
+    assert_eq!(statuses(&engine, 99)[0].1, Status::Released);
+    engine.handle(listed(&[("p", &[]), ("c", &["p"])]), moment(99));
+    assert_eq!(statuses(&engine, 99)[0], (named("c"), Status::Lagging));
+    engine.handle(end(&named("p"), 100), moment(100));
+    engine.handle(read(&named("c"), 101), moment(101));
+    assert_eq!(statuses(&engine, 101), [(named("c"), Status::Ok)]);
+    engine.handle(listed(&[("d", &["c"])]), moment(102));
+    assert_eq!(worst(&engine, 102), None);
+}
+
+#[test]
+fn a_hub_learns_of_shards_by_their_leases_and_a_sidecar_does_not() {
+    let lease = |second: u64, counter, checkpoint| Event::LeaseSeen {
+        stream: "orders".into(),
+        consumer: "mail".into(),
+        shard: "a".into(),
+        lease: Lease { at: moment(second), owner: Some("w".into()), counter, checkpoint },
+    };
+    let check = |view, expected: &[(u64, Option<Status>)]| {
+        let mut engine = Engine::judging(config(10, 10), Judging { view, ..Judging::default() });
+        for (second, status) in expected {
+            engine.handle(lease(*second, 1, Checkpoint::Latest), moment(*second));
+            assert_eq!(worst(&engine, *second), *status, "{view:?}");
+        }
+        engine.handle(lease(21, 2, Checkpoint::ShardEnd), moment(21));
+        assert_eq!(worst(&engine, 21), None);
+    };
+    check(View::Pod, &[(0, None), (20, None)]);
+    check(View::Fleet, &[(0, Some(Status::Unknown)), (20, Some(Status::Stopped))]);
 }
 
 #[test]
@@ -188,8 +307,8 @@ fn a_reading_takes_its_lag_from_the_shard_furthest_behind() {
         engine.handle(behind("a", second, 10, "1"), moment(second));
         engine.handle(behind("b", second, 500, &second.to_string()), moment(second));
     }
-    let views = engine.snapshot(moment(19)).consumers;
-    let reading = views.first().map(reading::of).unwrap();
+    let (readings, _) = engine.memory.evaluate(moment(19).mono, true);
+    let reading = readings.first().unwrap();
     assert_eq!((reading.status, reading.lag_seconds), (Status::Stalled, Some(500.0)));
     let evidence: Vec<(&str, &str)> =
         reading.evidence.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
@@ -200,6 +319,7 @@ fn a_reading_takes_its_lag_from_the_shard_furthest_behind() {
             ("lag", "8.3 min"),
             ("lag_shard", "b"),
             ("reason", reason),
+            ("rule", "13 holds_still"),
             ("shard", "a"),
             ("status", "stalled"),
             ("velocity", "+0.00 s/s"),

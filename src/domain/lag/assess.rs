@@ -1,192 +1,325 @@
-//! Owns the rules that make a verdict out of a window. Refuses to guess: every rule names the
-//! figures it went by. Burrow's rules, carried over from offsets to time (reference/metrics.md 2.6).
+//! Owns the rules that make a verdict out of a window: the order of `Rule`, the first that holds
+//! decides. Refuses to guess: where nothing is known, that is the verdict. `words` says it.
 
-use super::figures::duration_text;
-use super::slope::DEAD_BAND;
-use super::window::{LAG_ALLOWED, Window};
-use super::{Assessment, Lag, Status};
+use super::presence::Presence;
+use super::slope::Slope;
+use super::window::Window;
+use super::{Lag, Rule, Tuning};
 use std::time::Duration;
 
-/// A reader that is behind and gets no newer record through this many reads …
-const STALL_READS: u64 = 3;
-/// … and for this long is stalled; several polls of a usual reader, some of a slow one.
-const STALL_SPAN: Duration = Duration::from_secs(15);
+/// A lease or a connection must have been lost for so long: an event of it may overtake those of
+/// the last reads.
+const OVERTAKEN: Duration = Duration::from_secs(2);
 
-/// At the tip without a record for this long, a shard counts as idle.
-const IDLE_AFTER: Duration = Duration::from_secs(60);
+/// With fewer reads there is no rhythm and no direction.
+const READS_MIN: u64 = 3;
+
+/// Calls that fail may be so many before they are more than throttling.
+const FAILED_MIN: u64 = 3;
+
+/// Whose reads a window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum View {
+    /// One process's: what it gave up, another may have.
+    #[default]
+    Pod,
+    /// All of a service's: what nobody reads, nobody has.
+    Fleet,
+}
 
 /// What the window alone cannot know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Circumstances {
-    /// When the consumer last read any shard of the stream, in monotonic time.
-    pub consumer_read_at: Duration,
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Circumstances<'a> {
+    /// Whose reads the window holds.
+    pub view: View,
+    /// When the consumer last called for any shard of the stream, in monotonic time …
+    pub consumer_called_at: Duration,
+    /// … and since when it does so without a longer silence.
+    pub consumer_calls_since: Duration,
     /// The stream's retention, once described.
     pub retention: Option<Duration>,
+    /// The consumer's connections, where they are watched.
+    pub presence: Option<&'a Presence>,
+    /// The shard has a parent that the consumer still reads.
+    pub has_unfinished_parent: bool,
+    /// The figures of the rules.
+    pub tuning: &'a Tuning,
+}
+
+/// A verdict before it is put into words: cheap, so that it can be had of every shard every second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Judgement {
+    /// The rule that decided.
+    pub rule: Rule,
+    /// Delivery lag.
+    pub lag: Option<Lag>,
+    pub(super) slope: Option<Slope>,
+    pub(super) silence: Duration,
+    pub(super) cadence: Option<Duration>,
+    pub(super) stop_after: Duration,
+    pub(super) lag_allowed: Duration,
+    pub(super) retention: Option<Duration>,
+    /// Since when the other reader of rule 2, the closed connections of rule 7 or the unmoved lease
+    /// of rule 8 are.
+    pub(super) since: Option<Duration>,
+    pub(super) now: Duration,
 }
 
 /// What the rules go by, all as of one moment.
 struct Facts<'a> {
     window: &'a Window,
+    around: Circumstances<'a>,
+    tuning: &'a Tuning,
     now: Duration,
     lag: Option<Lag>,
-    velocity: Option<f64>,
-    retention: Option<Duration>,
-    consumer_read_at: Duration,
+    slope: Option<Slope>,
+    silence: Duration,
+    silence_allowed: Duration,
+    stop_after: Duration,
+    lag_allowed: Duration,
 }
 
 /// The verdict on one shard at `now` (monotonic).
 #[must_use]
-pub fn assess(window: &Window, circumstances: Circumstances, now: Duration) -> Assessment {
-    // What is read by somebody else has no lag that we could know.
-    let ours = !is_released(window, circumstances.consumer_read_at);
+pub fn judge(window: &Window, around: Circumstances<'_>, now: Duration) -> Judgement {
+    let tuning = around.tuning;
+    let rhythm = window.rhythm();
     let facts = Facts {
         window,
+        around,
+        tuning,
         now,
-        lag: window.lag(now).filter(|_| ours),
-        velocity: window.velocity(now).filter(|_| ours),
-        retention: circumstances.retention.filter(|retention| !retention.is_zero()),
-        consumer_read_at: circumstances.consumer_read_at,
+        lag: window.lag(now, tuning),
+        slope: window.slope(now, tuning),
+        silence: window.silence(now),
+        silence_allowed: rhythm.silence_allowed(tuning),
+        stop_after: rhythm.stop_after(tuning),
+        lag_allowed: rhythm.lag_allowed(tuning),
     };
-    let (status, reason) = verdict(&facts);
-    Assessment {
-        status,
-        reason,
-        lag: facts.lag,
-        velocity: facts.velocity,
-        catch_up: facts.catch_up(),
-        data_loss: facts.data_loss(),
-        retention_used: facts.retention_used(),
-    }
-}
-
-/// Whether the consumer read on elsewhere for longer than a stop takes, without this shard: then
-/// another reader has it. A shard that fell silent together with all the others is not released.
-#[must_use]
-pub fn is_released(window: &Window, consumer_read_at: Duration) -> bool {
-    consumer_read_at.saturating_sub(window.read_at()) > window.stop_after()
-}
-
-/// The rules, in order; the first that holds decides.
-fn verdict(facts: &Facts<'_>) -> (Status, String) {
-    let window = facts.window;
-    let silence = window.silence(facts.now);
-
-    // 1. Another reader has the shard.
-    if is_released(window, facts.consumer_read_at) {
-        let reason = format!(
-            "not read for {}, while the consumer reads other shards of the stream",
-            duration_text(silence)
-        );
-        return (Status::Released, reason);
-    }
-
-    // 2. The oldest unread record is older than what the stream keeps.
-    if let (Some(lag), Some(retention)) = (facts.lag, facts.retention)
-        && lag.value >= retention
-    {
-        let reason = format!(
-            "lag of {lag} has reached the stream's retention of {}; last read {} ago",
-            duration_text(retention),
-            duration_text(silence)
-        );
-        return (Status::LosingData, reason);
-    }
-
-    // 3. Nobody reads: neither this shard nor another of the stream.
-    let consumer_silence = facts.now.saturating_sub(facts.consumer_read_at);
-    if consumer_silence > window.stop_after() {
-        let reason = format!(
-            "no shard of the stream read for {}, more than the {} that this reader may pause",
-            duration_text(consumer_silence),
-            duration_text(window.stop_after())
-        );
-        return (Status::Stopped, reason);
-    }
-
-    // 4. No answer ever told a lag.
-    let Some(lag) = facts.lag else {
-        let reason = format!("no MillisBehindLatest in any of {} answers", window.reads());
-        return (Status::Unknown, reason);
-    };
-
-    // 5. to 7. Behind.
-    if lag.value > LAG_ALLOWED {
-        return behind(facts, lag, silence);
-    }
-
-    // 8. At the tip, and nothing arrives.
-    let recordless = window.recordless(facts.now);
-    if lag.value.is_zero() && recordless > IDLE_AFTER {
-        return (Status::Idle, format!("at the tip, no record for {}", duration_text(recordless)));
-    }
-
-    // 9. As close to the tip as it should be.
-    (Status::Ok, format!("lag of {lag} is within {}", duration_text(LAG_ALLOWED)))
-}
-
-/// The rules for a reader that is further behind than it should be.
-fn behind(facts: &Facts<'_>, lag: Lag, silence: Duration) -> (Status, String) {
-    let window = facts.window;
-    let growing = facts.velocity.filter(|velocity| *velocity > DEAD_BAND);
-    let reads_on = silence <= window.silence_allowed();
-
-    // 5. Reads, but gets no newer record. Kinesis answers an empty stretch of a shard with empty
-    // answers while the cursor moves through it: then the lag holds or shrinks.
-    let (held_for, held_reads) = window.held_for();
-    let holds_still = window.newest_held_records() || growing.is_some() || facts.velocity.is_none();
-    if reads_on && holds_still && held_reads >= STALL_READS && held_for >= STALL_SPAN {
-        let reason = format!(
-            "lag of {lag}, and no newer record in {held_reads} reads over {}",
-            duration_text(held_for)
-        );
-        return (Status::Stalled, reason);
-    }
-
-    // 6. Went back, and is not there again.
-    if let Some(ago) = window.rewound_for(facts.now).filter(|_| reads_on) {
-        let reason = format!(
-            "went back to older records {} ago and is not back where it was; lag of {lag}",
-            duration_text(ago)
-        );
-        return (Status::Rewound, reason);
-    }
-
-    // 7. Behind: getting worse, or not.
-    let figures = format!("lag of {lag} is over {}", duration_text(LAG_ALLOWED));
-    match (growing, facts.velocity) {
-        (Some(velocity), _) if reads_on => {
-            (Status::FallingBehind, format!("{figures} and grows by {velocity:.2} s per second"))
-        }
-        (Some(_), _) => (
-            Status::FallingBehind,
-            format!("{figures} and grows: not read for {}", duration_text(silence)),
-        ),
-        (None, Some(velocity)) if velocity < -DEAD_BAND => {
-            (Status::Lagging, format!("{figures} and shrinks by {:.2} s per second", -velocity))
-        }
-        (None, Some(_)) => (Status::Lagging, format!("{figures} and holds")),
-        (None, None) => {
-            (Status::Lagging, format!("{figures}; too few reads to say whether it grows"))
-        }
+    let (rule, since) = facts.decide();
+    // What is read by somebody else has no lag that we could know; of what was never read, neither.
+    let ours = !matches!(rule, Rule::NotRead | Rule::HeldElsewhere | Rule::LeftForOthers);
+    Judgement {
+        rule,
+        lag: facts.lag.filter(|_| ours),
+        slope: facts.slope.filter(|_| ours),
+        silence: facts.silence,
+        cadence: rhythm.cadence(),
+        stop_after: facts.stop_after,
+        lag_allowed: facts.lag_allowed,
+        retention: facts.retention(),
+        since,
+        now,
     }
 }
 
 impl Facts<'_> {
-    fn catch_up(&self) -> Option<Duration> {
+    fn on(&self, rule: Rule) -> bool {
+        self.tuning.without != Some(rule)
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        self.around.retention.filter(|retention| !retention.is_zero())
+    }
+
+    /// The rule that holds, and since when what it goes by is so.
+    fn decide(&self) -> (Rule, Option<Duration>) {
+        if self.on(Rule::NotRead) && self.window.reads() == 0 {
+            return match self.lease_unmoved() {
+                Some(since) => (Rule::LeaseExpired, Some(since)),
+                None if self.fails() => (Rule::ReadsFail, None),
+                None => (Rule::NotRead, None),
+            };
+        }
+        if let Some(decided) = self.released() {
+            return decided;
+        }
+        if let Some((stopped, since)) = self.stopped() {
+            return match self.excused() {
+                Some(rule) => (rule, None),
+                None if self.is_expired() => (Rule::ExpiredUnread, Some(self.window.called_at())),
+                None => (stopped, since),
+            };
+        }
+        (self.reads(), None)
+    }
+
+    /// 2. and 3. Only of one process: what a fleet gave up, nobody has.
+    fn released(&self) -> Option<(Rule, Option<Duration>)> {
+        if self.around.view == View::Fleet || self.silence <= self.silence_allowed {
+            return None;
+        }
+        let read_at = self.window.read_at();
+        let seen = self.window.elsewhere_at().filter(|at| *at > read_at);
+        let leased = self.window.lease().and_then(|seen| seen.owner_changed_at);
+        if let Some(since) = seen.or(leased).filter(|_| self.on(Rule::HeldElsewhere)) {
+            return Some((Rule::HeldElsewhere, Some(since)));
+        }
+        // A process that wakes up reads one shard before the others.
+        let since = self.window.called_at().max(self.around.consumer_calls_since);
+        let left = self.around.consumer_called_at.saturating_sub(since);
+        let waits = self.around.has_unfinished_parent && self.on(Rule::WaitsForParent);
+        (left > self.stop_after && self.on(Rule::LeftForOthers) && !waits)
+            .then_some((Rule::LeftForOthers, None))
+    }
+
+    /// 7. to 9. Whether nobody reads any more, and how that is known.
+    fn stopped(&self) -> Option<(Rule, Option<Duration>)> {
+        if self.silence <= self.silence_allowed {
+            return None;
+        }
+        let gone = self.around.presence.and_then(Presence::gone_since);
+        // With too few reads it is not known whether the reader closes them by habit.
+        let knows = self.window.reads() >= READS_MIN;
+        let gone = gone.filter(|at| knows && self.now.saturating_sub(*at) > OVERTAKEN);
+        if gone.is_some() && self.on(Rule::Disconnected) {
+            return Some((Rule::Disconnected, gone));
+        }
+        if let Some(since) = self.lease_unmoved() {
+            return Some((Rule::LeaseExpired, Some(since)));
+        }
+        // A process that reads another shard on lives.
+        let silence = match self.around.view {
+            View::Pod => self.now.saturating_sub(self.around.consumer_called_at).min(self.silence),
+            View::Fleet => self.silence,
+        };
+        (silence > self.stop_after && self.on(Rule::Silent)).then_some((Rule::Silent, None))
+    }
+
+    fn lease_unmoved(&self) -> Option<Duration> {
+        let seen = self.window.lease()?;
+        let life = self.tuning.lease_life;
+        let unmoved = seen.lease.at.mono.saturating_sub(seen.moved_at) >= life;
+        // The table itself must have been read of late.
+        let fresh = self.now.saturating_sub(seen.lease.at.mono) <= life;
+        (unmoved && fresh && self.on(Rule::LeaseExpired)).then_some(seen.moved_at)
+    }
+
+    /// 4. and 5. Silence that harms nobody.
+    fn excused(&self) -> Option<Rule> {
+        if self.on(Rule::NothingUnread) && self.window.is_at_tip(self.now, self.tuning) {
+            return Some(Rule::NothingUnread);
+        }
+        self.waits().then_some(Rule::WaitsForParent)
+    }
+
+    /// Whether the shard's turn has not come: its consumer still reads the parent.
+    fn waits(&self) -> bool {
+        let alive = self.now.saturating_sub(self.around.consumer_called_at) <= self.stop_after;
+        self.around.has_unfinished_parent && alive && self.on(Rule::WaitsForParent)
+    }
+
+    /// 6. Records went unread while nobody read.
+    fn is_expired(&self) -> bool {
+        let expired = self.lag.zip(self.retention()).is_some_and(|(lag, keeps)| lag.value >= keeps);
+        expired && self.on(Rule::ExpiredUnread)
+    }
+
+    /// 10. Nothing but failures, for as long as a stall takes.
+    fn fails(&self) -> bool {
+        let fails = self.window.failing().is_some_and(|failing| {
+            let over = self.now.saturating_sub(failing.since);
+            failing.calls >= FAILED_MIN && over >= self.tuning.stall_span
+        });
+        fails && self.on(Rule::ReadsFail)
+    }
+
+    /// 10. to 20. Of a reader that is there.
+    fn reads(&self) -> Rule {
+        let window = self.window;
+        if self.fails() && !window.is_at_tip(self.now, self.tuning) {
+            return Rule::ReadsFail;
+        }
+        let knows = window.reads() >= READS_MIN;
+        let idle = window.is_quiet(self.now, self.tuning) && self.on(Rule::NothingArrives);
+        match self.lag {
+            // Silent for a moment, at the tip of a shard where nothing came before.
+            None if idle && self.silence > self.silence_allowed && knows => Rule::NothingArrives,
+            None if self.on(Rule::LagUnknown) => Rule::LagUnknown,
+            Some(lag) if lag.value > self.lag_allowed => self.behind(lag),
+            Some(lag) if idle && lag.value.is_zero() => Rule::NothingArrives,
+            None | Some(_) => Rule::NearTheTip,
+        }
+    }
+
+    /// 12. to 18. Of one that is further behind than it should be.
+    fn behind(&self, lag: Lag) -> Rule {
+        let window = self.window;
+        let velocity = self.slope.map(|slope| slope.velocity);
+        let grows = velocity.is_some_and(|velocity| velocity > self.tuning.dead_band);
+        let reads_on = self.silence <= self.silence_allowed;
+
+        // A reader that leaves the limit behind, as after a start at the oldest record, loses
+        // nothing that it had; and before three reads nobody knows. One that is pushed along by
+        // the limit goes back and forth a little.
+        let leaves = velocity.is_none_or(|velocity| velocity < -5.0 * self.tuning.dead_band);
+        let at_limit = self.retention().is_some_and(|keeps| {
+            let one_poll = window.rhythm().times(2).max(Duration::from_secs(1));
+            lag.value.saturating_add(one_poll) >= keeps
+        });
+        if at_limit && reads_on && !leaves && self.on(Rule::AtTheLimit) {
+            return Rule::AtTheLimit;
+        }
+
+        // Kinesis answers an empty stretch of a shard with empty answers while the cursor moves
+        // through it: then the lag holds or shrinks.
+        let (held_for, held_reads) = window.held_for();
+        let holds_still = window.newest_held_records() || grows || velocity.is_none();
+        let stalled = held_reads >= self.tuning.stall_reads && held_for >= self.tuning.stall_span;
+        if reads_on && holds_still && stalled && self.on(Rule::HoldsStill) {
+            return Rule::HoldsStill;
+        }
+        if !reads_on && self.waits() {
+            return Rule::WaitsForParent;
+        }
+        if !reads_on && self.on(Rule::GrowsUnread) {
+            return Rule::GrowsUnread;
+        }
+        if grows && self.on(Rule::Grows) {
+            return Rule::Grows;
+        }
+        if window.rewound_for(self.now, self.tuning).is_some() && self.on(Rule::WentBack) {
+            return Rule::WentBack;
+        }
+        if velocity.is_none() && self.on(Rule::FirstReads) {
+            return Rule::FirstReads;
+        }
+        Rule::Behind
+    }
+}
+
+impl Judgement {
+    /// Seconds of lag per second.
+    #[must_use]
+    pub fn velocity(&self) -> Option<f64> {
+        self.slope.map(|slope| slope.velocity)
+    }
+
+    /// Time until the lag is gone; only while it plainly shrinks.
+    pub(super) fn catch_up(&self, dead_band: f64) -> Option<Duration> {
         let lag = self.lag?.value.as_secs_f64();
-        let speed = -self.velocity.filter(|velocity| *velocity < -DEAD_BAND)?;
+        let speed = -self.velocity().filter(|velocity| *velocity < -dead_band)?;
         (lag > 0.0).then(|| Duration::try_from_secs_f64(lag / speed).ok())?
     }
 
-    fn data_loss(&self) -> Option<Duration> {
+    /// Time until records expire unread; only while the lag plainly grows. An increased retention
+    /// counts at once: until it has filled up nothing is trimmed.
+    pub(super) fn data_loss(&self, dead_band: f64) -> Option<Duration> {
         // A reader that is where it should be is not on its way to losing anything.
-        let lag = self.lag.filter(|lag| lag.value > LAG_ALLOWED)?;
+        let lag = self.lag.filter(|lag| lag.value > self.lag_allowed)?;
         let left = self.retention?.saturating_sub(lag.value).as_secs_f64();
-        let speed = self.velocity.filter(|velocity| *velocity > DEAD_BAND)?;
+        let speed = self.velocity().filter(|velocity| *velocity > dead_band)?;
         Duration::try_from_secs_f64(left / speed).ok()
     }
 
-    fn retention_used(&self) -> Option<f64> {
+    pub(super) fn retention_used(&self) -> Option<f64> {
         Some((self.lag?.value.as_secs_f64() / self.retention?.as_secs_f64()).min(1.0))
+    }
+
+    /// Whether the figures are good enough to wake somebody: at a start at the oldest record the
+    /// first lags are a day, and gone with the next reads.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.rule != Rule::FirstReads
     }
 }

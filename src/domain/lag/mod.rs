@@ -3,14 +3,27 @@
 //! an inferred figure says so. Sources: reference/metrics.md 2, 3.5, 9.
 
 mod assess;
+mod checkpoint;
+mod clock;
 mod figures;
 mod position;
+mod presence;
+mod rhythm;
+mod rule;
 mod slope;
+mod tuning;
 mod window;
+mod words;
 
-pub use assess::{Circumstances, assess, is_released};
+pub use assess::{Circumstances, Judgement, View, judge};
+pub use checkpoint::{Checkpoint, CheckpointLag, Lease, Method, Sequences, checkpoint_lag};
+pub use clock::SequenceClock;
 pub use figures::duration_text;
+pub use presence::Presence;
+pub use rule::Rule;
+pub use tuning::Tuning;
 pub use window::Window;
+pub use words::{assess, explain};
 
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::{Moment, Wall};
@@ -27,12 +40,60 @@ pub struct ReadObservation {
     pub behind: Option<Duration>,
     /// How many records the answer held.
     pub records: u32,
+    /// The oldest record's sequence number: an answer that begins where the last one began is the
+    /// same place again.
+    pub oldest_sequence: Option<SequenceNumber>,
     /// The newest record's sequence number.
     pub newest_sequence: Option<SequenceNumber>,
     /// The newest record's `ApproximateArrivalTimestamp`.
     pub newest_arrival: Option<Wall>,
     /// `NextShardIterator` was null: the shard is closed and read to its end.
     pub shard_ended: bool,
+}
+
+/// One GetRecords call that was not answered with records, or a subscription that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadFailure {
+    /// When its answer had come.
+    pub at: Moment,
+    /// What became of it.
+    pub kind: FailureKind,
+}
+
+/// What became of a call that was not answered with records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FailureKind {
+    /// `ProvisionedThroughputExceededException`, `LimitExceededException`, …
+    Throttled,
+    /// `ExpiredIteratorException`: the reader paused for more than five minutes, or uses an
+    /// iterator again.
+    IteratorExpired,
+    /// Anything else.
+    Other,
+}
+
+impl FailureKind {
+    /// What happened to the call, for a sentence.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Throttled => "by throttling",
+            Self::IteratorExpired => "since its iterator had expired",
+            Self::Other => "with an error",
+        }
+    }
+}
+
+/// What is known of a shard's newest record: from puts on this wire, from those of other sidecars,
+/// from CloudWatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tip {
+    /// When this was known; not before any put that is left out of it.
+    pub as_of: Moment,
+    /// When the newest record that is known arrived.
+    pub newest: Option<Moment>,
+    /// Whether no put can be missing: every producer of the stream is seen.
+    pub complete: bool,
 }
 
 /// What a consumer's reading of one shard, or of the worst of its shards, amounts to. Ordered from
@@ -108,6 +169,10 @@ pub struct Lag {
 pub struct Assessment {
     /// The verdict.
     pub status: Status,
+    /// The rule that gave it.
+    pub rule: Rule,
+    /// The figures that it rests on, by name with their unit; those that are known.
+    pub evidence: Vec<(&'static str, f64)>,
     /// Why, as one sentence with its figures, for a person.
     pub reason: String,
     /// Delivery lag; `None` while nothing is known.
@@ -124,5 +189,7 @@ pub struct Assessment {
     pub retention_used: Option<f64>,
 }
 
+#[cfg(test)]
+mod rule_tests;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,11 @@ impl Position {
         (sequence.is_some() || arrival.is_some()).then_some(Self { sequence, arrival })
     }
 
+    /// The record's sequence number, where it is known.
+    pub(super) const fn sequence(&self) -> Option<&SequenceNumber> {
+        self.sequence.as_ref()
+    }
+
     /// Whether this is surely an older place than `other`: by sequence number where both are
     /// decimal, else by arrival.
     pub(super) fn is_before(&self, other: &Self) -> bool {
@@ -37,13 +42,16 @@ impl Position {
         }
     }
 
-    /// A key that sorts decimal numbers of any length by value.
     fn order(&self) -> Option<(usize, &str)> {
-        let text = self.sequence.as_ref()?.as_str();
-        let digits = text.trim_start_matches('0');
-        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
-            .then_some((digits.len(), digits))
+        self.sequence.as_ref().and_then(order)
     }
+}
+
+/// A key that sorts decimal numbers of any length by value.
+pub(super) fn order(sequence: &SequenceNumber) -> Option<(usize, &str)> {
+    let text = sequence.as_str();
+    let digits = text.trim_start_matches('0');
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then_some((digits.len(), digits))
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 use super::*;
 use crate::domain::stream::SequenceNumber;
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 /// A read at a second: `MillisBehindLatest` if it was there, records, newest sequence number.
 type Read = (u64, Option<u64>, u32, u64);
+
+static TUNING: LazyLock<Tuning> = LazyLock::new(Tuning::default);
 
 const RETENTION: Duration = Duration::from_secs(86_400);
 
@@ -16,6 +19,7 @@ fn observation((second, behind_ms, records, sequence): Read) -> ReadObservation 
         at,
         behind: behind_ms.map(Duration::from_millis),
         records,
+        oldest_sequence: None,
         newest_sequence: (records > 0).then(|| SequenceNumber::from(sequence.to_string().as_str())),
         newest_arrival: None,
         shard_ended: false,
@@ -24,17 +28,34 @@ fn observation((second, behind_ms, records, sequence): Read) -> ReadObservation 
 
 fn window(timeline: &[Read]) -> Window {
     let mut reads = timeline.iter().copied().map(observation);
-    let mut window = Window::new(&reads.next().unwrap());
-    reads.for_each(|read| window.observe(&read));
+    let mut window = Window::new(&reads.next().unwrap(), &TUNING);
+    reads.for_each(|read| window.observe(&read, &TUNING));
     window
 }
 
 /// The verdict at a second on a consumer that reads this shard only.
 fn judge(timeline: &[Read], second: u64) -> Assessment {
     let window = window(timeline);
-    let circumstances =
-        Circumstances { consumer_read_at: window.read_at(), retention: Some(RETENTION) };
-    assess(&window, circumstances, Duration::from_secs(second))
+    judge_in(&window, around(&window), second)
+}
+
+/// A consumer that reads this shard only.
+fn around(window: &Window) -> Circumstances<'static> {
+    Circumstances {
+        view: View::Pod,
+        consumer_called_at: window.called_at(),
+        consumer_calls_since: Duration::ZERO,
+        retention: Some(RETENTION),
+        presence: None,
+        has_unfinished_parent: false,
+        tuning: &TUNING,
+    }
+}
+
+fn judge_in(window: &Window, around: Circumstances<'_>, second: u64) -> Assessment {
+    let told = assess(window, around, Duration::from_secs(second));
+    assert_eq!(told.status, told.rule.status());
+    told
 }
 
 #[track_caller]
@@ -63,21 +84,26 @@ fn near_the_tip_is_ok() {
 #[test]
 fn at_the_tip_without_records_is_idle() {
     let reads = steady(0, 62, 0, 0, 0);
-    check(&reads, 61, Status::Idle, Some(0), "at the tip, no record for 61.0 s");
-    check(&reads[..61], 60, Status::Ok, Some(0), "lag of 0.0 s is within 5.0 s");
+    check(&reads, 11, Status::Idle, Some(0), "at the tip, no record for 11.0 s");
+    check(&reads[..11], 10, Status::Ok, Some(0), "lag of 0.0 s is within 5.0 s");
+    // Where records came, the last of them by second 1, idleness takes a minute and a poll.
+    let mut reads = steady(0, 2, 0, 0, 1);
+    reads.extend(steady(2, 62, 0, 0, 0));
+    check(&reads, 63, Status::Idle, Some(0), "at the tip, no record for 62.0 s");
+    check(&reads[..63], 62, Status::Ok, Some(0), "lag of 0.0 s is within 5.0 s");
 }
 
 #[test]
 fn no_lag_ever_is_unknown() {
     let reads = [(0, None, 1, 1), (1, None, 1, 2)];
-    let reason = "no MillisBehindLatest in any of 2 answers";
+    let reason = "no MillisBehindLatest in the newest of 2 answers";
     check(&reads, 2, Status::Unknown, None, reason);
 }
 
 #[test]
 fn a_missing_lag_keeps_the_last() {
     let reads = [(0, Some(3_000), 1, 1), (1, None, 1, 2)];
-    check(&reads, 1, Status::Ok, Some(4_000), "lag of 4.0 s is within 5.0 s");
+    check(&reads, 2, Status::Ok, Some(4_000), "lag of 4.0 s (inferred) is within 5.0 s");
 }
 
 #[test]
@@ -142,9 +168,24 @@ fn a_reader_that_recovered_is_not_said_to_lose_data() {
 #[test]
 fn the_same_records_again_is_stalled() {
     let reads: Vec<Read> = (0..17).map(|i| (i, Some(60_000), 5, 7)).collect();
-    let reason = "lag of 60.0 s, and no newer record in 15 reads over 15.0 s";
-    check(&reads[..16], 15, Status::Stalled, Some(60_000), reason);
-    assert_eq!(judge(&reads[..15], 14).status, Status::Lagging);
+    let reason = "lag of 60.0 s, and no newer record in 8 reads over 8.0 s";
+    check(&reads[..9], 8, Status::Stalled, Some(60_000), reason);
+    assert_eq!(judge(&reads[..8], 7).status, Status::Lagging);
+}
+
+#[test]
+fn an_answer_that_begins_where_the_last_one_did_is_no_step() {
+    let reads: Vec<Read> = (0..12).map(|i| (i, Some(60_000 + 1_000 * i), 5, 10 + i)).collect();
+    let begun = |at: u64| {
+        let mut window = window(&reads[..1]);
+        for read in &reads[1..] {
+            let oldest_sequence = Some(SequenceNumber::from(format!("{}", at * read.0).as_str()));
+            window.observe(&ReadObservation { oldest_sequence, ..observation(*read) }, &TUNING);
+        }
+        judge_in(&window, around(&window), 11).rule
+    };
+    assert_eq!(begun(0), Rule::HoldsStill);
+    assert_eq!(begun(1), Rule::Grows);
 }
 
 #[test]
@@ -175,15 +216,15 @@ fn silence_ages_then_stops() {
         Some(6_000),
         "lag of 6.0 s (inferred) is over 5.0 s and grows: not read for 6.0 s",
     );
-    assert_eq!(judge(&reads, 39).status, Status::FallingBehind);
+    assert_eq!(judge(&reads, 41).status, Status::FallingBehind);
     check(
         &reads,
-        40,
+        42,
         Status::Stopped,
-        Some(31_000),
-        "no shard of the stream read for 31.0 s, more than the 30.0 s that this reader may pause",
+        Some(33_000),
+        "not read for 33.0 s, more than the 32.0 s that this reader may pause",
     );
-    assert_eq!(judge(&reads, 40).velocity, Some(1.0));
+    assert_eq!(judge(&reads, 42).velocity, Some(1.0));
     assert_eq!(judge(&reads, 40_000).status, Status::Stopped);
 }
 
@@ -197,9 +238,11 @@ fn a_stop_is_measured_by_the_readers_own_cadence() {
         assert!(!stopped(every, stops_after), "{every}");
         assert!(stopped(every, stops_after + 1), "{every}");
     };
-    check(1, 30);
-    check(10, 100);
-    check(60, 300);
+    check(1, 32);
+    check(10, 50);
+    check(20, 80);
+    check(60, 240);
+    check(100, 300);
     assert!(judge(&[(0, Some(0), 1, 1)], 300).status != Status::Stopped);
     assert_eq!(judge(&[(0, Some(0), 1, 1)], 301).status, Status::Stopped);
 }
@@ -210,26 +253,23 @@ fn lag_beyond_retention_loses_data() {
     assert_eq!(verdict.status, Status::LosingData);
     assert_eq!(verdict.retention_used, Some(1.0));
     assert_eq!(verdict.data_loss, Some(Duration::ZERO));
-    let reason = "lag of 24.0 h has reached the stream's retention of 24.0 h; last read 0.0 s ago";
+    let reason = "lag of 24.0 h has reached the stream's retention of 24.0 h and does not shrink";
     assert_eq!(verdict.reason, reason);
 }
 
 #[test]
 fn a_shard_left_behind_is_released_and_has_no_lag_of_ours() {
     let window = window(&steady(0, 10, 0, 0, 1));
-    let at = |consumer_read_at, now| {
-        let circumstances = Circumstances {
-            consumer_read_at: Duration::from_secs(consumer_read_at),
-            retention: None,
-        };
-        assess(&window, circumstances, Duration::from_secs(now))
+    let at = |called_at, now| {
+        let consumer_called_at = Duration::from_secs(called_at);
+        judge_in(&window, Circumstances { consumer_called_at, ..around(&window) }, now)
     };
-    let released = at(40, 40);
+    let released = at(42, 42);
     assert_eq!((released.status, released.lag), (Status::Released, None));
-    assert_eq!(at(40, 4_000).status, Status::Released);
-    assert_eq!(at(39, 40).status, Status::FallingBehind);
+    assert_eq!(at(42, 4_000).status, Status::Released);
+    assert_eq!(at(41, 42).status, Status::FallingBehind);
     // All fell silent together: a read of another shard a little later changes nothing.
-    assert_eq!(at(20, 51).status, Status::Stopped);
+    assert_eq!(at(20, 53).status, Status::Stopped);
 }
 
 #[test]
@@ -238,10 +278,10 @@ fn a_fast_poller_keeps_a_long_window() {
     for i in 1..200_u64 {
         let mut read = observation((0, Some(60_000 + 100 * i), 1, i));
         read.at.mono = Duration::from_millis(200 * i);
-        window.observe(&read);
+        window.observe(&read, &TUNING);
     }
-    let velocity = window.velocity(Duration::from_secs(40)).unwrap();
-    assert!((velocity - 0.5).abs() < 0.01, "{velocity}");
+    let slope = window.slope(Duration::from_secs(40), &TUNING).unwrap();
+    assert!((slope.velocity - 0.5).abs() < 0.01, "{slope:?}");
 }
 
 fn any_observation() -> impl Strategy<Value = ReadObservation> {
@@ -252,9 +292,9 @@ fn any_observation() -> impl Strategy<Value = ReadObservation> {
     ];
     let mono = prop_oneof![any::<Duration>(), (0..900_000_u64).prop_map(Duration::from_millis)];
     let sequence = prop::option::of("[0-9]{0,4}|[a-z]");
-    let place = (sequence, prop::option::of(any::<u64>()));
+    let place = (sequence.clone(), sequence, prop::option::of(any::<u64>()));
     (mono, any::<u64>(), prop::option::of(lag), 0..3_u32, place).prop_map(
-        |(mono, wall, behind, records, (sequence, arrival))| {
+        |(mono, wall, behind, records, (oldest, sequence, arrival))| {
             let at = Moment { wall: Wall::from_nanos(wall), mono };
             let newest_sequence = sequence.as_deref().map(SequenceNumber::from);
             let newest_arrival = arrival.map(Wall::from_nanos);
@@ -263,6 +303,7 @@ fn any_observation() -> impl Strategy<Value = ReadObservation> {
                 at,
                 behind,
                 records,
+                oldest_sequence: oldest.as_deref().map(SequenceNumber::from),
                 newest_sequence,
                 newest_arrival,
                 shard_ended: false,
@@ -273,8 +314,8 @@ fn any_observation() -> impl Strategy<Value = ReadObservation> {
 
 fn any_window() -> impl Strategy<Value = Window> {
     prop::collection::vec(any_observation(), 1..150).prop_map(|reads| {
-        let mut window = Window::new(reads.first().unwrap());
-        reads.iter().skip(1).for_each(|read| window.observe(read));
+        let mut window = Window::new(reads.first().unwrap(), &TUNING);
+        reads.iter().skip(1).for_each(|read| window.observe(read, &TUNING));
         window
     })
 }
@@ -283,11 +324,18 @@ proptest! {
     #[test]
     fn any_history_gets_a_verdict_of_real_numbers(
         window in any_window(),
-        consumer_read_at: Duration,
+        consumer_called_at: Duration,
         retention: Option<Duration>,
+        is_fleet: bool,
+        has_unfinished_parent: bool,
         now: Duration,
     ) {
-        let verdict = assess(&window, Circumstances { consumer_read_at, retention }, now);
+        let view = if is_fleet { View::Fleet } else { View::Pod };
+        let around = Circumstances {
+            view, consumer_called_at, retention, has_unfinished_parent, ..around(&window)
+        };
+        let verdict = assess(&window, around, now);
+        prop_assert!(verdict.evidence.iter().all(|(_, figure)| figure.is_finite()));
         prop_assert!(verdict.velocity.is_none_or(f64::is_finite));
         prop_assert!(verdict.retention_used.is_none_or(|used| (0.0..=1.0).contains(&used)));
         prop_assert!(verdict.catch_up.is_none() || verdict.data_loss.is_none());
@@ -298,12 +346,13 @@ proptest! {
     #[test]
     fn a_silent_readers_lag_grows_a_second_a_second(window in any_window(), more: u32) {
         let now = window.read_at().saturating_add(Duration::from_secs(3_600 * 24));
-        let lag = |at| window.lag(at).map(|lag| (lag.value, lag.inferred));
-        if let Some((value, inferred)) = lag(now) && inferred {
+        let lag = |at| window.lag(at, &TUNING).map(|lag| (lag.value, lag.inferred));
+        let is_silent = now.saturating_sub(window.read_at()) > window.silence_allowed(&TUNING);
+        if let Some((value, true)) = lag(now) && is_silent {
             let more = Duration::from_secs(more.into());
             let later = now.saturating_add(more);
             prop_assert_eq!(lag(later), Some((value.saturating_add(later - now), true)));
-            prop_assert_eq!(window.velocity(later), Some(1.0));
+            prop_assert_eq!(window.slope(later, &TUNING).map(|slope| slope.velocity), Some(1.0));
         }
     }
 }

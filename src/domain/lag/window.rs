@@ -1,50 +1,14 @@
 //! Owns what is remembered of one consumer's reading of one shard, in bounded memory. Refuses to
 //! judge it: `assess` does. Wall time is kept for display only; every duration is monotonic.
 
+use super::checkpoint::Marks;
 use super::position::Position;
-use super::{Lag, ReadObservation, slope};
+use super::rhythm::Rhythm;
+use super::slope::{POINTS_SPAN, Point, Slope, Trend};
+use super::{FailureKind, Lag, Lease, ReadFailure, ReadObservation, Tip, Tuning};
+use crate::domain::stream::SequenceNumber;
 use crate::domain::time::{Moment, Wall};
-use std::collections::VecDeque;
 use std::time::Duration;
-
-/// Most points: at one a second they cover the minute that a slope needs.
-const POINTS_MAX: usize = 60;
-
-/// No point is older than this: what a reader did before says nothing about what it does now.
-const POINTS_SPAN: Duration = Duration::from_secs(600);
-
-/// Points are at least this far apart, so that a reader that polls 5 times a second (the shard's
-/// limit) does not shrink the window to 12 s.
-const POINTS_APART: Duration = Duration::from_secs(1);
-
-/// The slope looks at this many newest points: half a minute of a usual reader, so that a
-/// recovery shows soon.
-const SLOPE_POINTS: usize = 30;
-
-/// Poll intervals whose median is the reader's cadence; odd outliers (a pause) don't move it.
-const INTERVALS_MAX: usize = 16;
-
-/// Silence this many times the cadence is no longer the rhythm of polling …
-const SILENCE_FACTOR: u32 = 3;
-/// … nor is it below this: KCL idles 1.5 s and backs off after throttling.
-const SILENCE_MIN: Duration = Duration::from_secs(5);
-
-/// A reader that is silent for so many times its cadence has stopped …
-const STOP_FACTOR: u32 = 10;
-/// … not before this, which a deployment's restart or a long batch may take …
-const STOP_MIN: Duration = Duration::from_secs(30);
-/// … and surely after this, the life of a shard iterator: it can't go on where it was.
-const STOP_MAX: Duration = Duration::from_secs(300);
-
-/// Lag up to this is not worth a word: a few polls.
-pub(super) const LAG_ALLOWED: Duration = Duration::from_secs(5);
-
-/// One lag as it was read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Point {
-    at: Duration,
-    lag: Duration,
-}
 
 /// How long reads have been behind without a newer record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,64 +17,125 @@ struct Held {
     reads: u64,
 }
 
+/// Calls that failed since the last that was answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Failing {
+    pub(super) since: Duration,
+    pub(super) calls: u64,
+    pub(super) kind: FailureKind,
+}
+
+/// The lease of the shard, as its table had it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SeenLease {
+    pub(super) lease: Lease,
+    /// When the counter was last seen at another value.
+    pub(super) moved_at: Duration,
+    /// When another owner was first seen, while that may still mean that the shard is gone.
+    pub(super) owner_changed_at: Option<Duration>,
+}
+
 /// One consumer's reading of one shard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     read_at: Moment,
+    /// The last call, answered or not.
+    called_at: Duration,
     reads: u64,
-    intervals: VecDeque<Duration>,
-    points: VecDeque<Point>,
+    rhythm: Rhythm,
+    trend: Trend,
     /// The newest lag that was told; an answer without one leaves it.
     known: Option<Point>,
     position: Option<Position>,
+    /// Where the newest answer with records began.
+    began: Option<SequenceNumber>,
     /// The newest place before the reader went back, and when it did; until it is there again.
     rewound: Option<(Position, Duration)>,
     held: Held,
     /// Whether the newest answer held records.
     held_records: bool,
-    /// When a record last came, or the first read.
-    record_at: Duration,
+    first_at: Duration,
+    /// When the newest record arrived, as far as that is known, and what Kinesis said of it.
+    arrived: Option<(Duration, Option<Wall>)>,
+    failing: Option<Failing>,
+    /// When the oldest record that is surely unread arrived, where a put of it was seen.
+    unread_since: Option<Duration>,
+    /// Until when nothing is unread, where every put of the stream is seen.
+    nothing_until: Option<Duration>,
+    /// When another sidecar last saw its own reader read the shard.
+    elsewhere_at: Option<Duration>,
+    /// Boxed: most readers have no lease.
+    lease: Option<Box<SeenLease>>,
+    marks: Marks,
 }
 
 impl Window {
     /// A window that begins with its first observation.
     #[must_use]
-    pub fn new(first: &ReadObservation) -> Self {
-        let at = first.at.mono;
-        let mut window = Self {
-            read_at: first.at,
+    pub fn new(first: &ReadObservation, tuning: &Tuning) -> Self {
+        let mut window = Self::unread(first.at);
+        window.observe(first, tuning);
+        window
+    }
+
+    /// A window of a shard that nobody has read yet: known by its lease, or from before the stream
+    /// was created anew.
+    #[must_use]
+    pub fn unread(now: Moment) -> Self {
+        let at = now.mono;
+        Self {
+            read_at: now,
+            called_at: at,
             reads: 0,
-            intervals: VecDeque::new(),
-            points: VecDeque::new(),
+            rhythm: Rhythm::default(),
+            trend: Trend::default(),
             known: None,
             position: None,
+            began: None,
             rewound: None,
             held: Held { since: at, reads: 0 },
             held_records: false,
-            record_at: at,
-        };
-        window.observe(first);
-        window
+            first_at: at,
+            arrived: None,
+            failing: None,
+            unread_since: None,
+            nothing_until: None,
+            elsewhere_at: None,
+            lease: None,
+            marks: Marks::default(),
+        }
     }
 
     /// Takes an answered read in. One that was overtaken by a newer one is left out: its lag is
     /// older than what is known.
-    pub fn observe(&mut self, observation: &ReadObservation) {
+    pub fn observe(&mut self, observation: &ReadObservation, tuning: &Tuning) {
         let at = observation.at.mono;
         if at < self.read_at.mono {
             return;
         }
         if self.reads > 0 {
-            push_bounded(&mut self.intervals, at - self.read_at.mono, INTERVALS_MAX);
+            self.rhythm.add(at - self.read_at.mono);
+        } else {
+            (self.held.since, self.first_at) = (at, at);
         }
         self.read_at = observation.at;
+        self.called_at = self.called_at.max(at);
         self.reads = self.reads.saturating_add(1);
-        let moved = self.place(observation);
+        self.failing = None;
+        self.unread_since.take_if(|since| *since <= at);
+        self.nothing_until = None;
+        self.keep_lease(at, tuning);
+        let moved = self.place(observation, tuning);
         if let Some(lag) = observation.behind {
-            self.add_point(Point { at, lag });
+            self.add_point(Point { at, lag }, tuning);
+        }
+        if self.lease.is_some()
+            && let (Some(lag), Some(newest)) = (observation.behind, &observation.newest_sequence)
+        {
+            self.marks.add(newest, at, lag);
         }
         self.held_records = observation.records > 0;
-        let near = observation.behind.is_some_and(|lag| lag <= LAG_ALLOWED);
+        let near = observation.behind.is_some_and(|lag| lag <= self.rhythm.lag_allowed(tuning));
         if moved || near {
             self.held = Held { since: at, reads: 0 };
         } else {
@@ -118,21 +143,101 @@ impl Window {
         }
     }
 
+    /// Takes a call in that was not answered with records.
+    pub fn fail(&mut self, failure: &ReadFailure) {
+        let at = failure.at.mono;
+        if at < self.read_at.mono {
+            return;
+        }
+        self.called_at = self.called_at.max(at);
+        let failing =
+            self.failing.get_or_insert(Failing { since: at, calls: 0, kind: failure.kind });
+        failing.calls = failing.calls.saturating_add(1);
+        failing.kind = failure.kind;
+    }
+
+    /// Takes in what is known of the shard's newest record.
+    pub fn see_tip(&mut self, tip: &Tip) {
+        let unread = tip.newest.filter(|newest| newest.mono > self.read_at.mono);
+        match unread {
+            Some(newest) => {
+                self.unread_since.get_or_insert(newest.mono);
+                self.nothing_until = None;
+            }
+            None if tip.complete && self.unread_since.is_none() => {
+                self.nothing_until = Some(tip.as_of.mono);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes in that another sidecar saw its own reader of this consumer read the shard.
+    pub fn see_elsewhere(&mut self, at: Moment) {
+        self.elsewhere_at = self.elsewhere_at.max(Some(at.mono));
+    }
+
+    /// Takes in what the lease table says.
+    pub fn see_lease(&mut self, lease: &Lease) {
+        let at = lease.at.mono;
+        let Some(seen) = &mut self.lease else {
+            let (moved_at, owner_changed_at) = (at, None);
+            let seen = SeenLease { lease: lease.clone(), moved_at, owner_changed_at };
+            self.lease = Some(Box::new(seen));
+            return;
+        };
+        if at < seen.lease.at.mono {
+            return;
+        }
+        if lease.counter != seen.lease.counter || lease.owner != seen.lease.owner {
+            seen.moved_at = at;
+        }
+        if lease.owner != seen.lease.owner {
+            // Nobody's: whoever held it has not lost it to another.
+            seen.owner_changed_at = lease.owner.is_some().then_some(at);
+        }
+        seen.lease = lease.clone();
+    }
+
+    /// The stream was created anew under its name: no place in the old one means anything.
+    pub fn recreate(&mut self) {
+        *self = Self::unread(self.read_at);
+    }
+
+    /// A reader that reads on after its lease has changed hands has it.
+    fn keep_lease(&mut self, at: Duration, tuning: &Tuning) {
+        let allowed = self.rhythm.silence_allowed(tuning);
+        if let Some(seen) = &mut self.lease {
+            seen.owner_changed_at.take_if(|changed| at.saturating_sub(*changed) > allowed);
+        }
+    }
+
     /// Takes the newest record's place in; says whether the reader may have moved.
-    fn place(&mut self, observation: &ReadObservation) -> bool {
+    fn place(&mut self, observation: &ReadObservation, tuning: &Tuning) -> bool {
         let at = observation.at.mono;
-        self.rewound.take_if(|(_, since)| at.saturating_sub(*since) > POINTS_SPAN);
+        let life = tuning.rewind_life;
+        self.rewound.take_if(|(_, since)| at.saturating_sub(*since) > life);
         if observation.records == 0 {
             // At the tip there is nothing left to get back to.
             self.rewound.take_if(|_| observation.behind == Some(Duration::ZERO));
             return false;
         }
-        self.record_at = at;
-        let Some(new) = Position::of(observation) else { return true };
+        let Some(new) = Position::of(observation) else {
+            self.see_arrival(observation);
+            return true;
+        };
+        // The same answer again, or more of the same: the reader uses its iterator anew.
+        let began = observation.oldest_sequence.clone();
+        if began.is_some() && began == self.began {
+            return false;
+        }
+        self.began = began;
         let moved = self.position.as_ref() != Some(&new);
+        if moved && self.position.as_ref().is_none_or(|old| !new.is_before(old)) {
+            self.see_arrival(observation);
+        }
         if let Some(old) = self.position.take().filter(|old| new.is_before(old)) {
             // The lag's jump is the rewind's, not the reader's speed.
-            self.points.clear();
+            self.trend.clear();
             let mark = self.rewound.take().map(|(mark, _)| mark);
             let furthest = mark.filter(|mark| old.is_before(mark)).unwrap_or(old);
             self.rewound = Some((furthest, at));
@@ -143,132 +248,189 @@ impl Window {
         moved
     }
 
-    fn add_point(&mut self, point: Point) {
+    /// When the newest record arrived: before the answer by its lag. One that was the last to be had
+    /// arrived after the cursor before it, by as much as Kinesis says of both; of the first read
+    /// nothing is known.
+    fn see_arrival(&mut self, observation: &ReadObservation) {
+        let at = observation.at.mono;
+        let told = observation.newest_arrival;
+        let arrived = match (observation.behind, self.known) {
+            (Some(Duration::ZERO), Some(before)) => {
+                let later = self.arrived.and_then(|(old, said)| Some((old, told?.since(said?))));
+                let cursor = before.at.saturating_sub(before.lag);
+                let unsaid = if before.lag.is_zero() { at } else { cursor };
+                Some(later.map_or(unsaid, |(old, by)| old.saturating_add(by)).clamp(cursor, at))
+            }
+            (Some(Duration::ZERO), None) => None,
+            (Some(lag), _) => Some(at.saturating_sub(lag)),
+            (None, _) => Some(at),
+        };
+        if let Some(arrived) = arrived {
+            self.arrived = Some((arrived, told));
+        }
+    }
+
+    fn add_point(&mut self, point: Point, tuning: &Tuning) {
         self.known = Some(point);
-        let crowded = self
-            .points
-            .iter()
-            .nth_back(1)
-            .zip(self.points.back())
-            .is_some_and(|(before, last)| last.at.saturating_sub(before.at) < POINTS_APART);
-        if crowded {
-            self.points.pop_back();
+        // Near the tip from far behind in one leap: the climb before it says nothing of what comes.
+        let allowed = self.rhythm.lag_allowed(tuning);
+        if point.lag <= allowed && self.trend.newest().is_some_and(|before| before.lag > allowed) {
+            self.trend.clear();
         }
-        push_bounded(&mut self.points, point, POINTS_MAX);
-        while self.points.front().is_some_and(|old| point.at.saturating_sub(old.at) > POINTS_SPAN) {
-            self.points.pop_front();
-        }
+        self.trend.add(point);
     }
 
     /// When the shard was last read, in monotonic time.
     #[must_use]
-    pub fn read_at(&self) -> Duration {
+    pub const fn read_at(&self) -> Duration {
         self.read_at.mono
     }
 
     /// When the shard was last read, for display.
     #[must_use]
-    pub fn read_at_wall(&self) -> Wall {
+    pub const fn read_at_wall(&self) -> Wall {
         self.read_at.wall
     }
 
+    /// When a call last came, answered or not, in monotonic time.
+    #[must_use]
+    pub const fn called_at(&self) -> Duration {
+        self.called_at
+    }
+
     /// Answered reads, those without a lag too.
-    pub(super) fn reads(&self) -> u64 {
+    pub(super) const fn reads(&self) -> u64 {
         self.reads
     }
 
-    /// Time since the last answered read.
+    /// Time since the last call. A call that fails is no silence.
     #[must_use]
-    pub fn silence(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.read_at.mono)
-    }
-
-    /// The median time between answers; `None` before the second.
-    fn cadence(&self) -> Option<Duration> {
-        let mut sorted: Vec<Duration> = self.intervals.iter().copied().collect();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied()
+    pub const fn silence(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.called_at)
     }
 
     /// Silence up to this is the reader's rhythm.
-    pub(super) fn silence_allowed(&self) -> Duration {
-        self.cadence()
-            .map_or(SILENCE_MIN, |cadence| cadence.saturating_mul(SILENCE_FACTOR).max(SILENCE_MIN))
+    #[must_use]
+    pub fn silence_allowed(&self, tuning: &Tuning) -> Duration {
+        self.rhythm.silence_allowed(tuning)
     }
 
-    /// Silence beyond this is a stop. With one read there is no rhythm to miss yet, so that the
-    /// longest wait applies.
-    pub(super) fn stop_after(&self) -> Duration {
-        self.cadence().map_or(STOP_MAX, |cadence| {
-            cadence.saturating_mul(STOP_FACTOR).clamp(STOP_MIN, STOP_MAX)
-        })
+    pub(super) const fn rhythm(&self) -> &Rhythm {
+        &self.rhythm
+    }
+
+    pub(super) const fn failing(&self) -> Option<Failing> {
+        self.failing
+    }
+
+    pub(super) fn lease(&self) -> Option<&SeenLease> {
+        self.lease.as_deref()
+    }
+
+    pub(super) const fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The newest record that was delivered.
+    pub(super) fn newest(&self) -> Option<&SequenceNumber> {
+        self.position.as_ref().and_then(Position::sequence)
+    }
+
+    /// When somebody else was last seen to read the shard.
+    pub(super) const fn elsewhere_at(&self) -> Option<Duration> {
+        self.elsewhere_at
+    }
+
+    /// Whether surely nothing is unread: the reader was at the tip, and every put of the stream is
+    /// seen, and there was none since.
+    pub(super) fn is_at_tip(&self, now: Duration, tuning: &Tuning) -> bool {
+        let fresh = |until: Duration| now.saturating_sub(until) <= tuning.tip_life;
+        self.was_at_tip() && self.nothing_until.is_some_and(fresh)
+    }
+
+    /// Whether the newest answer said that nothing was left.
+    pub(super) fn was_at_tip(&self) -> bool {
+        self.known.is_some_and(|known| known.lag.is_zero() && known.at == self.read_at.mono)
     }
 
     /// The lag at `now`. What was behind the cursor is still behind it, so that a lag grows with
-    /// time; at the tip nothing need have come, so that zero holds for as long as the reader's
-    /// rhythm does and then the silence itself is the most that the lag can be.
-    pub(super) fn lag(&self, now: Duration) -> Option<Lag> {
+    /// time. At the tip nothing need have come: zero holds for as long as the reader's rhythm does.
+    /// Then it is as old as the first put that was seen; or, where records used to come, as the
+    /// silence; else it is not known.
+    pub(super) fn lag(&self, now: Duration, tuning: &Tuning) -> Option<Lag> {
         let known = self.known?;
-        let age = now.saturating_sub(known.at);
-        let inferred = age > self.silence_allowed();
-        let at_tip = known.lag.is_zero() && !inferred;
-        let value = if at_tip { Duration::ZERO } else { known.lag.saturating_add(age) };
+        let allowed = self.rhythm.silence_allowed(tuning);
+        // Reads go on, and their answers tell no lag: one may be missing, but not all.
+        let untold = self.read_at.mono.saturating_sub(known.at);
+        if untold > allowed {
+            return None;
+        }
+        let age = now.saturating_sub(self.read_at.mono);
+        let inferred = age > allowed || !untold.is_zero();
+        let value = if !known.lag.is_zero() {
+            known.lag.saturating_add(age)
+        } else if age <= allowed {
+            Duration::ZERO
+        } else if let Some(since) = self.unread_since {
+            now.saturating_sub(since)
+        } else if self.is_at_tip(now, tuning) {
+            Duration::ZERO
+        } else if self.came_of_late(tuning) {
+            age
+        } else {
+            return None;
+        };
         Some(Lag { value, inferred })
     }
 
+    /// Whether records came up to the last read, so that others probably came after it.
+    fn came_of_late(&self, tuning: &Tuning) -> bool {
+        let arrived = self.arrived.map(|(at, _)| self.read_at.mono.saturating_sub(at));
+        arrived.is_some_and(|ago| ago <= tuning.idle_after)
+    }
+
     /// Seconds of lag per second: exactly +1 once the lag is inferred, else the slope.
-    pub(super) fn velocity(&self, now: Duration) -> Option<f64> {
-        if self.lag(now)?.inferred {
-            return Some(1.0);
+    pub(super) fn slope(&self, now: Duration, tuning: &Tuning) -> Option<Slope> {
+        let lag = self.lag(now, tuning)?;
+        if self.read_at.mono.saturating_add(self.rhythm.silence_allowed(tuning)) < now {
+            return (!lag.value.is_zero()).then_some(Slope::SILENT);
         }
-        let skip = self.points.len().saturating_sub(SLOPE_POINTS).max(self.recovered());
-        slope::velocity(self.points.range(skip..).map(|point| (point.at, point.lag)))
+        let span = self.rhythm.times(tuning.slope_polls).max(tuning.slope_span);
+        self.trend.slope(span.min(POINTS_SPAN), tuning)
     }
 
-    /// The point at which the reader last came near the tip from far behind, in one leap: the climb
-    /// before it says nothing of what comes.
-    fn recovered(&self) -> usize {
-        let leaps = self.points.iter().zip(self.points.iter().skip(1));
-        let leap = leaps
-            .rev()
-            .position(|(before, after)| before.lag > LAG_ALLOWED && after.lag <= LAG_ALLOWED);
-        leap.map_or(0, |from_end| self.points.len().saturating_sub(from_end + 1))
-    }
-
-    /// How long ago the reader went back, if it is not there again and the window still knows.
-    pub(super) fn rewound_for(&self, now: Duration) -> Option<Duration> {
+    /// How long ago the reader went back, if it is not there again and that is still remembered.
+    pub(super) fn rewound_for(&self, now: Duration, tuning: &Tuning) -> Option<Duration> {
         let (_, at) = self.rewound.as_ref()?;
-        Some(now.saturating_sub(*at)).filter(|ago| *ago <= POINTS_SPAN)
+        Some(now.saturating_sub(*at)).filter(|ago| *ago <= tuning.rewind_life)
     }
 
     /// For how long, and through how many reads, the reader is behind and got no newer record.
-    pub(super) fn held_for(&self) -> (Duration, u64) {
+    pub(super) const fn held_for(&self) -> (Duration, u64) {
         (self.read_at.mono.saturating_sub(self.held.since), self.held.reads)
     }
 
     /// Whether the newest answer held records.
-    pub(super) fn newest_held_records(&self) -> bool {
+    pub(super) const fn newest_held_records(&self) -> bool {
         self.held_records
     }
 
-    /// Time since a record came, or since the first read.
+    /// Time since the newest record arrived, or since the first read.
     pub(super) fn recordless(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.record_at)
+        now.saturating_sub(self.arrived.map_or(self.first_at, |(at, _)| at))
+    }
+
+    /// Whether nothing arrives.
+    pub(super) fn is_quiet(&self, now: Duration, tuning: &Tuning) -> bool {
+        let first = tuning.idle_first.max(self.rhythm.silence_allowed(tuning));
+        // The last arrival is known to one poll.
+        let after = tuning.idle_after.saturating_add(self.rhythm.times(1));
+        let limit = if self.arrived.is_some() { after } else { first };
+        self.recordless(now) > limit
     }
 
     #[cfg(test)]
     pub(super) fn is_bounded(&self) -> bool {
-        let oldest = self.points.front().map_or(self.read_at.mono, |point| point.at);
-        self.points.len() <= POINTS_MAX
-            && self.intervals.len() <= INTERVALS_MAX
-            && self.known.is_none_or(|known| known.at.saturating_sub(oldest) <= POINTS_SPAN)
+        self.trend.is_bounded() && self.rhythm.is_bounded() && self.marks.is_bounded()
     }
-}
-
-/// The oldest leaves when a newcomer would pass the bound.
-fn push_bounded<T>(queue: &mut VecDeque<T>, newcomer: T, max: usize) {
-    if queue.len() >= max {
-        queue.pop_front();
-    }
-    queue.push_back(newcomer);
 }

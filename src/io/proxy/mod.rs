@@ -2,6 +2,7 @@
 //! change what it does not understand.
 
 mod admit;
+mod attendance;
 mod deciding;
 pub(crate) mod disclosed;
 pub mod envelope_api;
@@ -28,6 +29,7 @@ mod subscriptions;
 mod tee;
 mod upstream;
 
+pub use attendance::{Attendance, Visitor};
 pub use deciding::{Deciding, Tracing};
 pub use disclosed::{Disclosed, SagaKey};
 pub use exchange::{Exchange, ObserverSink};

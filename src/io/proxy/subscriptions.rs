@@ -229,6 +229,7 @@ fn observation(event: &SubscribeEvent, called_at: Moment, at: Moment) -> ReadObs
         at,
         behind: event.behind,
         records: u32::try_from(event.records.len()).unwrap_or(u32::MAX),
+        oldest_sequence: event.records.first().and_then(|record| record.sequence.clone()),
         newest_sequence: newest.and_then(|record| record.sequence.clone()),
         newest_arrival: newest.and_then(|record| record.arrival),
         shard_ended: !event.child_shards.is_empty(),

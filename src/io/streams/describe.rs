@@ -4,7 +4,7 @@
 use crate::domain::engine::Event;
 use crate::domain::snapshot::StreamDescription;
 use crate::domain::stream::StreamName;
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Wall};
 use crate::io::clock::Clock;
 use crate::io::credentials::fault::Fault;
 use crate::io::credentials::said::Said;
@@ -147,6 +147,8 @@ fn describe(summary: &StreamDescriptionSummary, at: Moment) -> Option<StreamDesc
         record_bytes_max: record_kib_max
             .and_then(|kib| u64::try_from(kib).ok())
             .map(|it| it * 1_024),
+        created_at: Wall::from_seconds_f64(summary.stream_creation_timestamp().as_secs_f64())
+            .filter(|created| *created > Wall::default()),
         at,
     })
 }
@@ -154,7 +156,6 @@ fn describe(summary: &StreamDescriptionSummary, at: Moment) -> Option<StreamDesc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Wall;
     use crate::io::credentials::fake;
     use std::sync::Arc;
     use std::sync::Mutex;
@@ -234,6 +235,7 @@ mod tests {
             ("ON_DEMAND", "ACTIVE")
         );
         assert_eq!(description.record_bytes_max, Some(2 << 20));
+        assert_eq!(description.created_at, Some(Wall::from_ms(1_700_000_000_000)));
     }
 
     #[tokio::test(start_paused = true)]

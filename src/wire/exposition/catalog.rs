@@ -26,6 +26,8 @@ macro_rules! catalog {
 catalog! {
     DELIVERY_LAG: "kinesis_consumer_delivery_lag_seconds",
         "How far the consumer's reads are behind the tip of the shard, as GetRecords answers said on the wire of this pod, plus the time since when the reader fell silent.";
+    CHECKPOINT_LAG: "kinesis_consumer_checkpoint_lag_seconds",
+        "How far the consumer's checkpoint in its lease table is behind the tip of the shard, by the wire's own deliveries (observed) or by the second inside the sequence number (sequence_clock, to two seconds).";
     LAG_VELOCITY: "kinesis_consumer_lag_velocity_ratio",
         "Seconds of delivery lag gained per second on the worst shard, reckoned from the wire of this pod; 1 is a stopped reader, below 0 it catches up.";
     TIME_TO_CATCH_UP: "kinesis_consumer_time_to_catch_up_seconds",
@@ -56,6 +58,8 @@ catalog! {
         "Open shards of the stream as the control plane described it.";
     STREAM_RETENTION: "kinesis_stream_retention_seconds",
         "How long the stream keeps records, as the control plane described it.";
+    SEQUENCE_CLOCK_USABLE: "kinescope_sequence_clock_usable",
+        "Whether the stream's sequence numbers agree with the arrival times of records on the wire, so that the age of a checkpoint may be read from them; absent while too few records were seen.";
     ALERTS: "kinescope_alerts",
         "Alerts of this process that are pending or firing, and those resolved of late.";
     BUILD_INFO: "kinescope_build_info",

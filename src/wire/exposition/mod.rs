@@ -58,6 +58,7 @@ pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
     }
     shards(&mut sheet, snapshot, scope.series_max);
     if scope.hub {
+        snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
         for view in &snapshot.streams {
             stream(&mut sheet, view);
             cloudwatch(&mut sheet, view, snapshot.now.wall);
@@ -190,7 +191,23 @@ fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) {
     }
 }
 
+/// Delivery lag and checkpoint lag never share a family: they part where a processor fails.
+fn checkpoints(sheet: &mut Sheet<'_>, view: &ConsumerView) {
+    for shard in &view.shards {
+        let Some(lag) = shard.checkpoint else { continue };
+        let labels = [
+            ("stream", view.stream.as_str()),
+            ("consumer", view.consumer.as_str()),
+            ("shard", shard.shard.as_str()),
+            ("method", lag.method.as_str()),
+        ];
+        sheet.gauge(catalog::CHECKPOINT_LAG, &labels, Some(lag.value.as_secs_f64()));
+    }
+}
+
 fn stream(sheet: &mut Sheet<'_>, view: &StreamView) {
+    let usable = view.sequence_clock_usable.map(|usable| f64::from(u8::from(usable)));
+    sheet.gauge(catalog::SEQUENCE_CLOCK_USABLE, &[("stream", view.stream.as_str())], usable);
     let Some(description) = &view.description else { return };
     let stream = ("stream", view.stream.as_str());
     let info =

@@ -15,6 +15,7 @@ use crate::domain::snapshot::{
 };
 use crate::wire::exposition::state_name;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// What this process is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -145,6 +146,9 @@ struct ShardDoc<'a> {
     #[serde(flatten)]
     assessment: AssessmentDoc<'a>,
     last_observed: String,
+    checkpoint_lag_seconds: Option<f64>,
+    /// Beside the checkpoint lag: how it is known; null with it.
+    checkpoint_method: Option<&'static str>,
 }
 
 impl<'a> From<&'a ShardView> for ShardDoc<'a> {
@@ -153,6 +157,8 @@ impl<'a> From<&'a ShardView> for ShardDoc<'a> {
             shard: view.shard.as_str(),
             assessment: AssessmentDoc::from(&view.assessment),
             last_observed: view.last_observed.to_string(),
+            checkpoint_lag_seconds: view.checkpoint.map(|lag| lag.value.as_secs_f64()),
+            checkpoint_method: view.checkpoint.map(|lag| lag.method.as_str()),
         }
     }
 }
@@ -161,7 +167,11 @@ impl<'a> From<&'a ShardView> for ShardDoc<'a> {
 #[derive(Serialize)]
 struct AssessmentDoc<'a> {
     status: &'static str,
+    /// Number and name of the rule that gave the status.
+    rule: String,
     reason: &'a str,
+    /// The figures that the verdict rests on.
+    evidence: BTreeMap<&'static str, f64>,
     delivery_lag_seconds: Option<f64>,
     /// Beside the lag: whether it was reckoned; null with it.
     inferred: Option<bool>,
@@ -175,6 +185,8 @@ impl<'a> From<&'a Assessment> for AssessmentDoc<'a> {
     fn from(assessment: &'a Assessment) -> Self {
         Self {
             status: assessment.status.as_str(),
+            rule: assessment.rule.to_string(),
+            evidence: assessment.evidence.iter().copied().collect(),
             reason: &assessment.reason,
             delivery_lag_seconds: assessment.lag.map(|lag| lag.value.as_secs_f64()),
             inferred: assessment.lag.map(|lag| lag.inferred),

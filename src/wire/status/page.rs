@@ -124,6 +124,7 @@ fn title(snapshot: &Snapshot, identity: &Identity) -> String {
 struct Verdict<'a> {
     status: String,
     tone: &'static str,
+    rule: u8,
     reason: &'a str,
     lag: String,
     velocity: String,
@@ -137,6 +138,7 @@ impl<'a> From<&'a Assessment> for Verdict<'a> {
         Self {
             status: words(verdict.status),
             tone: tone(verdict.status),
+            rule: verdict.rule.number(),
             reason: &verdict.reason,
             lag: figures::lag(verdict.lag),
             velocity: figures::velocity(verdict.velocity),

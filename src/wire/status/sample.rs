@@ -2,7 +2,7 @@
 //! trouble, one of whom nothing is known, a described stream and an unknown one.
 
 use crate::domain::alert::{AlertState, AlertView};
-use crate::domain::lag::{Assessment, Lag, Status};
+use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
 use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
     StreamView,
@@ -19,6 +19,8 @@ pub(crate) fn snapshot() -> Snapshot {
     let stalled = stopped();
     let fine = Assessment {
         status: Status::Ok,
+        rule: Rule::NearTheTip,
+        evidence: Vec::new(),
         reason: "reads at the tip: 0 s behind after the last answer".to_owned(),
         lag: Some(Lag { value: Duration::ZERO, inferred: false }),
         velocity: Some(-0.25),
@@ -57,14 +59,17 @@ pub(crate) fn snapshot() -> Snapshot {
                     mode: "PROVISIONED".to_owned(),
                     status: "ACTIVE".to_owned(),
                     record_bytes_max: Some(1_048_576),
+                    created_at: Some(Wall::from_ms(1_700_000_000_000)),
                     at: now,
                 }),
                 cloudwatch: cloudwatch(),
+                sequence_clock_usable: Some(true),
             },
             StreamView {
                 stream: "payments".into(),
                 description: None,
                 cloudwatch: CloudWatchView::default(),
+                sequence_clock_usable: None,
             },
         ],
         alerts: vec![
@@ -97,6 +102,8 @@ pub(crate) fn identity() -> Identity {
 fn stopped() -> Assessment {
     Assessment {
         status: Status::Stopped,
+        rule: Rule::Silent,
+        evidence: vec![("silence_seconds", 72.5), ("poll_interval_seconds", 5.0)],
         reason: "no read for 72 s, 14 times its usual 5 s".to_owned(),
         lag: Some(Lag { value: Duration::from_millis(84_250), inferred: true }),
         velocity: Some(1.0),
@@ -109,6 +116,8 @@ fn stopped() -> Assessment {
 pub(crate) fn unknown() -> Assessment {
     Assessment {
         status: Status::Unknown,
+        rule: Rule::LagUnknown,
+        evidence: vec![("reads", 2.0)],
         reason: "no answer carried MillisBehindLatest yet".to_owned(),
         lag: None,
         velocity: None,
@@ -119,7 +128,14 @@ pub(crate) fn unknown() -> Assessment {
 }
 
 pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardView {
-    ShardView { shard: name.into(), assessment, last_observed: Wall::from_ms(NOW_MS - ago_ms) }
+    let lag =
+        CheckpointLag { value: Duration::from_millis(ago_ms + 90_000), method: Method::Observed };
+    ShardView {
+        shard: name.into(),
+        assessment,
+        last_observed: Wall::from_ms(NOW_MS - ago_ms),
+        checkpoint: (name != "unknown").then_some(lag),
+    }
 }
 
 fn cloudwatch() -> CloudWatchView {

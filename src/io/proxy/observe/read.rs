@@ -7,7 +7,7 @@ use super::super::iterators::shard_of_sequence;
 use super::super::spans::{self, Delivery};
 use super::{Observer, UNKNOWN, ending};
 use crate::domain::engine::Event;
-use crate::domain::lag::ReadObservation;
+use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Moment;
 use crate::domain::trace::{Parent, Span};
@@ -74,6 +74,9 @@ impl Observer {
             {
                 inferring.unread(reading, exchange.ended);
             }
+            if let (Some(stream), Some(error)) = (stream, &ending.error) {
+                self.read_failed(exchange, stream, shard, error);
+            }
             return;
         };
         if let Some(next) = &answer.next {
@@ -96,6 +99,20 @@ impl Observer {
             let consumer = exchange.consumer.clone();
             self.tell(Event::Read { stream, consumer, shard, observation });
         }
+    }
+
+    /// A reader whose calls fail lives, and does not get on.
+    fn read_failed(&self, exchange: &Exchange, stream: StreamName, shard: ShardId, error: &str) {
+        let kind = match error {
+            "ProvisionedThroughputExceededException" | "LimitExceededException" => {
+                FailureKind::Throttled
+            }
+            "ExpiredIteratorException" => FailureKind::IteratorExpired,
+            _ => FailureKind::Other,
+        };
+        let failure = ReadFailure { at: exchange.ended, kind };
+        let consumer = exchange.consumer.clone();
+        self.tell(Event::ReadFailed { stream, consumer, shard, failure });
     }
 
     /// After a restart without its memory a chain of iterators is found again by what a call and
@@ -142,6 +159,7 @@ impl Observer {
             // A long poll that came back empty found nothing that waits.
             behind: if records.is_empty() { Some(std::time::Duration::ZERO) } else { behind },
             records: u32::try_from(records.len()).unwrap_or(u32::MAX),
+            oldest_sequence: None, // an id has no order
             newest_sequence: newest.and_then(|record| record.sequence.clone()),
             newest_arrival: newest.and_then(|record| record.arrival),
             shard_ended: false,
@@ -253,6 +271,7 @@ fn observation(exchange: &Exchange, answer: &RecordsAnswer) -> ReadObservation {
         at: exchange.ended,
         behind: answer.behind,
         records: u32::try_from(answer.records.len()).unwrap_or(u32::MAX),
+        oldest_sequence: answer.records.first().and_then(|record| record.sequence.clone()),
         newest_sequence: newest.and_then(|record| record.sequence.clone()),
         newest_arrival: newest.and_then(|record| record.arrival),
         shard_ended: answer.next.is_none(),

@@ -1,0 +1,125 @@
+//! Owns one figure: the CPU time of one wire observation through the engine, verdicts and alert rules
+//! included, with one shard and with ten thousand; and the memory that those windows take. Linux only.
+
+#![expect(
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a benchmark ends where it cannot measure, and prints"
+)]
+
+use kinescope::domain::alert::rule;
+use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event};
+use kinescope::domain::lag::ReadObservation;
+use kinescope::domain::stream::{ShardId, StreamName};
+use kinescope::domain::time::{Moment, Wall};
+use std::collections::BTreeMap;
+use std::fs::read_to_string;
+use std::time::Duration;
+
+/// Every shard is read once a second. A thread's CPU time moves in ticks of milliseconds, so that
+/// each part of a run must have many reads.
+const READS: usize = 100_000;
+const PARTS: u64 = 9;
+
+fn main() {
+    println!(
+        "{:<28}{:>16}{:>16}{:>14}",
+        "shards, read once a second", "median", "a snapshot", "memory"
+    );
+    for shards in [1, 100, 1_000, 10_000] {
+        measure(shards);
+    }
+}
+
+fn measure(shards: usize) {
+    let memory = resident_bytes();
+    let names = names(shards);
+    let mut engine = engine();
+    let seconds = READS.div_ceil(shards) as u64;
+    let mut costs: Vec<u64> = (0..PARTS)
+        .map(|part| {
+            let events: Vec<_> = (part * seconds..(part + 1) * seconds)
+                .flat_map(|second| reads(&names, second))
+                .collect();
+            let count = events.len() as u64;
+            let began = cpu_nanos();
+            for (event, now) in events {
+                std::hint::black_box(engine.handle(event, now));
+            }
+            (cpu_nanos() - began) / count
+        })
+        .collect();
+    costs.sort_unstable();
+    let median = costs.get(costs.len() / 2).copied().unwrap_or_default();
+    let memory = resident_bytes().saturating_sub(memory);
+    let began = cpu_nanos();
+    for _ in 0..10 {
+        std::hint::black_box(engine.snapshot(moment(PARTS * seconds * 1_000)));
+    }
+    let snapshot = Duration::from_nanos((cpu_nanos() - began) / 10);
+    println!("{shards:<28}{median:>13} ns{snapshot:>16.1?}{:>10} KiB", memory / 1_024);
+}
+
+fn engine() -> Engine {
+    Engine::new(EngineConfig {
+        rules: rule::builtin(),
+        external_labels: BTreeMap::new(),
+        repeat_interval: Duration::from_secs(14_400),
+        limits: EngineLimits {
+            streams_max: 1_000,
+            windows_max: 20_000,
+            forget_after: Duration::from_secs(900),
+        },
+    })
+}
+
+/// A hundred shards a stream.
+fn names(shards: usize) -> Vec<(StreamName, ShardId)> {
+    let name = |n: usize| {
+        let shard = format!("shardId-{:012}", n % 100);
+        (StreamName::from(format!("orders-{}", n / 100).as_str()), ShardId::from(shard.as_str()))
+    };
+    (0..shards).map(name).collect()
+}
+
+/// A second's reads of a consumer that is half a minute behind, evenly over the second.
+fn reads(names: &[(StreamName, ShardId)], second: u64) -> Vec<(Event, Moment)> {
+    let event = |(index, (stream, shard)): (usize, &(StreamName, ShardId))| {
+        let now = moment(second * 1_000 + index as u64 * 1_000 / names.len() as u64);
+        let sequence = |n: u64| {
+            let number =
+                format!("4959033827149025660855969253836157109592157598{:010}", second * 100 + n);
+            Some(number.as_str().into())
+        };
+        let observation = ReadObservation {
+            called_at: now,
+            at: now,
+            behind: Some(Duration::from_millis(30_000 - 100 * (second % 200))),
+            records: 50,
+            oldest_sequence: sequence(0),
+            newest_sequence: sequence(49),
+            newest_arrival: Some(now.wall.minus(Duration::from_secs(30))),
+            shard_ended: false,
+        };
+        let (stream, shard) = (stream.clone(), shard.clone());
+        (Event::Read { stream, consumer: "inventory".into(), shard, observation }, now)
+    };
+    names.iter().enumerate().map(event).collect()
+}
+
+fn moment(ms: u64) -> Moment {
+    let mono = Duration::from_millis(ms);
+    Moment { wall: Wall::from_ms(1_795_000_000_000).plus(mono), mono }
+}
+
+/// CPU time of this thread, which others on the machine do not lengthen.
+fn cpu_nanos() -> u64 {
+    let stat = read_to_string("/proc/thread-self/schedstat").expect("Linux' /proc");
+    stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds")
+}
+
+fn resident_bytes() -> u64 {
+    let status = read_to_string("/proc/self/status").expect("Linux' /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1_024
+}
