@@ -1,10 +1,10 @@
 //! Owns the pooled client towards Kinesis: which protocol, which connection. Refuses to send a
 //! request twice.
 //!
-//! The pools are hyper-util's, but that of ordinary calls to plain upstreams, which is
-//! [`super::kept`]'s. One thing looks like a retry. A connection may be closed while it waits. A request that was handed to such a connection's queue and
-//! never taken out of it comes back whole (`TrySendError::take_message`), and goes out on another
-//! connection; invariant 4 allows that, since no byte of it was written. Read in hyper 1.12 and
+//! The pools are hyper-util's, but that of ordinary calls to plain upstreams, which is `kept`'s. One
+//! thing looks like a retry. A connection may be closed while it waits. A request that was handed to
+//! such a connection's queue and never taken out of it comes back whole
+//! (`TrySendError::take_message`), and goes out on another connection; invariant 4 allows that, since no byte of it was written. Read in hyper 1.12 and
 //! hyper-util 0.1.21: the request comes back only from a queue that is closed or dropped with it
 //! inside (`client/dispatch.rs`, and `recv_msg` in `proto/h1/dispatch.rs`); once the connection's
 //! task took it, every error says `message: None`, also GOAWAY and REFUSED_STREAM of HTTP/2; and a
