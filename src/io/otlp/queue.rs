@@ -21,6 +21,10 @@ pub(super) const SPANS_MAX: usize = 8_192;
 /// above.
 pub(super) const WEIGHT_MAX: usize = 32_768;
 
+/// From so many spans and links on the exporter is woken, however few the spans: twenty reads a
+/// second of 500 records each would fill the queue before its delay is over.
+const WAKE_WEIGHT: usize = WEIGHT_MAX / 4;
+
 /// Most spans that wait to be remembered. Whoever remembers looks ten times a second: some 2,500 a
 /// second.
 const REMEMBERED_MAX: usize = 256;
@@ -145,7 +149,9 @@ impl Entry {
             }
             Err(_) => books.metrics.dropped_full.inc(),
         }
-        if self.sender.max_capacity() - self.sender.capacity() >= self.wake_at {
+        let waiting = self.sender.max_capacity() - self.sender.capacity();
+        let weight = WEIGHT_MAX.saturating_sub(self.books.room.available_permits());
+        if waiting >= self.wake_at || weight >= WAKE_WEIGHT {
             self.wake.notify_one();
         }
     }
@@ -397,6 +403,27 @@ mod tests {
         both.offer(span(3));
         let (own, hub) = (own.taken(9), hub.taken(9));
         assert!(Arc::ptr_eq(&own[0], &hub[0]), "one span for both");
+    }
+
+    #[tokio::test]
+    async fn many_links_wake_the_exporter_as_many_spans_do() {
+        let dropped = prometheus::IntCounterVec::new(Opts::new("d", "d"), &["queue", "reason"]);
+        let (sink, queue) = queue(Metrics::remembered(&dropped.unwrap()).unwrap(), 100);
+        let mut ready = looks_ready(&queue);
+        sink.offer(span(WAKE_WEIGHT - 2));
+        assert!(!ready());
+        sink.offer(span(0));
+        assert!(ready());
+    }
+
+    /// Whether the exporter would go on now.
+    fn looks_ready(queue: &Queue) -> impl FnMut() -> bool {
+        use std::future::Future;
+        let mut waiting = Box::pin(queue.batch_ready());
+        move || {
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            waiting.as_mut().poll(&mut cx).is_ready()
+        }
     }
 
     #[test]
