@@ -11,41 +11,33 @@ mod writes;
 pub use reload::{Differences, ReloadSource, Reloaded};
 pub use source::{Asked, FleetSource, Question, SnapshotSource};
 
+use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::exposition::Scope;
 use crate::wire::status::Identity;
 use axum::Router;
-use axum::extract::{ConnectInfo, Extension};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once, and so requests at once; further ones wait in the kernel's backlog.
-const CONNECTIONS_MAX: usize = 64;
-/// A request's head must come within this, and an idle connection is closed after it, so that
-/// waiting for one of the connections ends.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// A request's head may be this large; browsers send less than half.
-const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// A connection is closed after this even if it is busy: a client that reads one byte a minute
-/// would otherwise keep it for ever.
-const CONNECTION_LIFE: Duration = Duration::from_secs(120);
-/// What a connection gets to finish its last answer.
-const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// A pause after a refused accept (no file descriptors left), or it would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const BREVITY: Brevity = Brevity {
+    name: "admin",
+    // And so requests at once.
+    connections_max: 64,
+    head_within: Duration::from_secs(10),
+    // A client that reads one byte a minute would otherwise keep a place for ever.
+    life: Some(Duration::from_secs(120)),
+};
 
 /// All that the admin listener shows and does.
 #[derive(Debug)]
@@ -137,12 +129,13 @@ impl Bound {
 
     /// Serves until `stop`, then lets the last answers out for a few seconds.
     pub async fn serve(self, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            accepting.spawn(accept(listener, self.router.clone(), permits.clone(), stop.clone()));
-        }
-        while accepting.join_next().await.is_some() {}
+        let service = TowerToHyperService::new(self.router);
+        let answer = move |mut request: Request<Incoming>, peer| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answering = service.call(request);
+            async { answering.await.unwrap_or_else(|never| match never {}) }
+        };
+        brief::serve(self.listeners, BREVITY, answer, stop).await;
     }
 }
 
@@ -155,61 +148,6 @@ fn is_covered(address: SocketAddr, error: &io::Error, bound: &[TcpListener]) -> 
         && address.is_ipv4()
         && address.ip().is_unspecified()
         && bound.iter().filter_map(|listener| listener.local_addr().ok()).any(hears)
-}
-
-async fn accept(
-    listener: TcpListener,
-    router: Router,
-    permits: Arc<Semaphore>,
-    stop: CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    let next = async || {
-        let permit = permits.clone().acquire_owned().await.ok()?;
-        Some((listener.accept().await, permit))
-    };
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = next() => accepted,
-        };
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Some((Ok((stream, peer)), permit)) => {
-                let router = router.clone().layer(Extension(ConnectInfo(peer)));
-                connections.spawn(connection(stream, router, permit, stop.clone()));
-            }
-            Some((Err(error), _)) => {
-                tracing::warn!(%error, "the admin listener could not accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-            None => break,
-        }
-    }
-    while connections.join_next().await.is_some() {}
-}
-
-/// One connection from its first byte to its last. Its errors are the client's, who knows.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    _permit: OwnedSemaphorePermit,
-    stop: CancellationToken,
-) {
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_WITHIN)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-    );
-    tokio::select! {
-        _ended = connection.as_mut() => return,
-        () = stop.cancelled() => {}
-        () = sleep(CONNECTION_LIFE) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ended_or_late = timeout(LAST_ANSWER_WITHIN, connection).await;
 }
 
 #[cfg(test)]

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::domain::snapshot::Snapshot;
+use crate::io::http::brief::HEAD_BYTES_MAX;
 use crate::wire::status::sample;
 use std::io::Read;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 struct Served {
     address: SocketAddr,
@@ -45,10 +48,14 @@ async fn serve_with(engine_lives: bool) -> Served {
     let requests = prometheus::IntCounter::new("kinescope_test_total", "A test.").unwrap();
     requests.inc();
     admin.registry.register(Box::new(requests)).unwrap();
+    serving(admin, tasks).await
+}
+
+/// The listener at work, beside those who answer its questions.
+async fn serving(admin: Admin, mut tasks: JoinSet<()>) -> Served {
     let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
     let bound = admin.bind().await.unwrap();
-    let address = bound.local_addresses()[0];
-    let stop = CancellationToken::new();
+    let (address, stop) = (bound.local_addresses()[0], CancellationToken::new());
     tasks.spawn(bound.serve(stop.clone()));
     Served { address, ready, quit, stop, tasks }
 }
@@ -133,11 +140,7 @@ async fn traces_and_sagas_are_asked_of_who_knows_them() {
     let (questions, mut asked) = mpsc::channel::<Asked>(1);
     let admin =
         Admin { fleet: FleetSource(questions), ..admin(SnapshotSource(mpsc::channel(1).0)) };
-    let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
-    let bound = admin.bind().await.unwrap();
-    let (address, stop) = (bound.local_addresses()[0], CancellationToken::new());
     let mut tasks = JoinSet::new();
-    tasks.spawn(bound.serve(stop.clone()));
     tasks.spawn(async move {
         for _ in 0..2 {
             let (question, answer) = asked.recv().await.unwrap();
@@ -148,7 +151,7 @@ async fn traces_and_sagas_are_asked_of_who_knows_them() {
             answer.send(told.into_bytes()).unwrap();
         }
     });
-    let served = Served { address, ready, quit, stop, tasks };
+    let served = serving(admin, tasks).await;
     let check = async |path: &str, code, expected: &str| {
         let (status, head, body) = ask(&served, &format!("GET {path}"), "").await;
         assert_eq!((status, String::from_utf8(body).unwrap().as_str()), (code, expected), "{path}");
@@ -185,11 +188,7 @@ async fn quitting_is_for_loopback_programs() {
 async fn reloading_tells_what_it_came_to() {
     let (asks, mut asked) = mpsc::channel::<oneshot::Sender<Reloaded>>(1);
     let admin = Admin { reload: ReloadSource(asks), ..admin(SnapshotSource(mpsc::channel(1).0)) };
-    let (ready, quit) = (admin.ready.clone(), admin.quit.clone());
-    let bound = admin.bind().await.unwrap();
-    let (address, stop) = (bound.local_addresses()[0], CancellationToken::new());
     let mut tasks = JoinSet::new();
-    tasks.spawn(bound.serve(stop.clone()));
     tasks.spawn(async move {
         let differences =
             Differences { changed: vec!["proxy.streams"], needs_restart: vec!["role"] };
@@ -197,7 +196,7 @@ async fn reloading_tells_what_it_came_to() {
             asked.recv().await.unwrap().send(outcome).unwrap();
         }
     });
-    let served = Served { address, ready, quit, stop, tasks };
+    let served = serving(admin, tasks).await;
     assert_eq!(ask(&served, "GET /-/reload", "").await.0, 405);
     assert_eq!(ask(&served, "POST /-/reload", "origin: http://x\r\n").await.0, 403);
     let (status, _, body) = ask(&served, "POST /-/reload", "").await;

@@ -2,7 +2,6 @@
 //! a sidecar what the application and its KCL export. Refuses to wait for whoever reads what
 //! arrived: a full queue is answered with a 503 that exporters repeat.
 
-mod accept;
 mod metrics;
 mod receive;
 
@@ -11,21 +10,29 @@ mod tests;
 
 pub use metrics::Metrics;
 
+use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::otlp_receive::{LagPoint, ServiceSpan, Signal};
 use bytes::Bytes;
+use http::Request;
+use hyper::body::Incoming;
 use receive::Desk;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Connections at once: an exporter keeps one, so this is as many pods. Policy: further ones wait in
-/// the kernel's backlog, and idle ones are closed after a minute.
-const CONNECTIONS_MAX: usize = 512;
+const BREVITY: Brevity = Brevity {
+    name: "otlp",
+    // An exporter keeps one, so this is as many pods.
+    connections_max: 512,
+    // Exporters send every few seconds; pods come and go, and their places are needed.
+    head_within: Duration::from_secs(60),
+    life: None,
+};
 /// Requests that wait for their reader. Policy: a full queue is answered with 503.
 const ARRIVALS_MAX: usize = 256;
 /// Bytes of bodies, unpacked, that are being read or wait: four of the largest. Policy: as above.
@@ -103,12 +110,11 @@ impl Receiver {
     /// Serves until `stop`, then lets the last answers out for a few seconds. Whoever reads the
     /// inbox sees its end when this has ended.
     pub async fn run(self, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            let (desk, permits, stop) = (self.desk.clone(), permits.clone(), stop.clone());
-            accepting.spawn(accept::accept(listener, desk, permits, stop));
-        }
-        while accepting.join_next().await.is_some() {}
+        let desk = self.desk;
+        let answer = move |request: Request<Incoming>, _peer| {
+            let desk = Arc::clone(&desk);
+            async move { desk.answer(request).await }
+        };
+        brief::serve(self.listeners, BREVITY, answer, stop).await;
     }
 }

@@ -16,6 +16,7 @@ use prost::Message;
 use receive::{BODY_BYTES_MAX, UNPACKED_BYTES_MAX};
 use std::io::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
 
 fn metrics() -> (Metrics, Registry) {
     let (registry, labels) = (Registry::new(), ["queue", "reason"]);
