@@ -9,6 +9,7 @@ import harness
 import kcl
 from harness import Boto3, Kinescope, Node, Program
 from receivers import Otlp, Webhook
+from upstream import Kinesis
 
 
 @pytest.hookimpl(wrapper=True)
@@ -101,6 +102,21 @@ def any_upstream(request):
 def upstream(request):
     """Those that tell the truth about MillisBehindLatest."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def kinesis():
+    """Starts upstreams of our own; each request that they got must have been signed right."""
+    made = []
+
+    def make(**given):
+        made.append(Kinesis(**given))
+        return made[-1]
+
+    yield make
+    for upstream in made:
+        assert upstream.bad_signatures == 0
+        upstream.close()
 
 
 @pytest.fixture

@@ -16,23 +16,8 @@ from aws_kinesis_agg.aggregator import AggRecord
 
 from harness import Boto3, Node, REGION, free_port, wait_for
 from signing import sign
-from upstream import Kinesis
 
 PUT = {"StreamName": "orders", "Data": b'{"eventId":"1"}', "PartitionKey": "p"}
-
-
-@pytest.fixture
-def kinesis():
-    made = []
-
-    def make(**given):
-        made.append(Kinesis(**given))
-        return made[-1]
-
-    yield make
-    for upstream in made:
-        assert upstream.bad_signatures == 0
-        upstream.close()
 
 
 @pytest.fixture

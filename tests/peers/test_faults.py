@@ -18,19 +18,6 @@ PUT = {"StreamName": "orders", "Data": PAYLOAD, "PartitionKey": "p"}
 
 
 @pytest.fixture
-def kinesis():
-    made = []
-
-    def make(**given):
-        made.append(Kinesis(**given))
-        return made[-1]
-
-    yield make
-    for upstream in made:
-        upstream.close()
-
-
-@pytest.fixture
 def line(kinescope, kinesis):
     """An upstream, a sidecar before it, and a client that never retries by itself."""
     upstream = kinesis()

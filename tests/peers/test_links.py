@@ -9,7 +9,7 @@ from harness import Boto3, iterator, read_all, wait_for
 from receivers import attributes
 from test_faults import cbor_call
 from test_matrix import context, identity, wait_for_spans
-from upstream import Kinesis, When
+from upstream import When
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = (f"00-{TRACE}-{SPAN}-{flags}" for flags in ("01", "00"))
@@ -18,18 +18,15 @@ THROTTLED = "ProvisionedThroughputExceededException"
 
 
 @pytest.fixture
-def line(kinescope, otlp):
+def line(kinescope, kinesis, otlp):
     """Starts a sidecar before a Kinesis of our own."""
-    made = []
 
     def start(config=None, env=None):
-        made.append(upstream := Kinesis())
+        upstream = kinesis()
         sidecar = kinescope(upstream.url, {"otlp": otlp.config("http/protobuf"), **(config or {})}, env=env)
         return upstream, sidecar, Boto3(sidecar.url)
 
-    yield start
-    for upstream in made:
-        upstream.close()
+    return start
 
 
 def put(client, datas, headers=None):
