@@ -84,7 +84,7 @@ def test_the_kill_switch_and_the_streams_policy(ministack, kinescope):
 
 def test_a_report_becomes_a_span_figures_and_a_line(sidecar, ministack):
     stream = new_stream(ministack.url)
-    envelope = {"eventType": "ORDER_PLACED", "eventId": "not-to-be-told", "traceparent": RECORD, "payload": {"card": "4111"}}
+    envelope = {"eventType": "ORDER_PLACED", "eventId": "not-to-be-told", "traceparent": RECORD, "payload": {"card": "the-card-of-ada"}}
     report = {"stream": stream, "shard": "shardId-000000000000", "sequenceNumber": "49", "envelope": envelope,
               "startTimeMs": 1_700_000_000_000, "durationMs": 1500,
               "error": {"type": "TimeoutError", "message": "the warehouse did not answer"}}
@@ -113,7 +113,7 @@ def test_a_report_becomes_a_span_figures_and_a_line(sidecar, ministack):
     assert (line["record_trace_id"], line["record_span_id"]) == (TRACE, SPAN)
     # `privacy.fields` names the event type alone.
     assert "eventId" not in line and "not-to-be-told" not in str(span)
-    assert "4111" not in sidecar.output() and "4111" not in metrics.text
+    assert "the-card-of-ada" not in sidecar.output() and "the-card-of-ada" not in metrics.text
 
 
 def test_wrong_reports_are_told_by_their_field(sidecar):
