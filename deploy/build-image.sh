@@ -44,7 +44,7 @@ if [ -z "$binary" ]; then
 fi
 [ -x "$binary" ] || fail "there is no program $binary"
 # In an image with nothing else a dynamic binary says only 'no such file'.
-! ldd "$binary" >/dev/null 2>&1 || fail "$binary is not static: build with TARGET=$target, without BINARY"
+[[ $(ldd "$binary" 2>&1) != *"=>"* ]] || fail "$binary is not static: build with TARGET=$target, without BINARY"
 
 rm -rf "$context"
 mkdir -p "$context/state"

@@ -239,7 +239,7 @@ class Scraped(Prometheus):
     """A Prometheus that scrapes every process of one run of the demo."""
 
     def __init__(self, folder):
-        self.demo = Program("demo", [binary(), "demo", "--headless", "--for", "60s"], folder)
+        self.demo = Program("demo", [binary(), "demo", "--headless", "--for", "75s"], folder)
         self.demo.wait_until(lambda: len(self.targets()) == 5, "the demo's five processes")
         targets = [{"targets": sorted(self.targets())}]
         super().__init__(folder, 0, {"scrape_configs": [{"job_name": "kinescope", "static_configs": targets}]})
@@ -300,7 +300,7 @@ def test_every_expression_has_data_from_the_demo(scraped):
         return not waiting
 
     try:
-        wait_for(all_have, 58, "data")
+        wait_for(all_have, 72, "data")
     except AssertionError:
         pytest.fail("no data for\n" + "\n".join(f"{about}\n    {query}" for about, query in waiting))
 
