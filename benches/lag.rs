@@ -1,5 +1,5 @@
-//! Owns one figure: the CPU time of one wire observation through the engine, verdicts and alert rules
-//! included, with one shard and with ten thousand; and the memory that those windows take. Linux only.
+//! Owns what knowing the lag costs: the CPU time of one wire observation through the engine, verdicts
+//! and alert rules included, the memory of the windows, and the rendering of a scrape. Linux only.
 
 #![expect(
     clippy::expect_used,
@@ -12,14 +12,22 @@ use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event};
 use kinescope::domain::lag::ReadObservation;
 use kinescope::domain::stream::{ShardId, StreamName};
 use kinescope::domain::time::{Moment, Wall};
+use kinescope::wire::exposition::openmetrics::{self, Exemplars};
+use kinescope::wire::exposition::{Scope, families, text};
+use prometheus::proto::MetricFamily;
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
+use std::hint::black_box;
 use std::time::Duration;
+use thread_cpu::thread_cpu;
 
 /// Every shard is read once a second. A thread's CPU time moves in ticks of milliseconds, so that
 /// each part of a run must have many reads.
 const READS: usize = 100_000;
 const PARTS: u64 = 9;
+
+#[path = "shared/thread_cpu.rs"]
+mod thread_cpu;
 
 fn main() {
     println!(
@@ -29,6 +37,48 @@ fn main() {
     for shards in [1, 100, 1_000, 10_000] {
         measure(shards);
     }
+    println!(
+        "\n{:<28}{:>16}{:>16}{:>14}",
+        "series of a scrape", "text 0.0.4", "OpenMetrics", "bytes"
+    );
+    render(5_000, "goal 10 ms");
+    render(25_000, "goal 60 ms");
+}
+
+/// A scrape of two series a shard, and of the families of their consumers: what the admin listener
+/// does between the engine's answer and the compression.
+fn render(shards: usize, goal: &str) {
+    const ROUNDS: usize = 9;
+    let mut engine = engine();
+    for (event, now) in reads(&names(shards), 1) {
+        engine.handle(event, now);
+    }
+    let snapshot = engine.snapshot(moment(2_000));
+    let scope = Scope {
+        region: "eu-west-1".to_owned(),
+        hub: false,
+        version: String::new(),
+        revision: String::new(),
+        series_max: 2 * shards,
+    };
+    let time = |write: &dyn Fn(&mut Vec<MetricFamily>) -> String| {
+        let mut times: Vec<Duration> = (0..ROUNDS)
+            .map(|_| {
+                let began = thread_cpu();
+                black_box(write(&mut families(&snapshot, &scope).families));
+                thread_cpu() - began
+            })
+            .collect();
+        times.sort_unstable();
+        times.get(ROUNDS / 2).copied().unwrap_or_default()
+    };
+    let exemplars = Exemplars::default();
+    let plain = time(&|families| text(families));
+    let openmetrics = time(&|families| openmetrics::text(families, &exemplars));
+    let written = text(&mut families(&snapshot, &scope).families);
+    let series = written.lines().filter(|line| !line.starts_with('#')).count();
+    let name = format!("{series}, {goal}");
+    println!("{name:<28}{plain:>16.1?}{openmetrics:>16.1?}{:>14}", written.len());
 }
 
 fn measure(shards: usize) {
@@ -42,21 +92,21 @@ fn measure(shards: usize) {
                 .flat_map(|second| reads(&names, second))
                 .collect();
             let count = events.len() as u64;
-            let began = cpu_nanos();
+            let began = thread_cpu();
             for (event, now) in events {
-                std::hint::black_box(engine.handle(event, now));
+                black_box(engine.handle(event, now));
             }
-            (cpu_nanos() - began) / count
+            (thread_cpu() - began).as_nanos() as u64 / count
         })
         .collect();
     costs.sort_unstable();
     let median = costs.get(costs.len() / 2).copied().unwrap_or_default();
     let memory = resident_bytes().saturating_sub(memory);
-    let began = cpu_nanos();
+    let began = thread_cpu();
     for _ in 0..10 {
-        std::hint::black_box(engine.snapshot(moment(PARTS * seconds * 1_000)));
+        black_box(engine.snapshot(moment(PARTS * seconds * 1_000)));
     }
-    let snapshot = Duration::from_nanos((cpu_nanos() - began) / 10);
+    let snapshot = (thread_cpu() - began) / 10;
     println!("{shards:<28}{median:>13} ns{snapshot:>16.1?}{:>10} KiB", memory / 1_024);
 }
 
@@ -67,7 +117,7 @@ fn engine() -> Engine {
         repeat_interval: Duration::from_secs(14_400),
         limits: EngineLimits {
             streams_max: 1_000,
-            windows_max: 20_000,
+            windows_max: 25_000,
             forget_after: Duration::from_secs(900),
         },
     })
@@ -110,12 +160,6 @@ fn reads(names: &[(StreamName, ShardId)], second: u64) -> Vec<(Event, Moment)> {
 fn moment(ms: u64) -> Moment {
     let mono = Duration::from_millis(ms);
     Moment { wall: Wall::from_ms(1_795_000_000_000).plus(mono), mono }
-}
-
-/// CPU time of this thread, which others on the machine do not lengthen.
-fn cpu_nanos() -> u64 {
-    let stat = read_to_string("/proc/thread-self/schedstat").expect("Linux' /proc");
-    stat.split(' ').next().and_then(|nanos| nanos.parse().ok()).expect("nanoseconds")
 }
 
 fn resident_bytes() -> u64 {

@@ -81,6 +81,18 @@ pub(crate) async fn paced(
     (puts * record_bytes) as f64 / clock.now().since(began).as_secs_f64()
 }
 
+/// Sends one request again and again at a pace for a time.
+pub(crate) async fn repeated(port: u16, request: Vec<u8>, every: Duration, lasting: Duration) {
+    let mut client = Client::connect(port, request).await;
+    let clock = Clock::system();
+    let began = clock.now();
+    let mut pace = tokio::time::interval(every);
+    while clock.now().since(began) < lasting {
+        pace.tick().await;
+        client.put().await;
+    }
+}
+
 /// The id of a call; its last digits are counted up.
 const ID: &str = "9f3c0e2a-0000-4000-8000-000000000000";
 
@@ -123,10 +135,14 @@ pub(crate) fn body(record_bytes: usize) -> String {
 }
 
 fn request(port: u16, record_bytes: usize) -> Vec<u8> {
-    let body = body(record_bytes);
+    call(port, "PutRecord", &body(record_bytes))
+}
+
+/// A whole request, as an SDK signs it.
+pub(crate) fn call(port: u16, operation: &str, body: &str) -> Vec<u8> {
     let signature = "a".repeat(64);
     format!(
-        "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.PutRecord\r\nX-Amz-Date: 20261122T195700Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\nUser-Agent: Boto3/1.44.5\r\namz-sdk-invocation-id: {ID}\r\namz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n{body}",
+        "POST / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/x-amz-json-1.1\r\nX-Amz-Target: Kinesis_20131202.{operation}\r\nX-Amz-Date: 20261122T195700Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261122/us-east-1/kinesis/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-target, Signature={signature}\r\nUser-Agent: Boto3/1.44.5\r\namz-sdk-invocation-id: {ID}\r\namz-sdk-request: attempt=1\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
@@ -153,8 +169,13 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) {
             name.eq_ignore_ascii_case("content-length")
                 .then(|| value.trim().parse::<usize>().ok())?
         });
-        if filled >= head + 4 + length.expect("a content length") {
-            return;
+        let mut missing = (head + 4 + length.expect("a content length")).saturating_sub(filled);
+        while missing > 0 {
+            let room = missing.min(buffer.len());
+            let read = stream.read(&mut buffer[..room]).await.expect("an answer");
+            assert!(read > 0, "the proxy closed the connection");
+            missing -= read;
         }
+        return;
     }
 }

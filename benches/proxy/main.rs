@@ -17,6 +17,7 @@
 
 mod bare;
 mod figures;
+mod flow;
 mod javascript;
 mod load;
 mod origin;
@@ -80,6 +81,7 @@ async fn compare(short: bool) {
             measured: under_load(&mut sides).await,
         });
         drop(sides);
+        goals.extend(flow::measure(&scratch).await);
         let node = javascript::compare(&scratch).await;
         goals.push(Goal {
             what: "JavaScript puts per second to a TLS upstream, against direct",

@@ -21,12 +21,13 @@ use crate::io::proxy::{
     Deciding, Disclosed, Iterators, SagaKey, Shared, StreamSink, Tracing, Treatment,
 };
 use crate::io::streams::RecordLimits;
+use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -114,6 +115,8 @@ pub struct Given {
     pub in_force: watch::Receiver<Arc<Config>>,
     /// `kinescope_dropped_total`.
     pub dropped: IntCounterVec,
+    /// The traces behind histograms.
+    pub exemplars: Arc<Mutex<Exemplars>>,
     /// The `region` label.
     pub region: String,
 }
@@ -131,8 +134,8 @@ pub fn start(
     supervisor: &mut Supervisor,
 ) -> Result<Vec<SocketAddr>, prometheus::Error> {
     let Given { credentials, record_limits, events, spans, otlp_metrics, .. } = given;
-    let Given { in_force, dropped, region, .. } = given;
-    let metrics = proxy::Metrics::register(registry, &region, dropped.clone())?;
+    let Given { in_force, dropped, exemplars, region, .. } = given;
+    let metrics = proxy::Metrics::register(registry, &region, dropped.clone(), exemplars)?;
     let limits = &config.limits;
     // Before the observer's stage, so that it ends behind it and keeps its last steps.
     let stage = supervisor.stage("journal");

@@ -20,12 +20,13 @@ use crate::io::hub;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
+use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -186,9 +187,11 @@ pub async fn start(
     let (asks, asked) = mpsc::channel(ASKS_MAX);
     let snapshots = SnapshotSource(asks);
     let (fleet_asks, fleet_asked) = mpsc::channel(ASKS_MAX);
+    let exemplars = Arc::<Mutex<Exemplars>>::default();
     let admin = Admin {
         listen: with_ipv4_fallback(&config.admin.listen),
         registry: registry.clone(),
+        exemplars: exemplars.clone(),
         snapshots: snapshots.clone(),
         fleet: FleetSource(fleet_asks),
         scope: scope(&config, &region),
@@ -294,6 +297,7 @@ pub async fn start(
             otlp_metrics,
             in_force,
             dropped,
+            exemplars,
             region: region.clone(),
         };
         let instruments = (&registry, &clock);

@@ -16,7 +16,7 @@ def tool(name):
 
 
 class Prometheus(Program):
-    def __init__(self, folder, target_port, extra=None):
+    def __init__(self, folder, target_port, extra=None, flags=()):
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         config = folder / "prometheus.yml"
@@ -30,7 +30,7 @@ class Prometheus(Program):
         }))
         super().__init__("prometheus", [
             tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+            f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn", *flags,
         ], folder)
         self.wait_until(lambda: self._get("/-/ready"), "Prometheus")
 
@@ -43,6 +43,11 @@ class Prometheus(Program):
         path = "/api/v1/query?" + urllib.parse.urlencode({"query": expression})
         result = json.loads(self._get(path))["data"]["result"]
         return [(found["metric"], float(found["value"][1])) for found in result]
+
+    def exemplars(self, selector, start, end):
+        """The series of a selector that have exemplars, each with those of the time."""
+        query = urllib.parse.urlencode({"query": selector, "start": start, "end": end})
+        return json.loads(self._get(f"/api/v1/query_exemplars?{query}"))["data"]
 
     def promtool(self, *arguments, stdin=""):
         """What promtool said; an assertion if it was not content."""

@@ -133,18 +133,22 @@ buildah_peer() {
   leave_out "buildah: Debian's package could not be fetched, or does not run here"
 }
 
-# The SDK's sources are Debian's, without modules: GOPATH mode. Only the program stays.
+# The SDK's sources are Debian's, without modules: GOPATH mode. Only the programs stay.
+built_with_go() {
+  env -u GOROOT GO111MODULE=off GOPATH="$root/usr/share/gocode" GOPROXY=off GOTOOLCHAIN=local GOFLAGS= \
+    GOCACHE="$there/go/cache" CGO_ENABLED=0 "$there/clients/bin/go" build -trimpath -o "$1" "$2" >>"$log" 2>&1
+}
+
 go_peer() {
-  local stamp=$there/go/stamp files=("$here/clients/kinesis.go" "$here/requirements-clients.txt")
+  local stamp=$there/go/stamp files=("$here/clients/kinesis.go" examples/shop/commands/main.go "$here/requirements-clients.txt")
   up_to_date "$stamp" "${files[@]}" && return
-  echo "building the Go client in target/peers/go"
+  echo "building the Go programs in target/peers/go"
   rm -rf "$there/go"
   local root=$there/go/root
   if unpacked "$root" golang-github-aws-aws-sdk-go-v2-dev golang-github-aws-smithy-go-dev \
     golang-github-jmespath-go-jmespath-dev golang-golang-x-net-dev golang-github-google-go-cmp-dev &&
-    env -u GOROOT GO111MODULE=off GOPATH="$root/usr/share/gocode" GOPROXY=off GOTOOLCHAIN=local GOFLAGS= \
-      GOCACHE="$there/go/cache" CGO_ENABLED=0 "$there/clients/bin/go" build -trimpath \
-      -o "$there/go/kinesis" $here/clients/kinesis.go >>"$log" 2>&1; then
+    built_with_go "$there/go/kinesis" $here/clients/kinesis.go &&
+    built_with_go "$there/go/commands" examples/shop/commands/main.go; then
     fingerprint "${files[@]}" >"$stamp"
   else
     tail -5 "$log" >&2

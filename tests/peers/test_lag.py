@@ -1,6 +1,7 @@
 """Owns: what /metrics says of a consumer's lag is what the upstream itself said, a reader that stops
 keeps ageing, and real Prometheus can read and query it."""
 
+import json
 import time
 
 import pytest
@@ -139,6 +140,26 @@ def test_prometheus_scrapes_and_queries_it(ministack, kinescope, tmp_path):
     assert prometheus.query('kinescope_build_info')[0][1] == 1
     # Every family at once, once each kind of traffic has been seen: promtool has nothing to say.
     assert prometheus.promtool("check", "metrics", stdin=sidecar.metrics().text) == ""
+    prometheus.stop()
+
+
+def test_prometheus_follows_a_bucket_to_its_trace(ministack, kinescope, tmp_path):
+    sidecar, stream = kinescope(ministack.url), new_stream(ministack.url)
+    client = Boto3(sidecar.url)
+    trace, span = "5759e988bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
+    event = {"timestamp": int(time.time() * 1000), "traceparent": f"00-{trace}-{span}-01"}
+    began = time.time()
+    client.call("PutRecord", StreamName=stream, Data=json.dumps(event).encode(), PartitionKey="p")
+    assert client.call("GetRecords", ShardIterator=iterator(client, stream))["Records"]
+    prometheus = Prometheus(tmp_path, sidecar.admin, flags=["--enable-feature=exemplar-storage"])
+    wait_for(lambda: prometheus.query(f'kinesis_record_age_seconds_count{{stream="{stream}"}}'), 30, "a sample")
+    for family in ("kinesis_record_age_seconds", "kinesis_event_end_to_end_seconds"):
+        (found,) = prometheus.exemplars(f'{family}_bucket{{stream="{stream}"}}', began - 60, time.time() + 60)
+        assert found["seriesLabels"]["consumer"] == "inventory"
+        (exemplar,) = found["exemplars"]
+        assert exemplar["labels"] == {
+            "trace_id": trace, "span_id": span, "xray_trace_id": f"1-{trace[:8]}-{trace[8:]}"}
+        assert 0 <= float(exemplar["value"]) <= float(found["seriesLabels"]["le"])
     prometheus.stop()
 
 

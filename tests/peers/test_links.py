@@ -2,6 +2,8 @@
 old records, records that failed one by one, and what is sampled at all."""
 
 import json
+import time
+from datetime import datetime, timezone
 
 import pytest
 
@@ -90,18 +92,23 @@ def test_an_unsampled_producer_is_linked_and_says_that_nobody_recorded_it(line, 
     assert identity(send) == contexts[1]
 
 
+def arrived(upstream, at):
+    """Says of every record that it arrived then."""
+    original = upstream.GetRecords
+
+    def answer(given):
+        said = original(given)
+        for record in said["Records"]:
+            record["ApproximateArrivalTimestamp"] = When(at)
+        return said
+
+    upstream.GetRecords = answer
+
+
 def test_a_replay_of_old_records_is_a_read_of_now(line, otlp):
     upstream, sidecar, client = line()
     put(client, [b'{"a":1}', b'{"a":2}'])
-    original = upstream.GetRecords
-
-    def old(given):
-        answer = original(given)
-        for record in answer["Records"]:
-            record["ApproximateArrivalTimestamp"] = When(1.7e9)
-        return answer
-
-    upstream.GetRecords = old
+    arrived(upstream, 1.7e9)
     for _ in range(2):
         read_all(client, "orders", 2)
     first, again = spans_of(otlp, "receive", 2)
@@ -118,6 +125,31 @@ def test_a_replay_of_old_records_is_a_read_of_now(line, otlp):
     ages = sidecar.metrics()
     assert ages.value("kinesis_record_age_seconds_count", stream="orders") == 4
     assert ages.value("kinesis_record_age_seconds_bucket", stream="orders", le="86400") == 0
+
+
+def test_end_to_end_begins_when_the_event_says_that_it_was_made(line, otlp):
+    upstream, sidecar, client = line()
+    made = time.time() - 7
+    arrived(upstream, made + 1)
+    told = [
+        {"timestamp": made * 1000},
+        {"timestamp": datetime.fromtimestamp(made, timezone.utc).isoformat()},
+        # As utcnow() writes it: the hour is borne out by the arrival, or not told.
+        {"timestamp": datetime.fromtimestamp(made, timezone.utc).replace(tzinfo=None).isoformat()},
+        {"timestamp": datetime.fromtimestamp(made - 3600, timezone.utc).replace(tzinfo=None).isoformat()},
+        {"timestamp": "yesterday"},
+    ]
+    for event in told:
+        client.call("PutRecord", StreamName="orders", PartitionKey="p",
+                    Data=json.dumps({"eventType": "ORDER_PLACED", **event}).encode())
+    read_all(client, "orders", len(told))
+    receive, = spans_of(otlp, "receive", 1)
+    took = [attributes(link).get("kinescope.end_to_end_ms") for link in receive.links]
+    assert took[3:] == [None, None] and all(7000 <= ms < 30000 for ms in took[:3])
+    metrics = sidecar.metrics()
+    labels = {"stream": "orders", "consumer": "inventory"}
+    assert metrics.value("kinesis_event_end_to_end_seconds_count", **labels) == 3
+    assert 21 <= metrics.value("kinesis_event_end_to_end_seconds_sum", **labels) < 90
 
 
 # ---- what became of each record --------------------------------------------------------------------

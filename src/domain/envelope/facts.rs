@@ -1,7 +1,8 @@
-//! Owns what an event calls itself: its type, its id and its saga, under the names that the known
-//! envelopes give them, and which event of a payload carries which context. Refuses to read anything
+//! Owns what an event says of itself: its type, its id, its saga and when it was made, under the
+//! names that the known envelopes give them, and which event of a payload carries which context. Refuses to read anything
 //! else of a payload, and of a large one more than its beginning.
 
+use super::made::Made;
 use super::payload::{EDGE_BYTES, Examined, Kind};
 use super::{aggregate, text};
 use crate::domain::json::{Fault, Scanner, Text};
@@ -24,6 +25,8 @@ pub struct Facts {
     pub event_id: Option<String>,
     /// `sagaId`, in the root or in the object `payload`.
     pub saga_id: Option<String>,
+    /// `timestamp`, else the `time` of a CloudEvent.
+    pub made: Option<Made>,
 }
 
 /// An event that carries a context.
@@ -100,6 +103,8 @@ struct Seen {
     /// CloudEvents say their version; any other `type` and `id` may mean anything.
     cloud: bool,
     saga_id: Option<Range<usize>>,
+    timestamp: Option<Range<usize>>,
+    cloud_time: Option<Range<usize>>,
     /// Where the object `payload` begins.
     payload_at: Option<usize>,
 }
@@ -121,6 +126,8 @@ impl Seen {
             "id" => self.cloud_id = value,
             "specversion" => self.cloud = true,
             "sagaId" => self.saga_id = value,
+            "timestamp" => self.timestamp = value,
+            "time" => self.cloud_time = value,
             _ => {}
         }
         Ok(())
@@ -129,6 +136,10 @@ impl Seen {
     fn facts(self, text: &[u8]) -> Facts {
         let name = |value: Option<Range<usize>>| named(text.get(value?)?);
         let cloud = |value| name(value).filter(|_| self.cloud);
+        let made = |value: Range<usize>| {
+            let value = text.get(value)?;
+            Made::of(value, named(value).as_deref())
+        };
         let in_payload = || {
             let payload = text.get(self.payload_at?..)?;
             // Far cheaper than to read it; nobody writes the name with escapes.
@@ -151,6 +162,7 @@ impl Seen {
                 .or_else(|| cloud(self.cloud_type)),
             event_id: name(self.event_id).or_else(|| cloud(self.cloud_id)),
             saga_id: name(self.saga_id).or_else(in_payload),
+            made: self.timestamp.or(self.cloud_time.filter(|_| self.cloud)).and_then(made),
         }
     }
 }
@@ -170,7 +182,7 @@ mod tests {
     #[test]
     fn names_of_the_known_envelopes() {
         let check = |payload: &str, expected: [Option<&str>; 3]| {
-            let Facts { event_type, event_id, saga_id } = facts(payload.as_bytes());
+            let Facts { event_type, event_id, saga_id, made: _ } = facts(payload.as_bytes());
             let seen = [event_type.as_deref(), event_id.as_deref(), saga_id.as_deref()];
             assert_eq!(seen, expected, "{payload}");
         };
@@ -198,7 +210,8 @@ mod tests {
     #[test]
     fn a_head_tells_what_stands_in_it() {
         let check = |payload: &str, expected: [Option<&str>; 2]| {
-            let Facts { event_type, event_id: _, saga_id } = facts_of_head(payload.as_bytes());
+            let Facts { event_type, event_id: _, saga_id, made: _ } =
+                facts_of_head(payload.as_bytes());
             assert_eq!([event_type.as_deref(), saga_id.as_deref()], expected, "{payload:.80}");
         };
         let long = "x".repeat(EDGE_BYTES);
@@ -214,6 +227,19 @@ mod tests {
         // Cut off by its producer, not by us; and several objects.
         check("{\"eventType\":\"A\",\"b\":\"x", [None, None]);
         check("{\"eventType\":\"A\"}\n{\"eventType\":\"B\"}\n", [None, None]);
+    }
+
+    #[test]
+    fn when_an_event_was_made() {
+        let check = |payload: &str, expected: bool| {
+            assert_eq!(facts(payload.as_bytes()).made.is_some(), expected, "{payload}");
+        };
+        check("{\"timestamp\":\"2026-11-23T05:27:38Z\"}", true);
+        check("{\"timestamp\":1795411658123}", true);
+        check("{\"specversion\":\"1.0\",\"time\":\"2026-11-23T05:27:38Z\"}", true);
+        check("{\"time\":\"2026-11-23T05:27:38Z\"}", false);
+        check("{\"payload\":{\"timestamp\":1795411658123}}", false);
+        check("{\"timestamp\":[1795411658123]}", false);
     }
 
     const ONE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

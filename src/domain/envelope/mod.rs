@@ -10,6 +10,7 @@ pub(crate) mod facts;
 mod frame;
 mod inspect;
 mod leave;
+mod made;
 mod payload;
 mod protobuf;
 mod splice;
@@ -19,6 +20,7 @@ pub use edges::examine_edges;
 pub use facts::{Event, Facts, events, facts, facts_of_head};
 pub use inspect::{Envelope, Existing, inspect};
 pub use leave::Leave;
+pub use made::Made;
 pub use payload::{
     EDGE_BYTES, Examined, Kind, Place, Places, WHOLE_BYTES_MAX, examine, examine_whole, extract,
 };

@@ -210,10 +210,11 @@ impl Sagas {
             return id.clone();
         }
         let (state, _) = last.judge(false);
-        // A way back begins no saga, nor does what is told of one, and a step from before the end is
-        // only late.
+        // A way back begins no saga, nor does what is told of one or a further end of it, and a step
+        // from before the end is only late.
         let begins = match step.kind {
-            StepKind::Forward | StepKind::End => true,
+            StepKind::Forward => true,
+            StepKind::End => last.steps.iter().any(|known| known.step == step.step),
             StepKind::Compensation | StepKind::Report => false,
         };
         let is_new = state.has_ended()

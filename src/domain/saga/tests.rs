@@ -74,6 +74,8 @@ fn what_is_told_of_an_ended_saga_begins_no_other() {
     let runs = |steps: &str| run(steps).views(None, 9, at(60)).len();
     assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER ORDER_SHIPPED"), 1);
     assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER RESERVE_INVENTORY"), 2);
+    assert_eq!(runs("RESERVE_INVENTORY SHIP_ORDER ORDER_COMPLETED"), 1);
+    assert_eq!(runs("SHIP_ORDER SHIP_ORDER"), 2);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Refuses to let a slow, idle or greedy client hold anything for long, and to be the reason that
 //! the application waits: it shares nothing with the data plane but the runtime's threads.
 
+mod accept;
 mod gzip;
 mod reload;
 mod routes;
@@ -14,6 +15,7 @@ pub use source::{Asked, FleetSource, Question, SnapshotSource};
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::exposition::Scope;
+use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::status::Identity;
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -24,8 +26,8 @@ use hyper_util::service::TowerToHyperService;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +48,8 @@ pub struct Admin {
     pub listen: Vec<SocketAddr>,
     /// The process's counters and histograms.
     pub registry: prometheus::Registry,
+    /// The traces behind its histograms, for OpenMetrics.
+    pub exemplars: Arc<Mutex<Exemplars>>,
     /// Where snapshots come from.
     pub snapshots: SnapshotSource,
     /// Where traces and sagas come from.

@@ -2,10 +2,12 @@
 //! application's traffic, and to show old figures when the engine is silent.
 
 use crate::domain::snapshot::Snapshot;
+use crate::io::admin::accept;
 use crate::io::admin::gzip;
 use crate::io::admin::writes::refusal;
 use crate::io::admin::{Admin, Question};
 use crate::wire::exposition;
+use crate::wire::exposition::openmetrics;
 use crate::wire::status;
 use crate::wire::status::traces::{QueryFault, query, saga_query};
 use axum::Router;
@@ -28,7 +30,7 @@ use tokio::sync::Semaphore;
 const BUILDS_MAX: usize = 2;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const TEXT_0_0_4: &str = "text/plain; version=0.0.4; charset=utf-8";
 const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -93,22 +95,24 @@ fn failed() -> Response {
 
 async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response {
     let wants_gzip = gzip::is_accepted(&headers);
+    let openmetrics = accept::prefers_openmetrics(&headers);
+    let content_type = if openmetrics { openmetrics::CONTENT_TYPE } else { TEXT_0_0_4 };
     built(desk, move |desk, snapshot| {
-        let text = exposition_text(desk, snapshot);
+        let text = exposition_text(desk, snapshot, openmetrics);
         let compressed = wants_gzip.then(|| gzip::compress(text.as_bytes())).flatten();
         let mut response = match compressed {
             Some(bytes) => {
-                answer(StatusCode::OK, EXPOSITION, ([(CONTENT_ENCODING, "gzip")], bytes))
+                answer(StatusCode::OK, content_type, ([(CONTENT_ENCODING, "gzip")], bytes))
             }
-            None => answer(StatusCode::OK, EXPOSITION, text),
+            None => answer(StatusCode::OK, content_type, text),
         };
-        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
         response
     })
     .await
 }
 
-fn exposition_text(desk: &Desk, snapshot: &Snapshot) -> String {
+fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> String {
     let exposed = exposition::families(snapshot, &desk.admin.scope);
     let mut families = desk.admin.registry.gather();
     families.extend(exposed.families);
@@ -118,6 +122,10 @@ fn exposition_text(desk: &Desk, snapshot: &Snapshot) -> String {
     }
     families.push(exposition::left_out(&totals));
     drop(totals);
+    if openmetrics {
+        let exemplars = desk.admin.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+        return openmetrics::text(&mut families, &exemplars);
+    }
     exposition::text(&mut families)
 }
 

@@ -23,6 +23,7 @@ fn admin(snapshots: SnapshotSource) -> Admin {
     Admin {
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         registry: prometheus::Registry::new(),
+        exemplars: Arc::default(),
         snapshots,
         fleet: FleetSource(mpsc::channel(1).0),
         scope: Scope { series_max: 3, ..sample::scope() },
@@ -106,7 +107,11 @@ async fn the_page_carries_its_policy() {
 async fn scrapes_are_compressed_for_who_takes_it() {
     let served = serve_with(true).await;
     let (_, head, plain) = ask(&served, "GET /metrics", "").await;
-    assert!(!head.contains("content-encoding") && head.contains("vary: accept-encoding"));
+    assert!(!head.contains("content-encoding") && head.contains("vary: accept, accept-encoding"));
+    let wanted = "accept: application/openmetrics-text;version=1.0.0\r\n";
+    let (_, head, openmetrics) = ask(&served, "GET /metrics", wanted).await;
+    assert!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
+    assert!(openmetrics.ends_with(b"# EOF\n") && !plain.ends_with(b"# EOF\n"));
     let (_, head, body) = ask(&served, "GET /metrics", "accept-encoding: gzip\r\n").await;
     assert!(head.contains("content-encoding: gzip"), "{head}");
     let mut text = String::new();

@@ -122,6 +122,7 @@ mod tests {
             event_type: Some("ORDER_CREATED".into()),
             event_id: Some("e1".into()),
             saga_id: Some("saga-1".into()),
+            made: None,
         };
         let told = Disclosed::of(fields, KEY).of_event(&facts);
         told.attributes().map(|(name, value)| format!("{name} {value:?}")).collect()

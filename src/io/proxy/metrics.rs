@@ -1,6 +1,9 @@
 //! Owns the data plane's counters and histograms. Refuses label values from outside except names
 //! under a cap.
 
+use crate::domain::time::Wall;
+use crate::domain::trace::TraceContext;
+use crate::wire::exposition::openmetrics::{Exemplar, Exemplars};
 use crate::wire::kinesis::operation::Operation;
 use prometheus::core::Collector;
 use prometheus::{
@@ -22,6 +25,8 @@ const AGE_BUCKETS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0,
     86_400.0,
 ];
+pub(super) const RECORD_AGE: &str = "kinesis_record_age_seconds";
+pub(super) const END_TO_END: &str = "kinesis_event_end_to_end_seconds";
 /// Names of streams and error codes that become label values; the rest are `other`.
 const NAMES_MAX: usize = 1_000;
 
@@ -44,6 +49,8 @@ pub struct Metrics {
     pub put_failures: IntCounterVec,
     /// `kinesis_record_age_seconds`
     pub record_age: HistogramVec,
+    /// `kinesis_event_end_to_end_seconds`
+    pub end_to_end: HistogramVec,
     /// `kinesis_consumer_poll_interval_seconds`
     pub poll_interval: HistogramVec,
     /// `kinesis_queue_redelivered_records_total`
@@ -52,6 +59,7 @@ pub struct Metrics {
     pub subscriptions_ended: IntCounterVec,
     /// `kinescope_dropped_total`, shared by all rooms with a queue.
     pub dropped: IntCounterVec,
+    exemplars: Arc<Mutex<Exemplars>>,
     names: Arc<Mutex<HashSet<String>>>,
     hot: Arc<[Hot; 3]>,
 }
@@ -75,6 +83,7 @@ impl Metrics {
         registry: &Registry,
         region: &str,
         dropped: IntCounterVec,
+        exemplars: Arc<Mutex<Exemplars>>,
     ) -> prometheus::Result<Self> {
         fn add<C: Collector + Clone + 'static>(
             registry: &Registry,
@@ -142,6 +151,12 @@ impl Metrics {
                 &["stream", "consumer"],
                 AGE_BUCKETS,
             )?,
+            end_to_end: histogram(
+                "kinesis_event_end_to_end_seconds",
+                "Time from when an event says that it was made, by its producer's clock, to its delivery; of events that carry a context.",
+                &["stream", "consumer"],
+                AGE_BUCKETS,
+            )?,
             poll_interval: histogram(
                 "kinesis_consumer_poll_interval_seconds",
                 "Time from the delivery of a batch to the reader's next call on that iterator.",
@@ -159,9 +174,24 @@ impl Metrics {
                 &["stream", "consumer", "how"],
             )?,
             dropped,
+            exemplars,
             names: Arc::default(),
             hot: Arc::default(),
         })
+    }
+
+    /// Keeps the trace of an observation of [`RECORD_AGE`] or [`END_TO_END`], so that a bucket can
+    /// be followed to it.
+    pub(super) fn exemplify(
+        &self,
+        family: &'static str,
+        labels: (&str, &str),
+        (seconds, context): (f64, TraceContext),
+        at: Wall,
+    ) {
+        let exemplar = Exemplar { value: seconds, context, at };
+        let mut exemplars = self.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+        exemplars.note(family, labels, AGE_BUCKETS, exemplar);
     }
 
     /// Counts a request and what became of it.

@@ -101,6 +101,7 @@ pub fn report(body: &[u8]) -> Result<Report, BadField> {
             event_type: event_type.map(Cow::into_owned).or(found.event_type),
             saga_id: saga_id.map(Cow::into_owned).or(found.saga_id),
             event_id: found.event_id,
+            made: found.made,
         },
         duration: Duration::from_secs_f64(duration_ms / 1_000.0),
         started: started.map(microseconds),

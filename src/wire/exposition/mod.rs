@@ -1,8 +1,9 @@
-//! Owns the Prometheus form of a snapshot: gauges in, text 0.0.4 out, in a stable order. Refuses
+//! Owns the Prometheus form of a snapshot: gauges in, text 0.0.4 or OpenMetrics out, in a stable order. Refuses
 //! to gather the registry (`io::admin` does) and to show what is not known: an unknown value has
 //! no series. A sidecar's consumer families speak for its pod. Source: reference/metrics.md 5.2.
 
 mod catalog;
+pub mod openmetrics;
 
 pub use catalog::FAMILIES;
 

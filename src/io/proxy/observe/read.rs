@@ -4,16 +4,19 @@
 use super::super::exchange::Exchange;
 use super::super::inferring::{Batch, Reading};
 use super::super::iterators::shard_of_sequence;
+use super::super::metrics::{END_TO_END, RECORD_AGE};
+
 use super::super::spans::{self, Delivery};
 use super::{Observer, UNKNOWN, ending};
 use crate::domain::engine::Event;
 use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
 use crate::domain::stream::{SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Moment;
-use crate::domain::trace::{Parent, Span};
+use crate::domain::trace::{Parent, Span, TraceContext, TraceState};
 use crate::io::entropy;
 use crate::wire::kinesis::queue::{self, QueueRecord};
 use crate::wire::kinesis::read::{self, ReadRecord, RecordsAnswer};
+use std::time::Duration;
 
 /// The shard of a queue's lag: a queue has none.
 const QUEUE: &str = "queue";
@@ -178,11 +181,31 @@ impl Observer {
         records: &[ReadRecord],
         stream: &str,
     ) {
-        let ages = self.metrics.record_age.with_label_values(&[stream, call.consumer.as_str()]);
+        let (labels, delivered) = ((stream, call.consumer.as_str()), call.ended.wall);
+        let metrics = &self.metrics;
+        let ages = metrics.record_age.with_label_values(&[stream, labels.1]);
+        let (mut oldest, mut slowest) = (Longest::default(), Longest::default());
         for record in records {
-            self.metrics.records.with_label_values(&[stream, "get", record.verdict]).inc();
+            metrics.records.with_label_values(&[stream, "get", record.verdict]).inc();
             if let Some(arrival) = record.arrival {
-                ages.observe(call.ended.wall.since(arrival).as_secs_f64());
+                let age = delivered.since(arrival);
+                ages.observe(age.as_secs_f64());
+                oldest.take(age, record.contexts.first());
+            }
+            for event in &record.events {
+                let made = event.facts.made;
+                let Some(took) = made.and_then(|made| made.until(record.arrival, delivered)) else {
+                    continue;
+                };
+                let times = metrics.end_to_end.with_label_values(&[stream, labels.1]);
+                times.observe(took.as_secs_f64());
+                slowest.take(took, Some(&event.context));
+            }
+        }
+        // Of each read the one that waited longest: whoever follows a bucket looks for that.
+        for (family, of) in [(RECORD_AGE, oldest), (END_TO_END, slowest)] {
+            if let Some((took, context)) = of.0 {
+                metrics.exemplify(family, labels, (took.as_secs_f64(), *context), delivered);
             }
         }
     }
@@ -231,6 +254,19 @@ impl Observer {
             let made =
                 spans::inferred_process(batch, reading, own, until, (links_max, entropy::span_id));
             made.into_iter().for_each(|span| self.shared.spans.offer(span));
+        }
+    }
+}
+
+/// The longest of several times, and the trace that it belongs to, where that is recorded.
+#[derive(Default)]
+struct Longest<'a>(Option<(Duration, &'a TraceContext)>);
+
+impl<'a> Longest<'a> {
+    fn take(&mut self, took: Duration, of: Option<&'a (TraceContext, TraceState)>) {
+        let Some((context, _)) = of.filter(|(context, _)| context.flags.sampled()) else { return };
+        if self.0.is_none_or(|(longest, _)| longest < took) {
+            self.0 = Some((took, context));
         }
     }
 }

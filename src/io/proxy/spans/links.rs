@@ -28,6 +28,8 @@ pub(super) struct Record<'a> {
     pub error: Option<&'a str>,
     /// From its arrival in the stream to its delivery.
     pub in_stream: Option<Duration>,
+    /// From when its event says that it was made, to its delivery.
+    pub end_to_end: Option<Duration>,
 }
 
 /// The records of one context, and of events that tell the same.
@@ -43,6 +45,7 @@ struct Shared<'a> {
     failed: usize,
     error: Option<&'a str>,
     in_stream: Option<Duration>,
+    end_to_end: Option<Duration>,
 }
 
 impl<'a> Links<'a> {
@@ -59,7 +62,7 @@ impl<'a> Links<'a> {
         told: Told,
     ) {
         let Some(shared) = self.shared(context, told) else { return };
-        let Record { id, shard, error, in_stream } = record;
+        let Record { id, shard, error, in_stream, end_to_end } = record;
         if let Some(id) = id {
             shared.ids = Some((shared.ids.map_or(id, |(first, _)| first), id));
         }
@@ -71,7 +74,20 @@ impl<'a> Links<'a> {
         shared.failed += usize::from(error.is_some());
         shared.error = shared.error.or(error);
         shared.in_stream = shared.in_stream.max(in_stream);
+        shared.end_to_end = shared.end_to_end.max(end_to_end);
         shared.records += 1;
+    }
+
+    /// Another event of a record that was told already.
+    pub(super) fn took(
+        &mut self,
+        context: &'a (TraceContext, TraceState),
+        end_to_end: Option<Duration>,
+        told: Told,
+    ) {
+        if let Some(shared) = self.shared(context, told) {
+            shared.end_to_end = shared.end_to_end.max(end_to_end);
+        }
     }
 
     /// The links.
@@ -96,6 +112,7 @@ impl<'a> Links<'a> {
                     failed: 0,
                     error: None,
                     in_stream: None,
+                    end_to_end: None,
                 });
                 *place.insert(self.shared.len() - 1)
             }
@@ -106,9 +123,10 @@ impl<'a> Links<'a> {
 
 impl Shared<'_> {
     /// By the conventions what differs between messages stands on their links. Of several records
-    /// a link tells their number, the first and the last, and the longest time in the stream.
+    /// a link tells their number, the first and the last, and the longest times.
     fn link(self) -> Link {
-        let Self { context, told, records, ids, shard, failed, error, in_stream } = self;
+        let Self { context, told, records, ids, shard, failed, error, in_stream, end_to_end } =
+            self;
         let mut attributes: Vec<Attribute> = Vec::with_capacity(6);
         match ids {
             Some((first, last)) if first == last => {
@@ -130,9 +148,11 @@ impl Shared<'_> {
             attributes.push(("error.type", error.to_owned().into()));
             attributes.push(("kinescope.records.failed", count(failed)));
         }
-        if let Some(in_stream) = in_stream {
-            let ms = i64::try_from(in_stream.as_millis()).unwrap_or(i64::MAX);
-            attributes.push(("kinescope.time_in_stream_ms", Value::Int(ms)));
+        let times =
+            [("kinescope.time_in_stream_ms", in_stream), ("kinescope.end_to_end_ms", end_to_end)];
+        for (name, time) in times {
+            let ms = time.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+            attributes.extend(ms.map(|ms| (name, Value::Int(ms))));
         }
         attributes.extend(told.attributes());
         let (context, tracestate) = context.clone();

@@ -4,6 +4,8 @@
 use super::super::disclosed::{Disclosed, Told};
 use super::links::{Links, Record};
 use super::{Call, Delivery, Ending, called, count, head, split};
+use crate::domain::envelope::Facts;
+use crate::domain::time::Wall;
 use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState};
 use crate::wire::kinesis::read::ReadRecord;
 use std::collections::HashSet;
@@ -58,8 +60,9 @@ fn links(
             shard: of.shard.map(|shard| shard.as_str()),
             error: None,
             in_stream: arrival.map(|arrival| call.ended.wall.since(arrival)),
+            end_to_end: None,
         };
-        tell(&mut links, record, place, disclosed);
+        tell(&mut links, record, (place, call.ended.wall), disclosed);
     }
     links.finish()
 }
@@ -69,22 +72,27 @@ fn links(
 fn tell<'a>(
     links: &mut Links<'a>,
     record: &'a ReadRecord,
-    place: Record<'a>,
+    (place, delivered): (Record<'a>, Wall),
     disclosed: &Disclosed,
 ) {
-    let told = |context| {
-        let event = record.events.iter().find(|event| event.context.0 == context);
-        event.map(|event| disclosed.of_event(&event.facts)).unwrap_or_default()
+    let of_event = |facts: &Facts| {
+        let end_to_end = facts.made.and_then(|made| made.until(record.arrival, delivered));
+        (Record { end_to_end, ..place }, disclosed.of_event(facts))
     };
     if let ([context], [] | [_]) = (&*record.contexts, &*record.events) {
-        return links.record(context, place, told(context.0));
+        let event = record.events.iter().find(|event| event.context.0 == context.0);
+        let (place, told) =
+            event.map_or_else(|| (place, Told::default()), |event| of_event(&event.facts));
+        return links.record(context, place, told);
     }
     let (mut known, mut named) = (HashSet::new(), HashSet::new());
     for event in &record.events {
-        let told = disclosed.of_event(&event.facts);
+        let (place, told) = of_event(&event.facts);
         named.insert(event.context.0);
         if known.insert((event.context.0, told.clone())) {
             links.record(&event.context, place, told);
+        } else {
+            links.took(&event.context, place.end_to_end, told);
         }
     }
     for context in record.contexts.iter().filter(|context| !named.contains(&context.0)) {

@@ -3,7 +3,7 @@
 use super::super::disclosed::{Disclosed, SagaKey, Told};
 use super::super::exchange::{Answer, Facts};
 use super::*;
-use crate::domain::envelope::Kind as Payload;
+use crate::domain::envelope::{Event, Kind as Payload, facts};
 use crate::domain::time::Wall;
 use crate::domain::trace::{Flags, Format, Kind, Status, TraceContext, TraceState};
 use crate::wire::kinesis::fault::Fault;
@@ -204,6 +204,24 @@ fn a_record_from_the_future_has_no_time_in_stream() {
     ahead.arrival = Some(at(8).wall);
     let spans = received(128, None, &[ahead]);
     assert!(!links_told(&spans[0])[0].contains("time_in_stream"), "{:?}", links_told(&spans[0]));
+}
+
+#[test]
+fn a_link_tells_how_long_ago_its_event_says_that_it_was_made() {
+    let event = |payload: &str| Event { context: context(1, 3), facts: facts(payload.as_bytes()) };
+    let links = |payloads: &[&str]| {
+        let mut read = record("10", Duration::from_millis(5), &[context(1, 3)]);
+        read.events = payloads.iter().map(|payload| event(payload)).collect();
+        let spans = received(128, None, &[read]);
+        links_told(&spans[0]).join(", ")
+    };
+    let at_ms = at(0).wall.as_ms();
+    let ago = |ms: u64| format!("{{\"timestamp\":{}}}", at_ms - ms);
+    assert!(links(&[&ago(2_000)]).ends_with(" time_in_stream_ms=5 end_to_end_ms=2007"));
+    let longest = links(&[&ago(1_000), &ago(3_000)]);
+    assert!(longest.ends_with(" end_to_end_ms=3007"), "{longest}");
+    assert!(!links(&["{\"timestamp\":9999999999999}"]).contains("end_to_end"), "the future");
+    assert!(!links(&["{\"a\":1}"]).contains("end_to_end"));
 }
 
 #[test]

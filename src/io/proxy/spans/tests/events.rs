@@ -6,7 +6,10 @@ use crate::domain::saga::SagaId;
 
 fn event(context: &Context, name: &str, saga: &str) -> Event {
     let (event_type, saga_id) = (Some(name.into()), Some(saga.into()));
-    Event { context: context.clone(), facts: Named { event_type, event_id: None, saga_id } }
+    Event {
+        context: context.clone(),
+        facts: Named { event_type, event_id: None, saga_id, made: None },
+    }
 }
 
 /// Each link's context, records, event type and saga.
