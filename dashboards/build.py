@@ -217,6 +217,9 @@ def consumer():
               "trace.", "s", *quantiles(by_age, of, of=(0.5, 0.95, 0.99)), exemplars=True),
         heatmap("Age of records at delivery, spread", "Each cell: records of this age. A point leads to its trace.",
                 "s", hot(by_age, of)),
+        lines("Age of events at delivery", "From when an event says that it was made, by its producer's clock, to its "
+              "delivery; of events that carry a context. A point leads to its trace.", "s",
+              *quantiles("kinesis_event_end_to_end_seconds", of), exemplars=True),
         lines("Pause between reads", "From the delivery of a batch to the reader's next call on that iterator: what "
               "the consumer needs to process a batch, or waits on purpose.", "s",
               *quantiles("kinesis_consumer_poll_interval_seconds", of), exemplars=True),
@@ -272,6 +275,8 @@ def traces():
         row("From slow records to their traces"),
         heatmap("Age of records at delivery", "Each cell: records of this age. A point leads to its trace.", "s",
                 hot("kinesis_record_age_seconds", OF_CONSUMER)),
+        heatmap("Age of events at delivery", "Each cell: events this old by their own word, when they were delivered. A "
+                "point leads to its trace.", "s", hot("kinesis_event_end_to_end_seconds", OF_CONSUMER)),
         heatmap("Processing time", "Each cell: events that took this long, as consumers reported. A point leads to its "
                 "trace.", "s", hot("kinesis_event_process_seconds", OF_CONSUMER)),
         row("Whether traces are whole"),

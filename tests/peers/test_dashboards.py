@@ -242,7 +242,8 @@ class Scraped(Prometheus):
         self.demo = Program("demo", [binary(), "demo", "--headless", "--for", "75s"], folder)
         self.demo.wait_until(lambda: len(self.targets()) == 5, "the demo's five processes")
         targets = [{"targets": sorted(self.targets())}]
-        super().__init__(folder, 0, {"scrape_configs": [{"job_name": "kinescope", "static_configs": targets}]})
+        super().__init__(folder, 0, {"scrape_configs": [{"job_name": "kinescope", "static_configs": targets}]},
+                         ["--enable-feature=exemplar-storage"])
         self.began = time.time()
 
     def targets(self):
@@ -303,6 +304,15 @@ def test_every_expression_has_data_from_the_demo(scraped):
         wait_for(all_have, 72, "data")
     except AssertionError:
         pytest.fail("no data for\n" + "\n".join(f"{about}\n    {query}" for about, query in waiting))
+
+
+def test_points_lead_to_traces(scraped):
+    """As Grafana asks for the exemplars of a panel whose queries say so."""
+    queries = [filled_in(expression, {}) for about, expression in expressions()
+               if about == "traces: Age of records at delivery"]
+    found = wait_for(lambda: scraped.exemplars(queries[0], scraped.began, time.time()), 30, "exemplars")
+    ids = {exemplar["labels"]["trace_id"] for series in found for exemplar in series["exemplars"]}
+    assert ids and all(re.fullmatch("[0-9a-f]{32}", trace_id) for trace_id in ids)
 
 
 def test_variables_have_values_from_the_demo(scraped):
