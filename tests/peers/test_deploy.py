@@ -208,6 +208,28 @@ def test_sidecars_start_first_and_end_last(manifests):
         assert endpoint == "http://127.0.0.1:4590"
 
 
+@pytest.mark.parametrize("form", ["native", "classic"])
+def test_the_component_attaches_to_what_is_labelled_and_nothing_else(form, tmp_path):
+    def workload(kind, name, labels):
+        group = "batch/v1" if kind == "Job" else "apps/v1"
+        template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "own", "image": "own:1"}]}}
+        return {"apiVersion": group, "kind": kind, "metadata": {"name": name, "labels": labels},
+                "spec": {"template": template}}
+
+    attached = {"Deployment": "web", "StatefulSet": "log", "DaemonSet": "node", "Job": "once"}
+    own = [workload(kind, name, {"kinescope": "sidecar"}) for kind, name in attached.items()]
+    own.append(workload("Deployment", "other", {}))
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump_all(own))
+    component = os.path.relpath(DEPLOY / "kubernetes/sidecar" / form, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(
+        json.dumps({"namespace": "own", "resources": ["own.yaml"], "components": [component]}))
+    text = ran(tool("tools/kubectl/kubectl", "kubectl"), "kustomize", tmp_path)
+    found = {name: [container["name"] for container in containers(pod)] for name, pod in pods(text)}
+    assert found == {**{name: ["kinescope", "own"] for name in attached.values()}, "other": ["own"]}
+    kinds = {document["metadata"]["name"]: document["kind"] for document in documents(text)}
+    assert {name: kinds[name] for name in attached.values()} == {name: kind for kind, name in attached.items()}
+
+
 def test_the_lifecycle_commands_of_the_manifests_exist(manifests):
     """Each command that a manifest runs is one that the program takes."""
     commands = {("kinescope", "probe")}
