@@ -117,6 +117,19 @@ def fleet():
         lines("Alerts", "Alerts of Kinescope's own engine, pending and firing.", "short",
               ('sum by (state, severity) (kinescope_alerts{job=~"$job",state=~"pending|firing"})',
                "{{severity}} {{state}}"), stacked=True),
+        row("Readers without a sidecar, where a hub asks CloudWatch for them"),
+        lines("Lambda", "Iterator age of each function's Kinesis event sources, minutes late.", "s",
+              (worst("kinesis_cloudwatch_lambda_iterator_age_seconds", REGION, "region", "function"), "{{function}}"),
+              width=8),
+        lines("Firehose", "How far each delivery stream's reads are behind, and the age of the oldest record that is "
+              "not delivered, minutes late.", "s",
+              (worst("kinesis_cloudwatch_firehose_behind_seconds", REGION, "region", "delivery_stream"),
+               "{{delivery_stream}} behind"),
+              (worst("kinesis_cloudwatch_firehose_freshness_seconds", REGION, "region", "delivery_stream", "destination"),
+               "{{delivery_stream}} to {{destination}}"), width=8),
+        lines("Flink", "How far each application's sources are behind, minutes late.", "s",
+              (worst("kinesis_cloudwatch_flink_behind_seconds", REGION, "region", "application", "source"),
+               "{{application}} {{source}}"), width=8),
     ])
 
 
@@ -170,7 +183,13 @@ def stream():
         lines("Bytes put, by shard", "The busiest shards by name, the rest as `other`; only what went through "
               "sidecars.", "Bps",
               (rate("kinesis_shard_put_bytes_total", of_stream, "shard"), "{{shard}}"), stacked=True),
+        lines("Throttles, by shard", "As CloudWatch counts them, minutes late, where a hub asks for shards.", "cps",
+              (worst("kinesis_cloudwatch_shard_write_throttles_per_second", of_stream, "shard"), "{{shard}} writes"),
+              (worst("kinesis_cloudwatch_shard_read_throttles_per_second", of_stream, "shard"), "{{shard}} reads")),
         row("Reading"),
+        lines("Iterator age, by shard", "As CloudWatch tells it, over all who read the shard, minutes late, where a hub "
+              "asks for shards.", "s",
+              (worst("kinesis_cloudwatch_shard_iterator_age_seconds", of_stream, "shard"), "{{shard}}")),
         lines("Records got, by verdict", "Whether the records that consumers got carry a context.", "cps",
               (rate("kinesis_records_total", of_stream + ',direction="get"', "verdict"), "{{verdict}}"), stacked=True),
         lines("Age of records at delivery", "From a record's arrival in Kinesis to its delivery, of each consumer. "
@@ -240,6 +259,8 @@ def consumer():
               (rate("kinesis_queue_redelivered_records_total", of, "consumer"), "redelivered")),
         lines("Ends of fan-out subscriptions", "How SubscribeToShard streams ended; no line before the first.", "cps",
               (rate("kinesis_subscriptions_ended_total", of, "how"), "{{how}}")),
+        lines("Fan-out, as CloudWatch tells it", "How far the registered consumer of this name is behind, minutes late. "
+              "Told by a hub.", "s", (worst("kinesis_cloudwatch_fan_out_behind_seconds", of, "consumer"), "behind")),
     ])
 
 
@@ -335,6 +356,10 @@ def sidecar():
                "{{receiver}} {{outcome}}")),
         lines("Spans exported per second", "By what the collector did with them.", "cps",
               (rate("kinescope_spans_exported_total", of, "outcome"), "{{outcome}}"), stacked=True),
+        lines("Notices waiting", "By receiver; and how long the oldest has waited is beside it.", "short",
+              (worst("kinescope_notification_queue_length", of, "receiver"), "{{receiver}}")),
+        lines("Oldest notice", "How long it has waited for its receiver; no line while none does.", "s",
+              (worst("kinescope_notification_oldest_seconds", of, "receiver"), "{{receiver}}")),
         row("CloudWatch, where a hub asks it"),
         lines("Calls per second", "By operation and outcome.", "reqps",
               (rate("kinescope_cloudwatch_requests_total", of, "operation", "outcome"), "{{operation}} {{outcome}}")),
@@ -346,6 +371,17 @@ def sidecar():
         lines("Since the last good poll", "A line that climbs is a poll that fails.", "s",
               (f"time() - {worst('kinescope_cloudwatch_last_success_timestamp_seconds', of, 'exported_job', 'instance')}",
                "{{exported_job}} {{instance}}")),
+        lines("Cost of this month", "At list price, by the dearer reading, and the budget of each hub.", "currencyUSD",
+              (worst("kinescope_cloudwatch_month_cost_dollars", of, "instance"), "{{instance}}"),
+              (worst("kinescope_cloudwatch_budget_dollars", of, "instance"), "{{instance}} budget")),
+        lines("Given up for the budget", "1 for a detail that is not asked for.", "none",
+              (worst("kinescope_cloudwatch_given_up", of, "detail"), "{{detail}}"), min=0, max=1),
+        row("Checkpoints, where a hub watches lease tables"),
+        lines("Since the last good reading", "Of each application's lease table.", "s",
+              (f"time() - {worst('kinescope_lease_last_success_timestamp_seconds', of, 'application')}",
+               "{{application}}")),
+        lines("Read units per second", "What reading lease tables uses up in DynamoDB.", "cps",
+              (rate("kinescope_lease_read_units_total", of, "application"), "{{application}}")),
         lines("Sequence clock", "1 where the seconds inside sequence numbers agree with arrivals on the wire and may be "
               "used, 0 where not; no line where too few records were seen.", "none",
               (worst("kinescope_sequence_clock_usable", of, "stream"), "{{stream}}"), min=0, max=1),

@@ -22,6 +22,7 @@ DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm/kinescope"
 KUSTOMIZED = ["overlays/native", "overlays/classic", "hub", "monitoring", "network-policy"]
 RULES = ROOT / "alerts/kinescope.rules.yml"
+HAS_RULES = RULES.exists() and RULES.stat().st_size > 0
 
 # The oldest with native sidecars, and the newest that the validator knows.
 VERSIONS = ["1.29", "1.37"]
@@ -30,7 +31,7 @@ VERSIONS = ["1.29", "1.37"]
 EVERYTHING = {
     "podMonitor.enabled": "true", "dashboards.enabled": "true", "networkPolicy.enabled": "true",
     "sidecar.enabled": "true", "hub.persistence.enabled": "true", "hub.secret": "receivers",
-    **({"prometheusRule.enabled": "true"} if RULES.exists() else {}),
+    **({"prometheusRule.enabled": "true"} if HAS_RULES else {}),
 }
 
 
@@ -61,7 +62,7 @@ def kustomized(folder):
 
 
 def prometheus_rule():
-    return ran(DEPLOY / "kubernetes/monitoring/prometheus-rule.sh") if RULES.exists() else ""
+    return ran(DEPLOY / "kubernetes/monitoring/prometheus-rule.sh") if HAS_RULES else ""
 
 
 def documents(text):
@@ -530,7 +531,7 @@ def test_the_compose_file_refers_to_what_is_there(tmp_path):
 def test_what_the_compose_file_mounts(tmp_path):
     """Prometheus's own word on its file, Grafana's paths, and the data source that the dashboards want."""
     config = yaml.safe_load((COMPOSE / "prometheus.yaml").read_text())
-    config["rule_files"] = [str(RULES)] if RULES.exists() else []
+    config["rule_files"] = [str(RULES)] if HAS_RULES else []
     (tmp_path / "prometheus.yaml").write_text(yaml.safe_dump(config))
     ran(tool("debian/usr/bin/promtool", "prometheus"), "check", "config", tmp_path / "prometheus.yaml")
     sources = yaml.safe_load((COMPOSE / "grafana/datasources.yaml").read_text())["datasources"]
