@@ -3,8 +3,10 @@
 set -eu
 
 create() {
-  aws kinesis create-stream --stream-name orders --shard-count 1 || true # is there after a restart
-  aws kinesis wait stream-exists --stream-name orders
+  # LocalStack takes a while; after a restart the stream may be there.
+  until aws kinesis wait stream-exists --stream-name orders; do
+    aws kinesis create-stream --stream-name orders --shard-count 1 || sleep 2
+  done
 }
 
 put() {

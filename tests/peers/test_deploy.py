@@ -267,6 +267,15 @@ def test_prometheus_finds_every_pod(manifests):
                     assert kinds[expression["key"]] in expression["values"]
 
 
+def test_rules_are_put_into_the_operators_envelope(tmp_path):
+    rules = {"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "up == 0", "for": "1m"}]}]}
+    (tmp_path / "rules.yml").write_text("# a comment\n---\n" + yaml.safe_dump(rules))
+    document, = documents(ran(DEPLOY / "kubernetes/monitoring/prometheus-rule.sh", tmp_path / "rules.yml"))
+    assert document["kind"] == "PrometheusRule" and document["spec"] == rules
+    with pytest.raises(AssertionError, match="there is no"):
+        ran(DEPLOY / "kubernetes/monitoring/prometheus-rule.sh", tmp_path / "none.yml")
+
+
 def test_the_operators_types_accept_its_resources(manifests, tmp_path):
     """By the compiler, which refuses unknown fields, and by the operator's own patterns."""
     tools, node = tool("tools/node_modules", "@kubernetes-models/prometheus-operator"), shutil.which("node")
