@@ -96,10 +96,11 @@ def lines(title, description, unit, *queries, width=12, exemplars=False, stacked
 
 def stat(title, description, unit, expr, legend="", width=4, shows="auto", **defaults):
     options = {"reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-               "colorMode": "value", "graphMode": "area", "textMode": shows, "justifyMode": "auto",
+               "colorMode": "value", "graphMode": "none", "textMode": shows, "justifyMode": "auto",
                "orientation": "auto"}
     defaults = {"noValue": "no data", **defaults}
-    return _panel("stat", title, description, unit, (width, 4), _targets([(expr, legend)], range=True),
+    # Instant: of a range the last value that there was would be shown, also when there is none now.
+    return _panel("stat", title, description, unit, (width, 4), _targets([(expr, legend)], instant=True),
                   options, **defaults)
 
 
@@ -124,13 +125,16 @@ def timeline(title, description, expr, legend, mapping, width=24):
                   {"fillOpacity": 80, "lineWidth": 0}, mappings=mappings)
 
 
-def table(title, description, unit, queries, rename, width=12, links=()):
+def table(title, description, unit, queries, rename, width=12, links=(), units=None):
     """One row for each set of labels; `rename` says which columns stay, in order, and their names.
-    The queries' values are the columns `Value #A`, `Value #B`, …"""
+    The queries' values are the columns `Value #A`, `Value #B`, …; `units` are by the new names."""
     targets = _targets([(expr, "") for expr in queries], instant=True, format="table")
     panel = _panel("table", title, description, unit, (width, 8), targets,
                    {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}},
                    {"align": "auto", "filterable": True}, **({"links": list(links)} if links else {}))
+    panel["fieldConfig"]["overrides"] = [
+        {"matcher": {"id": "byName", "options": name}, "properties": [{"id": "unit", "value": of}]}
+        for name, of in (units or {}).items()]
     panel["transformations"] = [
         {"id": "merge", "options": {}},
         {"id": "filterFieldsByName", "options": {"include": {"names": list(rename)}}},
