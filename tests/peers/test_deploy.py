@@ -321,6 +321,7 @@ def test_the_chart_lints_and_its_values_have_a_schema():
 @pytest.mark.parametrize("values, message", [
     ({"hub.enabledd": "true"}, "enabledd"),
     ({"image.tag": ""}, "/image/tag"),
+    ({"hub.replicas": "0"}, "/hub/replicas"),
     ({"hub.config.role": "sidecar"}, "/hub/config"),
     ({"image.pullPolicy": "Sometimes"}, "/image/pullPolicy"),
     ({"hub.resources.limits.memory": "lots"}, "/hub/resources/limits/memory"),
@@ -350,6 +351,21 @@ def test_the_hub_alone_is_the_default(manifests):
               for name, text in document["data"].items() if name.endswith(".json")}
     there = {f"kinescope-{path.name}": json.loads(path.read_text()) for path in (ROOT / "dashboards").glob("*.json")}
     assert boards == there
+
+
+def test_several_hubs_split_the_streams_and_one_hears_the_sidecars(tmp_path):
+    text = rendered({"hub.replicas": "3", "hub.persistence.enabled": "true"})
+    by_kind = {document["kind"]: document for document in documents(text)}
+    assert by_kind.keys() == {"ConfigMap", "ServiceAccount", "Service", "StatefulSet"}
+    hubs = by_kind["StatefulSet"]
+    assert hubs["spec"]["replicas"] == 3 and hubs["spec"]["serviceName"] == by_kind["Service"]["metadata"]["name"]
+    assert [claim["metadata"]["name"] for claim in hubs["spec"]["volumeClaimTemplates"]] == ["state"]
+    assert by_kind["Service"]["spec"]["selector"]["statefulset.kubernetes.io/pod-name"] == "kinescope-hub-0"
+    config = yaml.safe_load(by_kind["ConfigMap"]["data"]["kinescope.yaml"])
+    assert config["hub"] == {"replicas": 3} and config["region"] == "us-east-1"
+    (tmp_path / "hubs.yaml").write_text(text)
+    validate = tool("deploy/bin/kubernetes-validate", "kubernetes-validate")
+    ran(validate, "--strict", "-k", VERSIONS[0], tmp_path / "hubs.yaml")
 
 
 @pytest.fixture
