@@ -2,7 +2,10 @@
 //! Refuses windows of days: those are Prometheus's. Time in which nothing was known burns nothing.
 
 use crate::domain::alert::machine::GAP_MAX;
-use std::collections::VecDeque;
+use crate::domain::alert::signal::{Scope, Signal};
+use crate::domain::alert::{Reading, Subject};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Six hours of minutes: the longest window.
@@ -107,11 +110,59 @@ impl Freshness {
         Burn { of_5m: over(5), of_30m: over(30), of_1h: over(60), of_6h: over(360) }
     }
 
-    /// Whether nothing of it is worth keeping.
+    /// Whether nothing of it is worth keeping: not while it is above its target.
     #[must_use]
     pub fn is_clean(&self, now: Duration) -> bool {
         let number = now.as_secs() / BUCKET.as_secs();
-        self.buckets.is_empty() || number.saturating_sub(self.newest) > BUCKETS_MAX as u64
+        let over = self.buckets.is_empty() || number - self.newest.min(number) > BUCKETS_MAX as u64;
+        over && self.last.is_none_or(|(at, is_old)| !is_old || now.saturating_sub(at) > GAP_MAX)
+    }
+}
+
+/// Consumers whose budget is kept: 1.5 KiB each while it burns.
+const BUDGETS_MAX: usize = 1_000;
+
+/// Everybody's budget, as far as it burns.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    objective: Objective,
+    by_consumer: BTreeMap<Arc<Subject>, Freshness>,
+}
+
+impl Budgets {
+    /// Against this objective.
+    #[must_use]
+    pub fn new(objective: Objective) -> Self {
+        Self { objective, by_consumer: BTreeMap::new() }
+    }
+
+    /// Adds to each consumer's reading as of `now` how fast its budget burns.
+    pub fn note(&mut self, readings: &mut [Reading], now: Duration) {
+        readings.iter_mut().for_each(|reading| self.note_one(reading, now));
+        self.by_consumer.retain(|_, budget| !budget.is_clean(now));
+    }
+
+    fn note_one(&mut self, reading: &mut Reading, now: Duration) {
+        if reading.subject.scope() != Scope::Consumer {
+            return;
+        }
+        let lag = reading.value(Signal::DeliveryLag);
+        let is_old = lag.is_some_and(|lag| lag > self.objective.target.as_secs_f64());
+        let is_known = self.by_consumer.contains_key(&reading.subject);
+        if !is_known && (!is_old || self.by_consumer.len() >= BUDGETS_MAX) {
+            // Nothing has burned.
+            reading.set(Signal::FreshnessBurn, lag.filter(|_| !is_old).map(|_| 0.0));
+            return;
+        }
+        let budget = self.by_consumer.entry(Arc::clone(&reading.subject)).or_default();
+        budget.see(lag, &self.objective, now);
+        let burn = budget.burn(&self.objective, now);
+        reading.set(Signal::FreshnessBurn, Some(burn.of_waking()));
+        if burn.of_waking() > 0.5 {
+            for (name, times) in [("burn_1h", burn.of_1h), ("burn_6h", burn.of_6h)] {
+                reading.tell(name, Some(format!("{times:.1} times the budget's pace")));
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ pub mod glob;
 pub mod group;
 pub mod machine;
 pub mod reading;
+pub mod replay;
 pub mod rule;
 pub mod saved;
 pub mod signal;
@@ -184,3 +185,6 @@ pub struct Notice {
     /// When it was decided.
     pub at: Moment,
 }
+
+#[cfg(test)]
+mod story_tests;

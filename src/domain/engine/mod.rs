@@ -361,3 +361,5 @@ const fn place<'a>(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;

@@ -4,25 +4,19 @@
 use super::memory::Memory;
 use crate::domain::alert::board::{Board, Policy};
 use crate::domain::alert::figures::{Figures, Ledger};
-use crate::domain::alert::freshness::{Freshness, Objective};
+use crate::domain::alert::freshness::{Budgets, Objective};
 use crate::domain::alert::saved::Saved;
 use crate::domain::alert::silence::Silence;
-use crate::domain::alert::{AlertView, Labels, Notice, Reading, Rule, Signal, Subject};
+use crate::domain::alert::{AlertView, Labels, Notice, Reading, Rule};
 use crate::domain::time::Moment;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
-
-/// Consumers whose budget is kept: 1.5 KiB each while it burns, nothing else.
-const BUDGETS_MAX: usize = 1_000;
 
 /// Everything that alerts rest on.
 #[derive(Debug)]
 pub(super) struct Watch {
     board: Board,
-    objective: Objective,
     ledger: Ledger,
-    budgets: BTreeMap<Arc<Subject>, Freshness>,
+    budgets: Budgets,
     is_draining: bool,
     /// Without rules nobody needs readings.
     has_rules: bool,
@@ -38,9 +32,8 @@ impl Watch {
         let board = Board::new(rules.clone(), labels.clone(), policy);
         Self {
             board,
-            objective: Objective::default(),
             ledger: Ledger::default(),
-            budgets: BTreeMap::new(),
+            budgets: Budgets::default(),
             is_draining: false,
             has_rules,
             rules,
@@ -51,7 +44,7 @@ impl Watch {
     /// Before anything has happened: how alerts are told of.
     pub(super) fn telling(self, policy: Policy, objective: Objective) -> Self {
         let board = Board::new(self.rules.clone(), self.labels.clone(), policy);
-        Self { board, objective, ..self }
+        Self { board, budgets: Budgets::new(objective), ..self }
     }
 
     pub(super) fn has_rules(&self) -> bool {
@@ -80,31 +73,10 @@ impl Watch {
         if self.is_draining || !self.has_rules {
             return Vec::new();
         }
-        readings.iter_mut().for_each(|reading| self.budget(reading, now));
-        self.budgets.retain(|_, budget| !budget.is_clean(now.mono));
+        self.budgets.note(&mut readings, now.mono);
         readings.extend(memory.stream_readings(&self.ledger, now));
         readings.extend(self.ledger.readings(now));
         self.board.step(&readings, now)
-    }
-
-    fn budget(&mut self, reading: &mut Reading, now: Moment) {
-        let lag = reading.value(Signal::DeliveryLag);
-        let is_old = lag.is_some_and(|lag| lag > self.objective.target.as_secs_f64());
-        let is_known = self.budgets.contains_key(&reading.subject);
-        if !is_known && (!is_old || self.budgets.len() >= BUDGETS_MAX) {
-            // Nothing has burned.
-            reading.set(Signal::FreshnessBurn, lag.filter(|_| !is_old).map(|_| 0.0));
-            return;
-        }
-        let budget = self.budgets.entry(Arc::clone(&reading.subject)).or_default();
-        budget.see(lag, &self.objective, now.mono);
-        let burn = budget.burn(&self.objective, now.mono);
-        reading.set(Signal::FreshnessBurn, Some(burn.of_waking()));
-        if burn.of_waking() > 0.5 {
-            for (name, times) in [("burn_1h", burn.of_1h), ("burn_6h", burn.of_6h)] {
-                reading.tell(name, Some(format!("{times:.1} times the budget's pace")));
-            }
-        }
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {
