@@ -7,7 +7,7 @@
     reason = "a benchmark ends where it cannot measure, and prints"
 )]
 
-use kinescope::domain::alert::rule;
+use kinescope::domain::alert::builtin::builtin;
 use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event};
 use kinescope::domain::lag::ReadObservation;
 use kinescope::domain::stream::{ShardId, StreamName};
@@ -112,7 +112,7 @@ fn measure(shards: usize) {
 
 fn engine() -> Engine {
     Engine::new(EngineConfig {
-        rules: rule::builtin(),
+        rules: builtin(),
         external_labels: BTreeMap::new(),
         repeat_interval: Duration::from_secs(14_400),
         limits: EngineLimits {

@@ -3,6 +3,7 @@
 
 pub mod commands;
 pub mod config;
+pub mod counted;
 pub mod data_plane;
 #[cfg(feature = "demo")]
 pub mod demo;

@@ -3,6 +3,7 @@
 
 use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, Role};
+use crate::app::counted::Counted;
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::exporting::{self, Sinks};
@@ -18,6 +19,7 @@ use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
 use crate::io::hub;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
+use crate::io::silences::SilenceBook;
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::exposition::openmetrics::Exemplars;
@@ -41,8 +43,6 @@ const ASKS_MAX: usize = 64;
 const DESCRIBE_EVERY: Duration = Duration::from_secs(300);
 /// How often a hub lists the account's streams.
 const LIST_EVERY: Duration = Duration::from_secs(300);
-/// Alertmanager's own default.
-const REPEAT_INTERVAL: Duration = Duration::from_secs(4 * 3_600);
 /// The `region` label where nothing names one.
 const REGION_UNKNOWN: &str = "unknown";
 
@@ -96,6 +96,7 @@ pub struct Running {
     supervisor: Supervisor,
     quit: CancellationToken,
     reload: ReloadSource,
+    events: mpsc::Sender<Event>,
     ready: Arc<AtomicBool>,
     clock: Clock,
     drain: Duration,
@@ -110,6 +111,8 @@ impl Running {
     /// Stops accepting, finishes, flushes; says who was late.
     pub async fn stop(self) -> Report {
         self.ready.store(false, Ordering::Relaxed);
+        // Full: the drain is seconds, and no rule is that quick.
+        let _ = self.events.try_send(Event::Draining);
         self.supervisor.drain(self.drain, &self.clock).await
     }
 }
@@ -188,12 +191,18 @@ pub async fn start(
     let snapshots = SnapshotSource(asks);
     let (fleet_asks, fleet_asked) = mpsc::channel(ASKS_MAX);
     let exemplars = Arc::<Mutex<Exemplars>>::default();
+    let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
+    let configured = config.alerts.alerting.silences.clone();
+    let silences =
+        SilenceBook::open(configured, config.state.clone(), events.clone(), clock.clone());
+    silences.announce().await;
     let admin = Admin {
         listen: with_ipv4_fallback(&config.admin.listen),
         registry: registry.clone(),
         exemplars: exemplars.clone(),
         snapshots: snapshots.clone(),
         fleet: FleetSource(fleet_asks),
+        silences,
         scope: scope(&config, &region),
         identity: identity(&config, &region),
         ready: Arc::clone(&ready),
@@ -244,7 +253,6 @@ pub async fn start(
         stage.spawn("delivery", Policy::Helpful, delivery.run(stage.token()));
     }
 
-    let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
     let (describe, describer) = Describer::new(
@@ -256,7 +264,7 @@ pub async fn start(
     );
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
-        engine: Engine::new(engine_config(&config, &region)),
+        engine: engine(&config, &region, &external_url),
         clock: clock.clone(),
         events: happened,
         asks: asked,
@@ -264,6 +272,13 @@ pub async fn start(
         notifier,
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
+    let counted = Counted {
+        registry: registry.clone(),
+        clock: clock.clone(),
+        events: events.clone(),
+        polls_cloudwatch: config.cloudwatch.enabled,
+    };
+    stage.spawn("counted", Policy::Helpful, counted.run(stage.token()));
 
     let stage = supervisor.stage("aws");
     stage.spawn("credentials", Policy::Helpful, credentials.clone().run(stage.token()));
@@ -287,6 +302,7 @@ pub async fn start(
         stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
     }
 
+    let told = events.clone();
     let mut data_plane = Vec::new();
     if has_data_plane {
         let given = Given {
@@ -314,6 +330,7 @@ pub async fn start(
         supervisor,
         quit,
         reload,
+        events: told,
         ready,
         clock,
         drain,
@@ -340,13 +357,21 @@ fn identity(config: &Config, region: &str) -> status::Identity {
     }
 }
 
+/// The engine with its way of telling: a link to our page belongs to every alert.
+fn engine(config: &Config, region: &str, external_url: &str) -> Engine {
+    let alerting = &config.alerts.alerting;
+    let mut policy = alerting.policy.clone();
+    external_url.clone_into(&mut policy.status_page);
+    Engine::new(engine_config(config, region)).telling(policy, alerting.objective)
+}
+
 fn engine_config(config: &Config, region: &str) -> EngineConfig {
     let mut external_labels = config.external_labels.clone();
     external_labels.insert("region".to_owned(), region.to_owned());
     EngineConfig {
         rules: config.alerts.rules.clone(),
         external_labels,
-        repeat_interval: REPEAT_INTERVAL,
+        repeat_interval: config.alerts.alerting.policy.grouping.repeat,
         limits: config.limits.engine,
     }
 }

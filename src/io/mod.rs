@@ -13,4 +13,5 @@ pub mod otlp;
 pub mod proxy;
 pub mod quiet;
 pub mod secret;
+pub mod silences;
 pub mod streams;

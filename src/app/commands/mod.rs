@@ -4,6 +4,7 @@
 mod envelope;
 mod lifecycle;
 mod online;
+mod rules;
 mod service;
 
 use crate::app::config::{Flags, duration};
@@ -54,6 +55,8 @@ enum Command {
         #[arg(long)]
         online: bool,
     },
+    /// The alert rules in force: for a person, for another engine, or over a recording.
+    Rules(rules::Wanted),
     /// Adds trace context to the envelope on standard input, by the proxy's rules; its verdict goes
     /// to standard error.
     Inject(Context),
@@ -164,6 +167,7 @@ impl Command {
             #[cfg(feature = "demo")]
             Self::Demo(demo) => service::demo(demo, &environment),
             Self::Check { service, online } => service::check(&service, &environment, online),
+            Self::Rules(wanted) => rules::rules(&wanted, &environment),
             Self::Inject(context) => envelope::inject(&context),
             Self::Extract => envelope::extract(),
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),

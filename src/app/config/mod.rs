@@ -1,6 +1,7 @@
 //! Owns the configuration: what it means ([`Config`]) and how it is read ([`load`]), every fault
 //! at once. Refuses to carry out anything: each room takes its own part.
 
+mod alerting;
 mod fault;
 mod limits;
 mod proxy;
@@ -14,6 +15,7 @@ mod value;
 mod walk;
 
 pub use crate::wire::status::Role;
+pub use alerting::Alerting;
 pub use fault::{Fault, Faults, Place};
 pub use limits::Limits;
 pub use proxy::{Allow, App, Deliver, Propagate, Propagation, Proxy, StreamPolicy, Tls};
@@ -139,6 +141,8 @@ pub struct Alerts {
     pub rules: Vec<Rule>,
     /// Who is told; each name once.
     pub receivers: Vec<Receiver>,
+    /// How and when they are told, and when not.
+    pub alerting: Alerting,
 }
 
 /// Who is told.

@@ -5,9 +5,9 @@ use super::fault::Place;
 use super::sections::{Open, parse_file};
 use super::value::Endpoint;
 use super::walk::{Later, Spot};
-use super::{Alerts, Receiver, Webhook, rules};
+use super::{Alerts, Receiver, Webhook, alerting, rules};
 use crate::domain::alert::Rule;
-use crate::domain::alert::rule::builtin;
+use crate::domain::alert::builtin::builtin;
 use crate::io::secret::Secret;
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,9 @@ pub(super) fn alerts(spot: &Spot<'_>, open: Open<'_>) -> Alerts {
     // Inline rules come last: the configuration overrides the files that it names.
     rules::read(&inline, &mut in_force);
     let receivers = receivers(&table.key("receivers"));
+    let alerting = alerting::read(&mut table);
     table.done();
-    Alerts { rules: in_force, receivers }
+    Alerts { rules: in_force, receivers, alerting }
 }
 
 /// Reads one rule file, whose path is relative to the file that names it.

@@ -1,7 +1,7 @@
 //! Owns the proof of the reading: snippets and the faults they must give, each with its place.
 
 use super::*;
-use crate::domain::alert::rule::builtin;
+use crate::domain::alert::builtin::builtin;
 use crate::domain::alert::{Missing, Severity, Signal};
 
 /// Reads `text` as `k.yaml`, with these other files, variables (`NAME=value`) and flags.
@@ -179,15 +179,27 @@ fn rules_that_are_wrong() {
         &[],
         &[
             "broken.yaml:2:5: rules[0]: a new rule should have severity, when.signal, when.above \
-             and for; rules that can be overridden in part: KinesisConsumerLagHigh, \
-             KinesisConsumerStopped",
+             or when.below, and for; rules that can be overridden in part: KinesisConsumerLagHigh, \
+             KinesisConsumerLagCritical, KinesisConsumerFallingBehind, KinesisConsumerStalled, \
+             KinesisConsumerStopped, KinesisDataLossImminent, KinesisFreshnessBudgetBurn, \
+             KinesisReadThrottled, KinesisWriteThrottled, KinesisPutFailures, KinesisHotShard, \
+             KinescopeBypassed, KinesisSagaStuck, KinescopeCloudWatchFailing, \
+             KinescopeNotificationFailing, KinescopeWatchdog",
             "broken.yaml:3:5: rules[0].severty: unknown key; did you mean `severity`?",
             "3:7: alerts.rules[0]: the file cannot be read: entity not found",
             "5:7: alerts.rules[2]: `clear_below` should not be higher than `above`",
-            "6:7: alerts.rules[3]: a new rule should have severity, when.signal, when.above and \
-             for; rules that can be overridden in part: KinesisConsumerLagHigh, \
-             KinesisConsumerStopped",
-            "6:55: alerts.rules[3].when.signal: should be one of: delivery_lag, stopped",
+            "6:7: alerts.rules[3]: a new rule should have severity, when.signal, when.above or \
+             when.below, and for; rules that can be overridden in part: KinesisConsumerLagHigh, \
+             KinesisConsumerLagCritical, KinesisConsumerFallingBehind, KinesisConsumerStalled, \
+             KinesisConsumerStopped, KinesisDataLossImminent, KinesisFreshnessBudgetBurn, \
+             KinesisReadThrottled, KinesisWriteThrottled, KinesisPutFailures, KinesisHotShard, \
+             KinescopeBypassed, KinesisSagaStuck, KinescopeCloudWatchFailing, \
+             KinescopeNotificationFailing, KinescopeWatchdog",
+            "6:55: alerts.rules[3].when.signal: should be one of: delivery_lag, stopped, \
+             falling_behind, stalled, time_to_data_loss, retention_used, lag_velocity, \
+             freshness_burn, read_throttles, write_throttles, put_failures, bypassed, \
+             shard_write_utilization, sagas_stuck, cloudwatch_silence, notification_silence, \
+             always",
             "7:7: alerts.rules[4]: the signal `stopped` is 0 or 1: its thresholds should be plain \
              numbers",
             "8:15: alerts.rules[5].name: given twice; keep one",
@@ -205,12 +217,20 @@ fn rules_override_by_name() {
                 annotations: { team: payments }\n  - name: Mine\n    severity: info\n    \
                 when: { signal: delivery_lag, above: 7.5 }\n    for: 0s\n    missing: fire\n";
     let config = read(text, &[("sub/team.yaml", team)], &[], &Flags::default()).unwrap();
-    let [high, stopped, mine] = config.alerts.rules.as_slice() else { panic!("three rules") };
+    let rules = &config.alerts.rules;
+    let (high, stopped, mine) = (&rules[0], &rules[1], &rules[rules.len() - 1]);
+    assert_eq!(rules.len(), builtin().len() + 1);
     assert_eq!((high.severity, high.stream.as_str()), (Severity::Critical, "orders-*"));
-    assert_eq!((high.above, high.clear_below, high.hold.as_secs()), (120.0, 30.0, 300));
+    assert_eq!(
+        (high.when.threshold, high.when.clear, high.hold.as_secs()),
+        (120.0, 30.0, 300)
+    );
     assert_eq!(high.annotations.get("team").map(String::as_str), Some("payments"));
     assert_eq!(*stopped, builtin()[1]);
-    assert_eq!((mine.signal, mine.above, mine.clear_below), (Signal::DeliveryLag, 7.5, 7.5));
+    assert_eq!(
+        (mine.when.signal, mine.when.threshold, mine.when.clear),
+        (Signal::DeliveryLag, 7.5, 7.5)
+    );
     assert_eq!((mine.missing, mine.consumer.as_str()), (Missing::Fire, "*"));
 }
 
@@ -310,7 +330,7 @@ fn nothing_written_is_the_defaults() {
     assert_eq!(config, good("role: null\nproxy: ~\nalerts: {}\n", &[]));
     assert_eq!((config.role, config.service_name.as_str()), (Role::Sidecar, "unknown"));
     assert_eq!(config.warnings.len(), 1);
-    assert_eq!(config.alerts, Alerts { rules: builtin(), receivers: Vec::new() });
+    assert_eq!(config.alerts, Alerts { rules: builtin(), receivers: Vec::new(), alerting: Alerting::default() });
     assert_eq!(config.limits, Limits::default());
     assert!(!config.cloudwatch.enabled && good("role: hub", &[]).cloudwatch.enabled);
     assert_eq!(good("", &["OTEL_SERVICE_NAME=x"]).warnings, Vec::<String>::new());

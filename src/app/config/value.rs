@@ -272,10 +272,16 @@ words!(Severity {
     "critical" => Self::Critical,
 });
 
-words!(Signal {
-    "delivery_lag" => Self::DeliveryLag,
-    "stopped" => Self::Stopped,
-});
+impl Meaning for Signal {
+    fn wanted() -> String {
+        let names = Self::ALL.map(Self::as_str);
+        format!("one of: {}", names.join(", "))
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        Self::of_name(text)
+    }
+}
 
 words!(Missing {
     "keep" => Self::Keep,
@@ -294,7 +300,7 @@ pub(super) enum Threshold {
 
 impl Meaning for Threshold {
     fn wanted() -> String {
-        "a number that is not negative, or for delivery_lag a duration such as 60s".to_owned()
+        "a number that is not negative, or for a signal in seconds a duration such as 60s".to_owned()
     }
 
     fn of_text(text: &str) -> Option<Self> {

@@ -11,8 +11,10 @@ use crate::app::config::Role;
 use crate::app::config::Webhook;
 use crate::domain::alert::Missing;
 use crate::domain::alert::Rule;
+use crate::domain::alert::Sense;
 use crate::domain::alert::Severity;
 use crate::domain::alert::Signal;
+use crate::domain::alert::When;
 use crate::io::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -108,12 +110,12 @@ fn rules() -> Vec<Rule> {
         severity,
         stream: "*".to_owned(),
         consumer: "*".to_owned(),
-        signal,
-        above,
-        clear_below,
+        when: When { signal, sense: Sense::Above, threshold: above, clear: clear_below },
         hold: Duration::from_secs(3),
         keep_firing: Duration::from_secs(3),
+        grace: Some(Duration::ZERO),
         missing: Missing::Keep,
+        enabled: true,
         annotations: BTreeMap::new(),
     };
     vec![

@@ -1,112 +1,189 @@
-//! Owns one alert's life: its machine, the evidence of when it was last bad, when it was last told
-//! of. Refuses to know of other alerts: `board` does.
+//! Owns one alert's life: its machine, the evidence of when it was last bad, whether anybody was
+//! told of it, how often it came back. Refuses to know of other alerts: `board` does.
 
-use crate::domain::alert::machine::{self, Machine, State, Transition};
+use crate::domain::alert::machine::{self, Machine, Seen, State, Transition};
+use crate::domain::alert::saved::{SavedAlert, SavedState};
+use crate::domain::alert::suppress::Suppressed;
 use crate::domain::alert::text;
-use crate::domain::alert::{AlertState, AlertView, Labels, NoticeReason, Reading, Rule};
+use crate::domain::alert::{AlertState, AlertView, Labels, Missing, Reading, Rule, Subject};
 use crate::domain::time::{Moment, Wall};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A resolved alert stays visible this long, as with Prometheus.
 pub(super) const RESOLVED_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// An alert flaps when it fires for the third time within the hour. From then on it must be clear
+/// for a quarter of an hour, so that people hear of it once.
+const FLAPS: usize = 3;
+const FLAPS_WITHIN: Duration = Duration::from_secs(3_600);
+const FLAPPING_KEEPS: Duration = Duration::from_secs(15 * 60);
 
 /// The past of an alert that was resolved.
 #[derive(Debug)]
 struct Ended {
     starts_at: Wall,
     ends_at: Wall,
-    /// Monotonic.
-    at: Duration,
+    /// When it is not shown any more, in monotonic time.
+    expires: Duration,
     annotations: BTreeMap<String, String>,
 }
 
-/// One rule's alert on one consumer.
-#[derive(Debug, Default)]
+/// One rule's alert on one subject.
+#[derive(Debug)]
 pub(super) struct Entry {
+    /// Its identity, and of it what makes its group.
+    pub(super) labels: Arc<Labels>,
+    pub(super) group: Arc<Labels>,
+    /// Receivers know that it fires.
+    pub(super) told: bool,
+    /// Why they are not told, as of the last step.
+    pub(super) suppressed: Option<Suppressed>,
+    /// Why it says nothing new.
+    pub(super) obstacle: Option<String>,
     machine: Machine,
     /// As of the last value that was not clear; what is told repeats them, on resolve too.
     annotations: BTreeMap<String, String>,
+    /// Since when it has been bad, pending included.
+    bad_since: Option<Wall>,
     /// Since when the signal has had no value.
     missing_since: Option<Wall>,
-    /// Monotonic, of the last notice.
-    told_at: Duration,
+    /// Since when nobody tells of the subject at all, in monotonic time.
+    gone_since: Option<Duration>,
+    /// When it fired, in monotonic time.
+    fires: VecDeque<Duration>,
     ended: Option<Ended>,
 }
 
 impl Entry {
-    /// Takes in the reading as of `now`, `None` when there is none, and says whether to tell.
+    pub(super) fn new(labels: Labels, group: Labels) -> Self {
+        Self {
+            labels: Arc::new(labels),
+            group: Arc::new(group),
+            told: false,
+            suppressed: None,
+            obstacle: None,
+            machine: Machine::default(),
+            annotations: BTreeMap::new(),
+            bad_since: None,
+            missing_since: None,
+            gone_since: None,
+            fires: VecDeque::new(),
+            ended: None,
+        }
+    }
+
+    /// Takes in the reading as of `now`, `None` when there is none. `gone_after` without one it
+    /// ends.
     pub(super) fn step(
         &mut self,
         rule: &Rule,
-        identity: (&str, &str),
+        subject: &Subject,
         reading: Option<&Reading>,
-        repeat_interval: Duration,
+        gone_after: Duration,
         now: Moment,
-    ) -> Option<NoticeReason> {
-        let value = reading.and_then(|reading| rule.signal.value(reading));
-        let transition = self.machine.step(value, rule, now);
-        match value {
-            None => self.missing_since = self.missing_since.or(Some(now.wall)),
-            Some(_) => self.missing_since = None,
+    ) {
+        let seen = rule.sees(reading);
+        let in_grace = reading.and_then(|reading| reading.disturbed).is_some_and(|disturbed| {
+            now.mono.saturating_sub(disturbed.at) < rule.grace()
+        });
+        let transition = self.machine.step(seen, in_grace, rule, self.keep(rule), now);
+        match seen {
+            Seen::Value(_) => self.missing_since = None,
+            Seen::Nothing | Seen::Blind => {
+                self.missing_since = self.missing_since.or(Some(now.wall));
+            }
+        }
+        self.gone_since = match reading {
+            Some(_) => None,
+            None => self.gone_since.or(Some(now.mono)),
+        };
+        if let Some(reading) = reading {
+            self.obstacle = reading.obstacle.clone().filter(|_| rule.is_about_lag());
+        }
+        match transition {
+            Transition::Fired => self.fired(now),
+            Transition::Resolved { since } => {
+                self.end(text::resolved_because(rule, reading), since, now);
+            }
+            Transition::None => {}
+        }
+        if self.is_active() {
+            self.bad_since = self.bad_since.or(Some(now.wall));
         }
         // What keeps an alert on without a value says nothing new about it.
-        let fresh = value.is_some() || self.annotations.is_empty();
-        if self.is_active() && fresh && !machine::clears(value, rule) {
-            self.annotations = text::annotations(rule, identity, reading);
+        let fresh = matches!(seen, Seen::Value(_)) || self.annotations.is_empty();
+        if self.is_active() && fresh && !machine::clears(seen, rule) {
+            self.annotations = text::annotations(rule, subject, reading);
+            self.note_history();
         }
-        match (transition, self.machine.state()) {
-            (Transition::Fired, _) => self.tell(NoticeReason::First, now),
-            (Transition::Resolved { since }, _) => {
-                self.end(rule, reading, since, now);
-                self.tell(NoticeReason::AllResolved, now)
-            }
-            (Transition::None, State::Firing { .. }) => match repeat_interval {
-                Duration::ZERO => None,
-                every if now.mono.saturating_sub(self.told_at) < every => None,
-                _ => self.tell(NoticeReason::Repeat, now),
-            },
-            (Transition::None, State::Inactive) => {
-                self.forget(now);
-                None
-            }
-            (Transition::None, State::Pending { .. }) => None,
+        if !self.is_active() {
+            self.forget(now);
+        }
+        self.leave(rule, gone_after, now);
+    }
+
+    /// Says where more is to be read, unless the rule does.
+    pub(super) fn link(&mut self, runbooks: &str, rule: &str, status_page: &str) {
+        if !self.is_active() {
+            return;
+        }
+        let mut link = |name: &str, to: String| {
+            self.annotations.entry(name.to_owned()).or_insert(to);
+        };
+        link("runbook_url", format!("{runbooks}{rule}.md"));
+        if !status_page.is_empty() {
+            link("status_page", status_page.to_owned());
+        }
+    }
+
+    /// Ends what nobody tells of any more. Where silence counts as firing, that is no end.
+    fn leave(&mut self, rule: &Rule, gone_after: Duration, now: Moment) {
+        let Some(since) = self.gone_since.filter(|_| rule.missing != Missing::Fire) else { return };
+        if !self.is_active() || now.mono.saturating_sub(since) < gone_after {
+            return;
+        }
+        let because = "nothing tells of it any more: its source is gone, which is no recovery";
+        match self.machine.end() {
+            Some(since) => self.end(because.to_owned(), since, now),
+            None => self.forget(now),
         }
     }
 
     /// When a step is due although nothing changed, in monotonic time.
-    pub(super) fn wake_at(&self, rule: &Rule, repeat_interval: Duration) -> Option<Duration> {
-        let other = match self.machine.state() {
-            State::Firing { .. } if !repeat_interval.is_zero() => {
-                Some(self.told_at.saturating_add(repeat_interval))
-            }
-            State::Inactive => {
-                self.ended.as_ref().map(|ended| ended.at.saturating_add(RESOLVED_FOR))
-            }
-            State::Firing { .. } | State::Pending { .. } => None,
-        };
-        self.machine.wake_at(rule).into_iter().chain(other).min()
+    pub(super) fn wake_at(&self, rule: &Rule, gone_after: Duration) -> Option<Duration> {
+        let gone = self.gone_since.filter(|_| self.is_active() && rule.missing != Missing::Fire);
+        let expires = self.ended.as_ref().filter(|_| !self.is_active()).map(|ended| ended.expires);
+        let gone = gone.map(|since| since.saturating_add(gone_after));
+        self.machine.wake_at(rule, self.keep(rule)).into_iter().chain(expires).chain(gone).min()
     }
 
-    /// Pending or firing.
+    /// Pending or on.
     pub(super) fn is_active(&self) -> bool {
         !matches!(self.machine.state(), State::Inactive)
     }
 
+    /// Firing or kept.
+    pub(super) fn is_on(&self) -> bool {
+        self.machine.on_since().is_some()
+    }
+
     /// Nothing to tell or to show.
     pub(super) fn is_over(&self) -> bool {
-        !self.is_active() && self.ended.is_none()
+        !self.is_active() && self.ended.is_none() && !self.told
     }
 
-    /// When it was resolved, in monotonic time, if that is all there is to show.
-    pub(super) fn ended_at(&self) -> Option<Duration> {
-        self.ended.as_ref().filter(|_| !self.is_active()).map(|ended| ended.at)
+    /// When it will not be shown any more, if that is all there is to it.
+    pub(super) fn expires(&self) -> Option<Duration> {
+        let ended = self.ended.as_ref().filter(|_| !self.is_active() && !self.told);
+        ended.map(|ended| ended.expires)
     }
 
-    /// How it looks from outside; `None` when it is over.
-    pub(super) fn view(&self, labels: Labels) -> Option<AlertView> {
+    /// How it looks to who is told; `None` when it is over.
+    pub(super) fn view(&self) -> Option<AlertView> {
         let on = |state, since: Moment| AlertView {
-            labels: labels.clone(),
+            labels: Labels::clone(&self.labels),
             annotations: self.current_annotations(),
             state,
             starts_at: since.wall,
@@ -114,39 +191,80 @@ impl Entry {
         };
         match self.machine.state() {
             State::Pending { since, .. } => Some(on(AlertState::Pending, since)),
-            State::Firing { since, .. } => Some(on(AlertState::Firing, since)),
+            State::Firing { since } | State::Kept { since, .. } => {
+                Some(on(AlertState::Firing, since))
+            }
             State::Inactive => self.ended.as_ref().map(|ended| AlertView {
+                labels: Labels::clone(&self.labels),
                 annotations: ended.annotations.clone(),
                 state: AlertState::Resolved,
                 starts_at: ended.starts_at,
                 ends_at: Some(ended.ends_at),
-                labels,
             }),
         }
     }
 
-    fn tell(&mut self, reason: NoticeReason, now: Moment) -> Option<NoticeReason> {
-        self.told_at = now.mono;
-        Some(reason)
+    /// How it looks on the page: with what only we know of it.
+    pub(super) fn shown(&self) -> Option<AlertView> {
+        let mut view = self.view()?;
+        if let State::Kept { clear, .. } = self.machine.state() {
+            let kept = format!("clear for {}", text::people_duration(clear));
+            view.annotations.insert("kept".to_owned(), kept);
+        }
+        if let Some(suppressed) = &self.suppressed {
+            view.annotations.insert("suppressed_by".to_owned(), suppressed.to_string());
+        }
+        Some(view)
     }
 
-    fn end(&mut self, rule: &Rule, reading: Option<&Reading>, since: Moment, now: Moment) {
+    /// How long it must be clear.
+    fn keep(&self, rule: &Rule) -> Duration {
+        if self.is_flapping() { rule.keep_firing.max(FLAPPING_KEEPS) } else { rule.keep_firing }
+    }
+
+    fn is_flapping(&self) -> bool {
+        self.fires.len() >= FLAPS
+    }
+
+    fn fired(&mut self, now: Moment) {
+        let old = |at: Option<&Duration>| {
+            at.is_some_and(|at| now.mono.saturating_sub(*at) > FLAPS_WITHIN)
+        };
+        while old(self.fires.front()) || self.fires.len() > FLAPS {
+            self.fires.pop_front();
+        }
+        self.fires.push_back(now.mono);
+    }
+
+    fn note_history(&mut self) {
+        let since = self.bad_since.map(|since| since.to_string());
+        self.annotations.extend(since.map(|since| ("since".to_owned(), since)));
+        let ends = self.fires.front().zip(self.fires.back());
+        if let Some((first, last)) = ends.filter(|_| self.is_flapping()) {
+            let within = text::people_duration(last.saturating_sub(*first));
+            let (times, keeps) = (self.fires.len(), text::people_duration(FLAPPING_KEEPS));
+            let said = format!("fired {times} times within {within}; on until clear for {keeps}");
+            self.annotations.insert("flapping".to_owned(), said);
+        }
+    }
+
+    fn end(&mut self, because: String, since: Moment, now: Moment) {
         let mut annotations = std::mem::take(&mut self.annotations);
-        let because = text::resolved_because(rule, reading);
         annotations.insert("resolved_because".to_owned(), because);
         self.ended = Some(Ended {
             starts_at: since.wall,
             // The calendar may have been set back; an alert that ends before it starts is refused.
             ends_at: now.wall.max(since.wall),
-            at: now.mono,
+            expires: now.mono.saturating_add(RESOLVED_FOR),
             annotations,
         });
     }
 
     fn forget(&mut self, now: Moment) {
         self.annotations.clear();
-        let over = |ended: &Ended| now.mono.saturating_sub(ended.at) >= RESOLVED_FOR;
-        if self.ended.as_ref().is_some_and(over) {
+        self.bad_since = None;
+        self.suppressed = None;
+        if self.ended.as_ref().is_some_and(|ended| ended.expires <= now.mono) && !self.told {
             self.ended = None;
         }
     }
@@ -158,5 +276,58 @@ impl Entry {
             annotations.insert("no_value_since".to_owned(), since.to_string());
         }
         annotations
+    }
+
+    /// What another process needs to go on with it.
+    pub(super) fn export(&self, rule: &str, now: Moment) -> Option<SavedAlert> {
+        let state = match (self.machine.state(), &self.ended) {
+            (State::Pending { since, held }, _) => SavedState::Pending { since: since.wall, held },
+            (State::Firing { since }, _) => SavedState::Firing { since: since.wall },
+            (State::Kept { since, clear }, _) => SavedState::Kept { since: since.wall, clear },
+            (State::Inactive, Some(ended)) => {
+                SavedState::Resolved { since: ended.starts_at, ended: ended.ends_at }
+            }
+            (State::Inactive, None) => return None,
+        };
+        let ended = self.ended.as_ref().filter(|_| !self.is_active());
+        let annotations = ended.map_or(&self.annotations, |ended| &ended.annotations);
+        let wall = |at: &Duration| now.wall.minus(now.mono.saturating_sub(*at));
+        Some(SavedAlert {
+            rule: rule.to_owned(),
+            labels: Labels::clone(&self.labels),
+            annotations: annotations.clone(),
+            state,
+            bad_since: self.bad_since,
+            fires: self.fires.iter().map(wall).collect(),
+            told: self.told,
+        })
+    }
+
+    /// Goes on where another process left off.
+    pub(super) fn restore(&mut self, saved: SavedAlert, now: Moment) {
+        let moment = |wall: Wall| Moment {
+            wall,
+            mono: now.mono.saturating_sub(now.wall.since(wall)),
+        };
+        self.told = saved.told;
+        self.bad_since = saved.bad_since;
+        self.fires = saved.fires.iter().map(|wall| moment(*wall).mono).collect();
+        let state = match saved.state {
+            SavedState::Pending { since, held } => State::Pending { since: moment(since), held },
+            SavedState::Firing { since } => State::Firing { since: moment(since) },
+            SavedState::Kept { since, clear } => State::Kept { since: moment(since), clear },
+            SavedState::Resolved { since, ended } => {
+                let left = RESOLVED_FOR.saturating_sub(now.wall.since(ended));
+                self.ended = Some(Ended {
+                    starts_at: since,
+                    ends_at: ended,
+                    expires: now.mono.saturating_add(left),
+                    annotations: saved.annotations,
+                });
+                return;
+            }
+        };
+        self.machine = Machine::restored(state);
+        self.annotations = saved.annotations;
     }
 }

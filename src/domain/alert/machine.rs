@@ -1,8 +1,8 @@
-//! Owns when one rule fires and clears for one consumer. Refuses clocks, and to count time in
-//! which nobody looked: only what passed between two evaluations close to each other, the first of
-//! which had a value, counts towards `for` and `keep_firing_for`.
+//! Owns when one rule fires and clears for one subject. Refuses clocks, and to count time in which
+//! nobody looked: only what passed between two evaluations close to each other, the first of which
+//! had a value, counts towards `for` and `keep_firing_for`.
 
-use crate::domain::alert::{Missing, Rule};
+use crate::domain::alert::{Missing, Rule, Sense, When};
 use crate::domain::time::Moment;
 use std::time::Duration;
 
@@ -14,26 +14,43 @@ pub const GAP_MAX: Duration = Duration::from_secs(30);
 /// late makes no gap.
 const STEP_MAX: Duration = Duration::from_secs(15);
 
-/// Where one rule stands for one consumer.
+/// Where one rule stands for one subject. From `Kept` it goes back to `Firing`, or is resolved,
+/// which is being `Inactive` with a past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
     /// Nothing to tell.
     #[default]
     Inactive,
-    /// Above the threshold, not long enough yet.
+    /// Bad, not long enough yet.
     Pending {
-        /// When it was first seen above.
+        /// When it was first seen bad.
         since: Moment,
-        /// Time observed above since then.
+        /// Time observed bad since then.
         held: Duration,
     },
     /// On.
     Firing {
         /// When it fired.
         since: Moment,
+    },
+    /// On although clear: not clear for long enough yet.
+    Kept {
+        /// When it fired.
+        since: Moment,
         /// Time observed clear without a break.
         clear: Duration,
     },
+}
+
+/// What an evaluation found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Seen {
+    /// The signal's value.
+    Value(f64),
+    /// There is none: the rule says what that means.
+    Nothing,
+    /// Who would say it can't be asked: it means nothing.
+    Blind,
 }
 
 /// What a step changed.
@@ -53,15 +70,17 @@ pub enum Transition {
 /// What one value says about a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Verdict {
-    Above,
-    /// Too low to fire, too high to clear.
+    Bad,
+    /// As bad, but time does not count: something has just begun.
+    BadInGrace,
+    /// Too good to fire, too bad to clear.
     Between,
     Clear,
     #[default]
     Unknown,
 }
 
-/// The state machine of one rule and one consumer.
+/// The state machine of one rule and one subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Machine {
     state: State,
@@ -70,15 +89,48 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// One that continues where another process left it: what was between counts as unseen.
+    #[must_use]
+    pub const fn restored(state: State) -> Self {
+        Self { state, last: None }
+    }
+
     /// Where it stands.
     #[must_use]
     pub const fn state(&self) -> State {
         self.state
     }
 
-    /// Takes in the signal's value as of `now`; `None` when it has none.
-    pub fn step(&mut self, value: Option<f64>, rule: &Rule, now: Moment) -> Transition {
-        let verdict = judge(value, rule);
+    /// Since when it is on.
+    #[must_use]
+    pub const fn on_since(&self) -> Option<Moment> {
+        match self.state {
+            State::Firing { since } | State::Kept { since, .. } => Some(since),
+            State::Inactive | State::Pending { .. } => None,
+        }
+    }
+
+    /// Ends it, whatever the signal says; when it had fired, if it was on.
+    pub fn end(&mut self) -> Option<Moment> {
+        let since = self.on_since();
+        *self = Self::default();
+        since
+    }
+
+    /// Takes in what was seen as of `now`. `keep` is how long it must be clear, `in_grace` whether
+    /// a disturbance is so recent that being bad does not count yet.
+    pub fn step(
+        &mut self,
+        seen: Seen,
+        in_grace: bool,
+        rule: &Rule,
+        keep: Duration,
+        now: Moment,
+    ) -> Transition {
+        let verdict = match judge(seen, rule) {
+            Verdict::Bad if in_grace => Verdict::BadInGrace,
+            verdict => verdict,
+        };
         let (elapsed, before) = match self.last.replace((now.mono, verdict)) {
             Some((at, before)) => (now.mono.saturating_sub(at), before),
             None => (Duration::ZERO, Verdict::Unknown),
@@ -89,28 +141,28 @@ impl Machine {
         };
         match self.state {
             State::Inactive => match verdict {
-                Verdict::Above => self.rise(now, now, Duration::ZERO, rule),
+                Verdict::Bad => self.rise(now, now, Duration::ZERO, rule),
+                Verdict::BadInGrace => {
+                    self.stay(State::Pending { since: now, held: Duration::ZERO })
+                }
                 Verdict::Between | Verdict::Clear | Verdict::Unknown => Transition::None,
             },
             State::Pending { since, held } => {
-                let held = held.saturating_add(spent(Verdict::Above));
+                let held = held.saturating_add(spent(Verdict::Bad));
                 match verdict {
-                    Verdict::Above => self.rise(since, now, held, rule),
-                    Verdict::Unknown => self.stay(State::Pending { since, held }),
+                    Verdict::Bad => self.rise(since, now, held, rule),
+                    Verdict::BadInGrace | Verdict::Unknown => {
+                        self.stay(State::Pending { since, held })
+                    }
                     Verdict::Between | Verdict::Clear => self.stay(State::Inactive),
                 }
             }
-            State::Firing { since, clear } => {
+            State::Firing { since } => self.sink(verdict, since, Duration::ZERO, keep),
+            State::Kept { since, clear } => {
                 let clear = clear.saturating_add(spent(Verdict::Clear));
                 match verdict {
-                    Verdict::Clear if clear >= rule.keep_firing => {
-                        self.state = State::Inactive;
-                        Transition::Resolved { since }
-                    }
-                    Verdict::Clear | Verdict::Unknown => self.stay(State::Firing { since, clear }),
-                    Verdict::Above | Verdict::Between => {
-                        self.stay(State::Firing { since, clear: Duration::ZERO })
-                    }
+                    Verdict::Unknown => self.stay(State::Kept { since, clear }),
+                    verdict => self.sink(verdict, since, clear, keep),
                 }
             }
         }
@@ -118,12 +170,14 @@ impl Machine {
 
     /// When a step is due although no value changed, in monotonic time.
     #[must_use]
-    pub fn wake_at(&self, rule: &Rule) -> Option<Duration> {
+    pub fn wake_at(&self, rule: &Rule, keep: Duration) -> Option<Duration> {
         let (at, verdict) = self.last?;
         let left = match (self.state, verdict) {
-            (State::Pending { held, .. }, Verdict::Above) => rule.hold.saturating_sub(held),
-            (State::Firing { clear, .. }, Verdict::Clear) => rule.keep_firing.saturating_sub(clear),
-            (State::Inactive | State::Pending { .. } | State::Firing { .. }, _) => return None,
+            (State::Pending { held, .. }, Verdict::Bad) => rule.hold.saturating_sub(held),
+            (State::Pending { .. }, Verdict::BadInGrace) => STEP_MAX,
+            (State::Kept { clear, .. }, Verdict::Clear) => keep.saturating_sub(clear),
+            (State::Inactive | State::Pending { .. } | State::Firing { .. }, _)
+            | (State::Kept { .. }, _) => return None,
         };
         Some(at.saturating_add(left.min(STEP_MAX)))
     }
@@ -132,8 +186,27 @@ impl Machine {
         if held < rule.hold {
             return self.stay(State::Pending { since, held });
         }
-        self.state = State::Firing { since: now, clear: Duration::ZERO };
+        self.state = State::Firing { since: now };
         Transition::Fired
+    }
+
+    fn sink(
+        &mut self,
+        verdict: Verdict,
+        since: Moment,
+        clear: Duration,
+        keep: Duration,
+    ) -> Transition {
+        match verdict {
+            Verdict::Clear if clear >= keep => {
+                self.state = State::Inactive;
+                Transition::Resolved { since }
+            }
+            Verdict::Clear => self.stay(State::Kept { since, clear }),
+            Verdict::Bad | Verdict::BadInGrace | Verdict::Between | Verdict::Unknown => {
+                self.stay(State::Firing { since })
+            }
+        }
     }
 
     fn stay(&mut self, state: State) -> Transition {
@@ -142,47 +215,61 @@ impl Machine {
     }
 }
 
-/// Whether `value` alone would make an inactive rule pending.
+/// Whether what was seen alone would make an inactive rule pending.
 #[must_use]
-pub fn raises(value: Option<f64>, rule: &Rule) -> bool {
-    judge(value, rule) == Verdict::Above
+pub fn raises(seen: Seen, rule: &Rule) -> bool {
+    judge(seen, rule) == Verdict::Bad
 }
 
-/// Whether `value` alone would let a firing rule clear.
+/// Whether what was seen alone would let a firing rule clear.
 #[must_use]
-pub fn clears(value: Option<f64>, rule: &Rule) -> bool {
-    judge(value, rule) == Verdict::Clear
+pub fn clears(seen: Seen, rule: &Rule) -> bool {
+    judge(seen, rule) == Verdict::Clear
 }
 
-fn judge(value: Option<f64>, rule: &Rule) -> Verdict {
-    match (value, rule.missing) {
-        (Some(value), _) if value > rule.above => Verdict::Above,
-        (Some(value), _) if value <= rule.clear_below => Verdict::Clear,
-        (Some(value), _) if !value.is_nan() => Verdict::Between,
-        (Some(_) | None, Missing::Keep) => Verdict::Unknown,
-        (Some(_) | None, Missing::Fire) => Verdict::Above,
-        (Some(_) | None, Missing::Clear) => Verdict::Clear,
+fn judge(seen: Seen, rule: &Rule) -> Verdict {
+    match (seen, rule.missing) {
+        (Seen::Value(value), _) if !value.is_nan() => compare(value, &rule.when),
+        (Seen::Blind, _) | (Seen::Value(_) | Seen::Nothing, Missing::Keep) => Verdict::Unknown,
+        (Seen::Value(_) | Seen::Nothing, Missing::Fire) => Verdict::Bad,
+        (Seen::Value(_) | Seen::Nothing, Missing::Clear) => Verdict::Clear,
+    }
+}
+
+fn compare(value: f64, when: &When) -> Verdict {
+    let (bad, clear) = match when.sense {
+        Sense::Above => (value > when.threshold, value <= when.clear),
+        Sense::Below => (value < when.threshold, value >= when.clear),
+    };
+    match (bad, clear) {
+        (true, _) => Verdict::Bad,
+        (false, true) => Verdict::Clear,
+        (false, false) => Verdict::Between,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::rule;
+    use crate::domain::alert::builtin::builtin;
 
     const HIGH: Option<f64> = Some(90.0);
     const BETWEEN: Option<f64> = Some(45.0);
     const LOW: Option<f64> = Some(5.0);
 
+    fn seen(value: Option<f64>) -> Seen {
+        value.map_or(Seen::Nothing, Seen::Value)
+    }
+
     /// Runs (second, value) pairs through the built-in lag rule (60 s above 60, then 120 s at or
     /// below 30) with `missing`; expects exactly these (second, fired) transitions.
     fn check(missing: Missing, steps: &[(u64, Option<f64>)], expected: &[(u64, bool)]) {
-        let rule = Rule { missing, ..rule::builtin().remove(0) };
+        let rule = Rule { missing, ..builtin().remove(0) };
         let mut machine = Machine::default();
         let mut told = Vec::new();
         for &(second, value) in steps {
             let now = Moment::default().plus(Duration::from_secs(second));
-            match machine.step(value, &rule, now) {
+            match machine.step(seen(value), false, &rule, rule.keep_firing, now) {
                 Transition::None => {}
                 Transition::Fired => told.push((second, true)),
                 Transition::Resolved { .. } => told.push((second, false)),
@@ -256,11 +343,12 @@ mod tests {
 
     #[test]
     fn wakes_only_while_time_counts() {
-        let rule = rule::builtin().remove(0);
+        let rule = builtin().remove(0);
         let mut machine = Machine::default();
         let mut check = |second: u64, value, expected: Option<u64>| {
-            machine.step(value, &rule, Moment::default().plus(Duration::from_secs(second)));
-            assert_eq!(machine.wake_at(&rule), expected.map(Duration::from_secs), "{second}");
+            let now = Moment::default().plus(Duration::from_secs(second));
+            machine.step(seen(value), false, &rule, rule.keep_firing, now);
+            assert_eq!(machine.wake_at(&rule, rule.keep_firing), expected.map(Duration::from_secs), "{second}");
         };
         check(0, LOW, None);
         check(10, HIGH, Some(25));

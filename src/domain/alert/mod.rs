@@ -3,41 +3,32 @@
 //! why. Sources: reference/alerts.md 1.3, 1.5, 9; names are Alertmanager's.
 
 pub mod board;
+pub mod builtin;
 mod entry;
+pub mod figures;
 pub mod fingerprint;
+pub mod freshness;
 pub mod glob;
+pub mod group;
 pub mod machine;
+pub mod reading;
+pub mod replay;
 pub mod rule;
+pub mod saved;
+pub mod signal;
+pub mod silence;
+mod suppress;
 mod text;
 
-use crate::domain::lag::Status;
+pub use reading::{Disturbance, Reading, Subject};
+pub use signal::Signal;
+
 use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// An alert's identity: label name to value. Never the pod.
 pub type Labels = BTreeMap<String, String>;
-
-/// What a rule looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Signal {
-    /// Seconds of delivery lag of a consumer's worst shard.
-    DeliveryLag,
-    /// 1 while the consumer's status is `stopped`, 0 while it is seen to read; no value while its
-    /// status says neither.
-    Stopped,
-}
-
-impl Signal {
-    /// The name in a rule file.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeliveryLag => "delivery_lag",
-            Self::Stopped => "stopped",
-        }
-    }
-}
 
 /// What happens to an alert whose signal has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +64,28 @@ impl Severity {
     }
 }
 
+/// On which side of its threshold a signal is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sense {
+    /// Above it; clear at or below `clear`, which is never higher.
+    Above,
+    /// Below it; clear at or above `clear`, which is never lower.
+    Below,
+}
+
+/// A rule's condition.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct When {
+    /// What is compared.
+    pub signal: Signal,
+    /// Which way.
+    pub sense: Sense,
+    /// Bad beyond this, in the signal's unit …
+    pub threshold: f64,
+    /// … and clear at this or better. What is between is neither.
+    pub clear: f64,
+}
+
 /// One alert rule, complete.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
@@ -84,38 +97,21 @@ pub struct Rule {
     pub stream: String,
     /// Glob on the consumer's name.
     pub consumer: String,
-    /// What is compared.
-    pub signal: Signal,
-    /// Fires above this (in the signal's unit) …
-    pub above: f64,
-    /// … and clears at or below this, never higher than `above`.
-    pub clear_below: f64,
-    /// How long it must be above before it fires.
+    /// When it is bad.
+    pub when: When,
+    /// How long it must be bad before it fires.
     pub hold: Duration,
     /// How long it must stay clear before it is resolved.
     pub keep_firing: Duration,
+    /// For how long after a disturbance time does not count towards `hold`; `None`: as long as
+    /// `hold`, two minutes at most.
+    pub grace: Option<Duration>,
     /// What no value means.
     pub missing: Missing,
+    /// Whether it is in force.
+    pub enabled: bool,
     /// Added to every alert of the rule.
     pub annotations: BTreeMap<String, String>,
-}
-
-/// One consumer's signals at one moment, as the engine sees them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// `stream`.
-    pub stream: String,
-    /// `consumer`.
-    pub consumer: String,
-    /// Seconds; `None` while unknown.
-    pub lag_seconds: Option<f64>,
-    /// The consumer's verdict.
-    pub status: Status,
-    /// The verdict's sentence.
-    pub reason: String,
-    /// More evidence for the annotations, such as `shard` (the worst) and `retention_used`; the
-    /// key `estimated` says that `lag_seconds` was reckoned, not read.
-    pub evidence: BTreeMap<String, String>,
 }
 
 /// Whether an alert is on.
@@ -149,6 +145,10 @@ pub struct AlertView {
 pub enum NoticeReason {
     /// `first notification`
     First,
+    /// `new alerts added`
+    NewAlerts,
+    /// `some alerts resolved`
+    SomeResolved,
     /// `all alerts resolved`
     AllResolved,
     /// `repeat interval elapsed`
@@ -161,6 +161,8 @@ impl NoticeReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::First => "first notification",
+            Self::NewAlerts => "new alerts added",
+            Self::SomeResolved => "some alerts resolved",
             Self::AllResolved => "all alerts resolved",
             Self::Repeat => "repeat interval elapsed",
         }
@@ -183,3 +185,6 @@ pub struct Notice {
     /// When it was decided.
     pub at: Moment,
 }
+
+#[cfg(test)]
+mod story_tests;

@@ -1,12 +1,15 @@
-//! Owns what rules there are without configuration, what a rule reads, and when a rule makes no
-//! sense. Refuses to remember: `machine` does.
+//! Owns whom a rule looks at and when a rule makes no sense. Refuses to remember: `machine` does.
 
 use crate::domain::alert::glob;
-use crate::domain::alert::{Missing, Reading, Rule, Severity, Signal};
-use crate::domain::lag::Status;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::domain::alert::machine::Seen;
+use crate::domain::alert::signal::{Scope, Signal, Source};
+use crate::domain::alert::{Reading, Rule, Sense};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use thiserror::Error;
+
+/// The longest grace that a rule has unless it names one.
+const GRACE_MAX: Duration = Duration::from_secs(120);
 
 /// Why a rule can't be used.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -27,60 +30,25 @@ pub enum RuleFault {
         name: String,
     },
     /// It would fire and clear at the same value.
-    #[error("rule {name}: clear_below {clear_below} is higher than above {above}")]
-    ClearsAboveThreshold {
+    #[error("rule {name}: {clear} would clear it where {threshold} makes it fire")]
+    ClearsWhereItFires {
         /// The rule.
         name: String,
         /// As configured.
-        above: f64,
+        threshold: f64,
         /// As configured.
-        clear_below: f64,
+        clear: f64,
     },
-}
-
-/// The rules that are in force unless configuration overrides them by name.
-#[must_use]
-pub fn builtin() -> Vec<Rule> {
-    vec![
-        Rule {
-            name: "KinesisConsumerLagHigh".to_owned(),
-            severity: Severity::Warning,
-            signal: Signal::DeliveryLag,
-            above: 60.0,
-            clear_below: 30.0,
-            hold: Duration::from_secs(60),
-            keep_firing: Duration::from_secs(120),
-            ..everywhere()
-        },
-        Rule {
-            name: "KinesisConsumerStopped".to_owned(),
-            severity: Severity::Critical,
-            signal: Signal::Stopped,
-            above: 0.5,
-            clear_below: 0.5,
-            hold: Duration::from_secs(60),
-            keep_firing: Duration::ZERO,
-            ..everywhere()
-        },
-    ]
-}
-
-/// What the built-in rules have in common.
-fn everywhere() -> Rule {
-    Rule {
-        name: String::new(),
-        severity: Severity::Info,
-        stream: "*".to_owned(),
-        consumer: "*".to_owned(),
-        signal: Signal::DeliveryLag,
-        above: 0.0,
-        clear_below: 0.0,
-        hold: Duration::ZERO,
-        keep_firing: Duration::ZERO,
-        // A reading that is gone says nothing about the consumer.
-        missing: Missing::Keep,
-        annotations: BTreeMap::new(),
-    }
+    /// The signal is not one of a consumer.
+    #[error("rule {name}: its signal is one of {of}, which has no {what} to select")]
+    SelectsNothing {
+        /// The rule.
+        name: String,
+        /// What the signal is of.
+        of: &'static str,
+        /// What was to be selected.
+        what: &'static str,
+    },
 }
 
 /// Everything that is wrong with `rules`, in their order; empty when all can be used together.
@@ -93,57 +61,86 @@ pub fn faults(rules: &[Rule]) -> Vec<RuleFault> {
         if name.is_empty() {
             faults.push(RuleFault::NoName);
         } else if !names.insert(&rule.name) {
-            faults.push(RuleFault::DuplicateName { name: name.clone() });
+            faults.push(RuleFault::DuplicateName { name });
         }
-        let (above, clear_below) = (rule.above, rule.clear_below);
-        if !above.is_finite() || !clear_below.is_finite() {
-            faults.push(RuleFault::NotFinite { name });
-        } else if clear_below > above {
-            faults.push(RuleFault::ClearsAboveThreshold { name, above, clear_below });
-        }
+        faults.extend(rule.faults());
     }
     faults
 }
 
 impl Rule {
+    /// What is wrong with it alone.
+    #[must_use]
+    pub fn faults(&self) -> Vec<RuleFault> {
+        let mut faults = Vec::new();
+        let name = || self.name.clone();
+        let (threshold, clear) = (self.when.threshold, self.when.clear);
+        let crossed = match self.when.sense {
+            Sense::Above => clear > threshold,
+            Sense::Below => clear < threshold,
+        };
+        if !threshold.is_finite() || !clear.is_finite() {
+            faults.push(RuleFault::NotFinite { name: name() });
+        } else if crossed {
+            faults.push(RuleFault::ClearsWhereItFires { name: name(), threshold, clear });
+        }
+        let scope = self.when.signal.scope();
+        for (what, pattern) in [("stream", &self.stream), ("consumer", &self.consumer)] {
+            if pattern != "*" && !scope.labels().contains(&what) {
+                let of = scope.words();
+                faults.push(RuleFault::SelectsNothing { name: name(), of, what });
+            }
+        }
+        faults
+    }
+
     /// Whether the rule looks at this reading at all.
     #[must_use]
     pub fn selects(&self, reading: &Reading) -> bool {
-        glob::matches(&self.stream, &reading.stream)
-            && glob::matches(&self.consumer, &reading.consumer)
+        let subject = &reading.subject;
+        let is = |pattern: &str, name: Option<&str>| {
+            name.is_none_or(|name| glob::matches(pattern, name))
+        };
+        self.enabled
+            && subject.scope() == self.when.signal.scope()
+            && is(&self.stream, subject.stream())
+            && is(&self.consumer, subject.consumer())
     }
-}
 
-impl Signal {
-    /// The signal's value in its unit; `None` when the reading does not tell.
+    /// What the reading says of the rule's signal.
     #[must_use]
-    pub fn value(self, reading: &Reading) -> Option<f64> {
-        match self {
-            Self::DeliveryLag => reading.lag_seconds.filter(|seconds| !seconds.is_nan()),
-            Self::Stopped => stopped(reading.status),
+    pub fn sees(&self, reading: Option<&Reading>) -> Seen {
+        match reading {
+            None => Seen::Nothing,
+            Some(reading) => match reading.value(self.when.signal) {
+                Some(value) => Seen::Value(value),
+                None if reading.blind && self.when.signal.source() == Source::CloudWatch => {
+                    Seen::Blind
+                }
+                None => Seen::Nothing,
+            },
         }
     }
-}
 
-fn stopped(status: Status) -> Option<f64> {
-    match status {
-        Status::Stopped => Some(1.0),
-        // Losing data hides whether it still reads: worse than stopped, and so no reason to
-        // resolve what says stopped.
-        Status::Unknown | Status::LosingData => None,
-        Status::Ok
-        | Status::Idle
-        | Status::Released
-        | Status::Rewound
-        | Status::Lagging
-        | Status::FallingBehind
-        | Status::Stalled => Some(0.0),
+    /// For how long after a disturbance time does not count.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.grace.unwrap_or_else(|| self.hold.min(GRACE_MAX))
+    }
+
+    /// Whether it is about a consumer's lag, which nothing can be done about while its stream or
+    /// its credentials are gone. That it does not read stays worth telling.
+    #[must_use]
+    pub fn is_about_lag(&self) -> bool {
+        self.when.signal.scope() == Scope::Consumer && self.when.signal != Signal::Stopped
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alert::When;
+    use crate::domain::alert::builtin::builtin;
 
     #[test]
     fn builtin_rules_are_sound() {
@@ -152,35 +149,38 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let rule = |name: &str, above, clear_below| Rule {
+        let lag = builtin().remove(0);
+        let rule = |name: &str, threshold, clear| Rule {
             name: name.to_owned(),
-            above,
-            clear_below,
-            ..everywhere()
+            when: When { threshold, clear, ..lag.when },
+            ..lag.clone()
         };
-        let told: Vec<String> =
-            faults(&[rule("", 1.0, 1.0), rule("A", 1.0, 2.0), rule("A", f64::NAN, 1.0)])
-                .iter()
-                .map(ToString::to_string)
-                .collect();
+        let below = |name: &str, threshold, clear| Rule {
+            name: name.to_owned(),
+            when: When { sense: Sense::Below, threshold, clear, ..lag.when },
+            ..lag.clone()
+        };
+        let mut hot = builtin().into_iter().find(|it| it.name == "KinesisHotShard").unwrap();
+        hot.consumer = "mail".to_owned();
+        let rules = [
+            rule("", 1.0, 1.0),
+            rule("A", 1.0, 2.0),
+            rule("A", f64::NAN, 1.0),
+            below("B", 2.0, 1.0),
+            hot,
+        ];
+        let told: Vec<String> = faults(&rules).iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [
                 "a rule has no name",
-                "rule A: clear_below 2 is higher than above 1",
+                "rule A: 2 would clear it where 1 makes it fire",
                 "rule A: another rule has this name",
                 "rule A: a threshold is not a finite number",
+                "rule B: 1 would clear it where 2 makes it fire",
+                "rule KinesisHotShard: its signal is one of a shard of a stream, which has no \
+                 consumer to select",
             ]
         );
-    }
-
-    #[test]
-    fn unknown_is_not_running() {
-        let check = |status, expected| assert_eq!(stopped(status), expected, "{status:?}");
-        check(Status::Stopped, Some(1.0));
-        check(Status::Idle, Some(0.0));
-        check(Status::Released, Some(0.0));
-        check(Status::Unknown, None);
-        check(Status::LosingData, None);
     }
 }

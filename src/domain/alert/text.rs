@@ -1,8 +1,10 @@
 //! Owns the sentences that tell a person of an alert. Refuses figures that read more exact than
 //! they are: numbers are rounded, and what was reckoned is called estimated.
 
-use crate::domain::alert::{Reading, Rule, Signal};
+use crate::domain::alert::signal::{Signal, Unit};
+use crate::domain::alert::{Reading, Rule, Sense, Subject};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The evidence key by which a reading says that its lag was reckoned, not read.
 const ESTIMATED: &str = "estimated";
@@ -11,70 +13,129 @@ const ESTIMATED: &str = "estimated";
 /// what is said here, the reading's evidence. Without a reading only the rule can be told of.
 pub(super) fn annotations(
     rule: &Rule,
-    (stream, consumer): (&str, &str),
+    subject: &Subject,
     reading: Option<&Reading>,
 ) -> BTreeMap<String, String> {
-    let value = reading.and_then(|reading| value(rule.signal, reading));
+    let signal = rule.when.signal;
+    let value = reading.and_then(|reading| value(signal, reading));
     let mut all = BTreeMap::new();
     if let Some(reading) = reading {
         let rounded = |(key, text): (&String, &String)| (key.clone(), evidence(key, text));
         all.extend(reading.evidence.iter().map(rounded));
-        all.insert("status".to_owned(), reading.status.as_str().to_owned());
-        all.insert("reason".to_owned(), reading.reason.clone());
+        let status = reading.status.map(|status| status.as_str().to_owned());
+        all.extend(status.map(|status| ("status".to_owned(), status)));
+        if !reading.reason.is_empty() {
+            all.insert("reason".to_owned(), reading.reason.clone());
+        }
     }
-    let summary = match (rule.signal, &value) {
-        (Signal::DeliveryLag, Some(lag)) => format!("{consumer} is {lag} behind on {stream}"),
-        (Signal::Stopped, Some(_)) => format!("{consumer} does not read {stream} any more"),
-        (signal, None) => format!("{} of {consumer} on {stream} is unknown", signal.as_str()),
+    all.insert("summary".to_owned(), summary(signal, subject, value.as_deref()));
+    let description = match (reading.map(|reading| reading.reason.as_str()), all.get("shard")) {
+        (Some(""), _) => None,
+        (Some(reason), Some(shard)) => Some(format!("{reason} (worst shard: {shard})")),
+        (Some(reason), None) => Some(reason.to_owned()),
+        (None, _) => {
+            Some("no reading says what it is; the rule counts that as firing".to_owned())
+        }
     };
-    let description = match (reading, all.get("shard")) {
-        (Some(reading), Some(shard)) => format!("{} (worst shard: {shard})", reading.reason),
-        (Some(reading), None) => reading.reason.clone(),
-        (None, _) => "no reading says what it is; the rule counts that as firing".to_owned(),
-    };
-    all.insert("summary".to_owned(), summary);
-    all.insert("description".to_owned(), description);
+    all.extend(description.map(|said| ("description".to_owned(), said)));
     all.extend(value.map(|value| ("value".to_owned(), value)));
     all.insert("threshold".to_owned(), threshold(rule));
-    all.insert("runbook_url".to_owned(), format!("alerts/runbooks/{}.md", rule.name));
     all.extend(rule.annotations.clone());
     all
 }
 
+fn summary(signal: Signal, subject: &Subject, value: Option<&str>) -> String {
+    let stream = subject.stream().unwrap_or_default();
+    let who = subject.consumer().unwrap_or_default();
+    let name = subject.pairs().last().map_or("this process", |(_, value)| value).to_owned();
+    let Some(value) = value else {
+        let of = match subject.consumer() {
+            Some(consumer) => format!("{consumer} on {stream}"),
+            None => name,
+        };
+        return format!("{} of {of} is unknown", signal.as_str());
+    };
+    match signal {
+        Signal::DeliveryLag => format!("{who} is {value} behind on {stream}"),
+        Signal::Stopped => format!("{who} does not read {stream} any more"),
+        Signal::FallingBehind => format!("{who} falls behind on {stream}"),
+        Signal::Stalled => format!("{who} reads {stream} without moving forward"),
+        Signal::TimeToDataLoss if value == "0 s" => format!("{who} loses records of {stream}"),
+        Signal::TimeToDataLoss => format!("{who} loses records of {stream} in {value}"),
+        Signal::RetentionUsed => format!("{who} is behind by {value} of what {stream} keeps"),
+        Signal::LagVelocity => format!("{who} gains {value} of lag on {stream}"),
+        Signal::FreshnessBurn => {
+            format!("{who} burns its freshness budget on {stream} at {value} the pace that wakes")
+        }
+        Signal::ReadThrottles => format!("{value} reads of {stream} are throttled"),
+        Signal::WriteThrottles => format!("{value} of the records put to {stream} are throttled"),
+        Signal::PutFailures => format!("{value} of the records put to {stream} are not stored"),
+        Signal::Bypassed => format!("{stream} has traffic that does not pass here any more"),
+        Signal::WriteUtilization => format!("{name} of {stream} takes {value} of what it can"),
+        Signal::SagasStuck => format!("{value} sagas of the kind {name} are stuck half-way"),
+        Signal::CloudWatchSilence => format!("CloudWatch has not answered for {value}"),
+        Signal::NotificationSilence => format!("receiver {name} has taken nothing for {value}"),
+        Signal::Always => "alerting works from end to end".to_owned(),
+    }
+}
+
 /// Why an alert that was on is off.
 pub(super) fn resolved_because(rule: &Rule, reading: Option<&Reading>) -> String {
-    let hold = match rule.keep_firing.as_secs_f64() {
-        0.0 => String::new(),
-        seconds => format!(" for {}", people_seconds(seconds)),
+    let signal = rule.when.signal;
+    let hold = match rule.keep_firing {
+        Duration::ZERO => String::new(),
+        keep => format!(" for {}", people_duration(keep)),
     };
-    match (rule.signal, reading.and_then(|reading| value(rule.signal, reading))) {
-        (Signal::DeliveryLag, Some(lag)) => {
-            format!("delivery lag is {lag}, at or below {}{hold}", people_seconds(rule.clear_below))
+    match (signal.unit(), reading.and_then(|reading| value(signal, reading))) {
+        (Unit::Flag, Some(_)) => {
+            let status = reading.and_then(|reading| reading.status);
+            let is = status.map_or("no more", |status| status.as_str());
+            match status {
+                Some(_) => format!("status is {is}{hold}"),
+                None => format!("{} {is}{hold}", words(signal)),
+            }
         }
-        (Signal::Stopped, Some(status)) => format!("status is {status}{hold}"),
-        (signal, None) => {
+        (_, Some(value)) => {
+            let side = match rule.when.sense {
+                Sense::Above => "at or below",
+                Sense::Below => "at or above",
+            };
+            let clear = people(rule.when.clear, signal.unit());
+            format!("{} is {value}, {side} {clear}{hold}", words(signal))
+        }
+        (_, None) => {
             format!("no {} is known{hold}; the rule counts that as clear", signal.as_str())
         }
     }
 }
 
+fn words(signal: Signal) -> String {
+    signal.as_str().replace('_', " ")
+}
+
 /// The signal's value for a person; `None` when the reading does not tell.
 fn value(signal: Signal, reading: &Reading) -> Option<String> {
-    let value = signal.value(reading)?;
-    Some(match signal {
-        Signal::DeliveryLag if reading.evidence.get(ESTIMATED).is_some_and(|is| is != "false") => {
-            format!("about {} (estimated)", people_seconds(value))
-        }
-        Signal::DeliveryLag => people_seconds(value),
-        Signal::Stopped => reading.status.as_str().to_owned(),
-    })
+    let value = reading.value(signal)?;
+    let text = match (signal.unit(), reading.status) {
+        (Unit::Flag, Some(status)) => status.as_str().to_owned(),
+        (unit, _) => people(value, unit),
+    };
+    let is_reckoned = reading.evidence.get(ESTIMATED).is_some_and(|is| is != "false");
+    let may = matches!(signal, Signal::DeliveryLag | Signal::RetentionUsed);
+    Some(if may && is_reckoned { format!("about {text} (estimated)") } else { text })
 }
 
 fn threshold(rule: &Rule) -> String {
-    let hold = people_seconds(rule.hold.as_secs_f64());
-    match rule.signal {
-        Signal::DeliveryLag => format!("above {} for {hold}", people_seconds(rule.above)),
-        Signal::Stopped => format!("stopped for {hold}"),
+    let signal = rule.when.signal;
+    let hold = match rule.hold {
+        Duration::ZERO => String::new(),
+        hold => format!(" for {}", people_duration(hold)),
+    };
+    let limit = people(rule.when.threshold, signal.unit());
+    match (signal.unit(), rule.when.sense) {
+        (Unit::Flag, _) => format!("{}{hold}", words(signal)),
+        (_, Sense::Above) => format!("above {limit}{hold}"),
+        (_, Sense::Below) => format!("below {limit}{hold}"),
     }
 }
 
@@ -85,6 +146,29 @@ fn evidence(key: &str, text: &str) -> String {
         Ok(ratio) if key == "retention_used" => format!("{:.0} %", ratio * 100.0),
         Ok(_) | Err(_) => text.to_owned(),
     }
+}
+
+/// A number in its unit.
+fn people(value: f64, unit: Unit) -> String {
+    let short = |value: f64| {
+        let text = format!("{value:.2}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match unit {
+        Unit::Seconds if value.is_infinite() => "no threat".to_owned(),
+        Unit::Seconds => people_seconds(value),
+        Unit::Ratio => format!("{} %", short(value * 100.0)),
+        Unit::PerSecond => format!("{} per second", short(value)),
+        Unit::Velocity => format!("{} s/s", short(value)),
+        Unit::Factor => format!("{} times", short(value)),
+        Unit::Count => short(value),
+        Unit::Flag => if value > 0.5 { "yes" } else { "no" }.to_owned(),
+    }
+}
+
+/// [`people_seconds`] of a duration.
+pub(super) fn people_duration(duration: Duration) -> String {
+    people_seconds(duration.as_secs_f64())
 }
 
 /// At most two units: `8.3 s`, `75 s`, `12 min 5 s`, `3 h 5 min`, `2 d 4 h`.
@@ -109,7 +193,7 @@ fn people_seconds(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::alert::rule;
+    use crate::domain::alert::builtin::builtin;
     use crate::domain::lag::Status;
 
     #[test]
@@ -129,23 +213,24 @@ mod tests {
         check("retention_used", "0.0004", "less than 1 %");
         check("catch_up_seconds", "725.003", "12 min 5 s");
         check("shard", "shardId-000000000002", "shardId-000000000002");
+        let check = |value, unit, expected| assert_eq!(people(value, unit), expected);
+        check(0.0125, Unit::Ratio, "1.25 %");
+        check(2.0, Unit::Factor, "2 times");
+        check(f64::INFINITY, Unit::Seconds, "no threat");
     }
 
     #[test]
     fn annotations_say_what_is_known() {
-        let mut rule = rule::builtin().remove(0);
+        let mut rule = builtin().remove(0);
         rule.annotations.insert("team".to_owned(), "payments".to_owned());
-        let reading = Reading {
-            stream: "orders".to_owned(),
-            consumer: "mail".to_owned(),
-            lag_seconds: Some(75.4),
-            status: Status::Lagging,
-            reason: "behind".to_owned(),
-            evidence: [("shard", "s-1"), ("estimated", "true")]
-                .map(|(key, text)| (key.to_owned(), text.to_owned()))
-                .into(),
-        };
-        let told = annotations(&rule, ("orders", "mail"), Some(&reading));
+        let (stream, consumer) = ("orders".to_owned(), "mail".to_owned());
+        let mut reading = Reading::of(Subject::Consumer { stream, consumer });
+        reading.set(Signal::DeliveryLag, Some(75.4));
+        reading.status = Some(Status::Lagging);
+        reading.reason = "behind".to_owned();
+        reading.tell("shard", Some("s-1".to_owned()));
+        reading.tell("estimated", Some("true".to_owned()));
+        let told = annotations(&rule, &reading.subject, Some(&reading));
         let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         assert_eq!(
             told,
@@ -153,7 +238,6 @@ mod tests {
                 ("description", "behind (worst shard: s-1)"),
                 ("estimated", "true"),
                 ("reason", "behind"),
-                ("runbook_url", "alerts/runbooks/KinesisConsumerLagHigh.md"),
                 ("shard", "s-1"),
                 ("status", "lagging"),
                 ("summary", "mail is about 75 s (estimated) behind on orders"),
@@ -162,5 +246,22 @@ mod tests {
                 ("value", "about 75 s (estimated)"),
             ]
         );
+    }
+
+    #[test]
+    fn every_rule_has_a_sentence() {
+        for rule in builtin() {
+            let labels = ["stream", "consumer", "shard", "saga", "receiver"];
+            let labels = labels.map(|name| (name.to_owned(), format!("the-{name}"))).into();
+            let signal = rule.when.signal;
+            let subject = Subject::of_labels(signal.scope(), &labels).unwrap();
+            let mut reading = Reading::of(subject);
+            reading.set(signal, Some(rule.when.threshold));
+            let told = annotations(&rule, &reading.subject, Some(&reading));
+            for name in signal.scope().labels() {
+                let summary = &told["summary"];
+                assert!(summary.contains(&format!("the-{name}")), "{}: {summary}", rule.name);
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! over a bound is left out and counted. Refuses to judge (`lag` does), and to forget a consumer
 //! that stopped.
 
+mod streams;
 mod views;
 
 use super::{EngineLimits, Judging};
@@ -41,6 +42,12 @@ pub(super) struct Stream {
     parents: BTreeMap<ShardId, Vec<ShardId>>,
     clock: SequenceClock,
     consumers: BTreeMap<ConsumerName, Consumer>,
+    /// The control plane knows no such stream.
+    is_missing: bool,
+    /// When its shards were last seen to change, in monotonic time.
+    resharded_at: Option<Duration>,
+    /// When something of it last passed through a sidecar.
+    passed: Option<Moment>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +56,8 @@ pub(super) struct Consumer {
     called_at: Duration,
     /// Since when it has done so without a longer silence.
     calls_since: Duration,
+    /// Since when it is known.
+    known_since: Duration,
     shards: BTreeMap<ShardId, Window>,
     /// The verdict that was told last.
     told: Option<Status>,
@@ -91,7 +100,19 @@ impl Memory {
             let windows = known.consumers.values_mut().flat_map(|it| it.shards.values_mut());
             windows.for_each(Window::recreate);
         }
+        let shards = |of: &StreamDescription| of.open_shards;
+        if known.description.as_ref().is_some_and(|old| shards(old) != shards(&description)) {
+            known.resharded_at = Some(description.at.mono);
+        }
+        known.is_missing = false;
         known.description = Some(description);
+    }
+
+    /// Takes in that a stream that was seen does not exist.
+    pub(super) fn lose(&mut self, stream: &StreamName) {
+        if let Some(known) = self.streams.get_mut(stream) {
+            known.is_missing = true;
+        }
     }
 
     /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
@@ -137,6 +158,7 @@ impl Memory {
     pub(super) fn read(&mut self, place: Place<'_>, observation: &ReadObservation) {
         let Some(stream) = self.streams.get_mut(place.stream) else { return };
         let at = observation.at.mono;
+        stream.passed = stream.passed.max(Some(observation.at));
         if let (Some(sequence), Some(arrival)) =
             (&observation.newest_sequence, observation.newest_arrival)
         {
@@ -146,6 +168,8 @@ impl Memory {
             if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
                 consumer.called_at = consumer.called_at.max(at);
             }
+            // A shard ends by being split or merged.
+            stream.resharded_at = Some(at);
             self.end(place);
             return;
         }
@@ -161,6 +185,7 @@ impl Memory {
     /// Takes a call in that was not answered with records.
     pub(super) fn fail(&mut self, place: Place<'_>, failure: &ReadFailure) {
         let at = failure.at.mono;
+        self.pass(place.stream, failure.at);
         let unread = || {
             let mut window = Window::unread(failure.at);
             window.fail(failure);
@@ -173,6 +198,9 @@ impl Memory {
 
     /// Takes in what is known of the newest record of a shard: for everybody who reads it.
     pub(super) fn tip(&mut self, stream: &StreamName, shard: &ShardId, tip: &Tip) {
+        if let Some(newest) = tip.newest {
+            self.pass(stream, newest);
+        }
         let Some(known) = self.streams.get_mut(stream) else { return };
         for consumer in known.consumers.values_mut() {
             if let Some(window) = consumer.shards.get_mut(shard) {
@@ -183,6 +211,7 @@ impl Memory {
 
     /// Takes in that another sidecar saw its own reader read a shard.
     pub(super) fn elsewhere(&mut self, place: Place<'_>, at: Moment) {
+        self.pass(place.stream, at);
         if let Some(window) = self.known(place) {
             window.see_elsewhere(at);
         }
@@ -204,6 +233,13 @@ impl Memory {
         }
     }
 
+    /// Notes that something of the stream passed through a sidecar.
+    fn pass(&mut self, stream: &StreamName, at: Moment) {
+        if let Some(known) = self.streams.get_mut(stream) {
+            known.passed = known.passed.max(Some(at));
+        }
+    }
+
     fn known(&mut self, place: Place<'_>) -> Option<&mut Window> {
         let consumer = self.streams.get_mut(place.stream)?.consumers.get_mut(place.consumer)?;
         consumer.shards.get_mut(place.shard)
@@ -219,7 +255,8 @@ impl Memory {
         let stream = self.streams.get_mut(place.stream)?;
         let has_room = self.windows < self.limits.windows_max;
         if has_room && !stream.consumers.contains_key(place.consumer) {
-            stream.consumers.insert(place.consumer.clone(), Consumer::default());
+            let consumer = Consumer { known_since: called_at, ..Consumer::default() };
+            stream.consumers.insert(place.consumer.clone(), consumer);
         }
         if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
             let known = consumer.shards.get(place.shard);

@@ -3,8 +3,13 @@
 
 mod memory;
 mod reading;
+mod watch;
 
-use crate::domain::alert::board::Board;
+use crate::domain::alert::board::Policy;
+use crate::domain::alert::figures::Figures;
+use crate::domain::alert::freshness::Objective;
+use crate::domain::alert::saved::Saved;
+use crate::domain::alert::silence::Silence;
 use crate::domain::alert::{Notice, Rule};
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
@@ -15,6 +20,7 @@ use crate::domain::time::Moment;
 use memory::{Memory, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use watch::Watch;
 
 /// All that can happen.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +119,17 @@ pub enum Event {
         /// The newest point.
         point: CloudWatchPoint,
     },
+    /// The control plane says that there is no such stream.
+    StreamMissing {
+        /// The stream.
+        stream: StreamName,
+    },
+    /// What this process counts of itself; sent every few seconds.
+    Counted(Box<Figures>),
+    /// These silences are in force now, in place of all earlier ones.
+    Silenced(Vec<Silence>),
+    /// The process has begun to end: what is seen from here on says nothing about anybody else.
+    Draining,
     /// Nothing happened but time: `wake_at` had come.
     Tick,
 }
@@ -184,9 +201,7 @@ const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Engine {
     memory: Memory,
-    board: Board,
-    /// Without rules nobody needs readings.
-    has_rules: bool,
+    watch: Watch,
     evaluated_at: Option<Duration>,
 }
 
@@ -202,23 +217,40 @@ impl Engine {
     pub fn judging(config: EngineConfig, judging: Judging) -> Self {
         let EngineConfig { rules, external_labels, repeat_interval, limits } = config;
         Self {
-            has_rules: !rules.is_empty(),
             memory: Memory::new(limits, judging),
-            board: Board::new(rules, external_labels, repeat_interval),
+            watch: Watch::new(rules, external_labels, repeat_interval),
             evaluated_at: None,
         }
+    }
+
+    /// The same engine with another way of telling: before its first event.
+    #[must_use]
+    pub fn telling(self, policy: Policy, objective: Objective) -> Self {
+        Self { watch: self.watch.telling(policy, objective), ..self }
+    }
+
+    /// What alerts another process needs to know of to go on as if this one had not ended.
+    #[must_use]
+    pub fn export(&self, now: Moment) -> Saved {
+        self.watch.export(now)
+    }
+
+    /// Goes on with the alerts of another process: before the first event.
+    pub fn restore(&mut self, saved: Saved, now: Moment) {
+        self.watch.restore(saved, now);
     }
 
     /// Takes one event in and says what is to be done.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
-        effects.extend(self.remember(event).map(Effect::Describe));
+        effects.extend(self.remember(event, now).map(Effect::Describe));
         if now.mono >= self.evaluation_due() {
             self.evaluated_at = Some(now.mono);
             self.memory.forget(now.mono);
-            let (readings, changes) = self.memory.evaluate(now.mono, self.has_rules);
+            let (readings, changes) = self.memory.evaluate(now.mono, self.watch.has_rules());
             effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
-            effects.extend(self.board.step(&readings, now).into_iter().map(Effect::Notify));
+            let told = self.watch.step(readings, &self.memory, now);
+            effects.extend(told.into_iter().map(Effect::Notify));
         }
         effects
     }
@@ -232,7 +264,7 @@ impl Engine {
             return Some(soonest);
         }
         // Not before the next evaluation: a tick that evaluates nothing would come again at once.
-        self.board.wake_at().map(|at| at.max(soonest))
+        self.watch.wake_at().map(|at| at.max(soonest))
     }
 
     /// Everything that can be told at `now`.
@@ -242,13 +274,13 @@ impl Engine {
             now,
             consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
-            alerts: self.board.alerts(),
+            alerts: self.watch.alerts(),
             left_out: self.memory.left_out(),
         }
     }
 
     /// Takes the event in; gives the stream that must be described because it is new.
-    fn remember(&mut self, event: Event) -> Option<StreamName> {
+    fn remember(&mut self, event: Event, now: Moment) -> Option<StreamName> {
         let memory = &mut self.memory;
         match event {
             Event::StreamSeen { stream } => memory.see(&stream).then_some(stream),
@@ -294,6 +326,22 @@ impl Engine {
                 memory.add_point(&stream, metric, point);
                 new.then_some(stream)
             }
+            Event::StreamMissing { stream } => {
+                memory.lose(&stream);
+                None
+            }
+            Event::Counted(figures) => {
+                self.watch.take(*figures, now);
+                None
+            }
+            Event::Silenced(silences) => {
+                self.watch.silence(silences);
+                None
+            }
+            Event::Draining => {
+                self.watch.drain();
+                None
+            }
             Event::Tick => None,
         }
     }
@@ -313,3 +361,5 @@ const fn place<'a>(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod watch_tests;

@@ -6,6 +6,7 @@ mod accept;
 mod gzip;
 mod reload;
 mod routes;
+mod silences;
 mod source;
 mod writes;
 
@@ -14,6 +15,7 @@ pub use source::{Asked, FleetSource, Question, SnapshotSource};
 
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
+use crate::io::silences::SilenceBook;
 use crate::wire::exposition::Scope;
 use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::status::Identity;
@@ -54,6 +56,8 @@ pub struct Admin {
     pub snapshots: SnapshotSource,
     /// Where traces and sagas come from.
     pub fleet: FleetSource,
+    /// Where silences are kept.
+    pub silences: SilenceBook,
     /// How a snapshot becomes metrics.
     pub scope: Scope,
     /// What this process is.

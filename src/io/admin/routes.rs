@@ -4,6 +4,7 @@
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::accept;
 use crate::io::admin::gzip;
+use crate::io::admin::silences;
 use crate::io::admin::writes::refusal;
 use crate::io::admin::{Admin, Question};
 use crate::wire::exposition;
@@ -18,7 +19,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -29,14 +30,14 @@ use tokio::sync::Semaphore;
 /// many clients ask; the others wait their turn.
 const BUILDS_MAX: usize = 2;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 const TEXT_0_0_4: &str = "text/plain; version=0.0.4; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// What the handlers share.
-struct Desk {
-    admin: Admin,
+pub(super) struct Desk {
+    pub(super) admin: Admin,
     /// Series left out so far, by family: the state behind `kinescope_series_left_out_total`.
     left_out: Mutex<BTreeMap<&'static str, u64>>,
     builds: Semaphore,
@@ -52,6 +53,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .route("/api/v1/alerts", get(alerts_json))
         .route("/api/v1/traces", get(traces_json))
         .route("/api/v1/sagas", get(sagas_json))
+        .route("/api/v1/silences", get(silences::all).post(silences::make))
+        .route("/api/v1/silences/{id}", delete(silences::end))
         .route("/healthz", get(async || answer(StatusCode::OK, TEXT, "ok\n")))
         .route("/readyz", get(ready))
         .route("/-/quit", post(quit))
@@ -64,7 +67,7 @@ pub(super) fn router(admin: Admin) -> Router {
 }
 
 /// An answer that no cache keeps and no browser guesses about.
-fn answer(code: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
+pub(super) fn answer(code: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
     let headers = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-store"),
@@ -225,7 +228,7 @@ async fn reload(
 async fn unknown_path(uri: Uri) -> Response {
     let sentence = format!(
         "there is nothing at {}; try /, /metrics, /api/v1/status, /api/v1/alerts, \
-         /api/v1/traces, /api/v1/sagas, /healthz or /readyz\n",
+         /api/v1/traces, /api/v1/sagas, /api/v1/silences, /healthz or /readyz\n",
         uri.path()
     );
     answer(StatusCode::NOT_FOUND, TEXT, sentence)

@@ -26,6 +26,7 @@ fn admin(snapshots: SnapshotSource) -> Admin {
         exemplars: Arc::default(),
         snapshots,
         fleet: FleetSource(mpsc::channel(1).0),
+        silences: silences(),
         scope: Scope { series_max: 3, ..sample::scope() },
         identity: sample::identity(),
         ready: Arc::default(),
@@ -33,6 +34,13 @@ fn admin(snapshots: SnapshotSource) -> Admin {
         reload: ReloadSource(mpsc::channel(1).0),
         token_file: None,
     }
+}
+
+fn silences() -> SilenceBook {
+    // The engine is gone: announcing must not wait for it.
+    let events = mpsc::channel(1).0;
+    let clock = crate::io::clock::Clock::simulated(crate::domain::time::Wall::from_ms(0));
+    SilenceBook::open(Vec::new(), None, events, clock)
 }
 
 async fn serve_with(engine_lives: bool) -> Served {
@@ -236,6 +244,27 @@ async fn a_head_that_is_too_large_is_refused() {
     let served = serve_with(true).await;
     let large = format!("x: {}\r\n", "y".repeat(HEAD_BYTES_MAX));
     assert_eq!(ask(&served, "GET /healthz", &large).await.0, 431);
+}
+
+#[tokio::test]
+async fn silences_are_made_shown_and_ended() {
+    let served = serve_with(true).await;
+    let post = |body: &str| {
+        format!("content-length: {}\r\n\r\n{body}", body.len())
+    };
+    let body = r#"{"matchers":[{"name":"stream","value":"orders"}],"endsAt":"2030-01-01T00:00:00Z"}"#;
+    let made = ask(&served, "POST /api/v1/silences", &post(body)).await;
+    assert_eq!(made.0, 200);
+    let said: serde_json::Value = serde_json::from_slice(&made.2).unwrap();
+    let id = said["silenceID"].as_str().unwrap();
+    let shown = ask(&served, "GET /api/v1/silences", "").await;
+    let shown: serde_json::Value = serde_json::from_slice(&shown.2).unwrap();
+    assert_eq!((&shown[0]["id"], &shown[0]["status"]["state"]), (&id.into(), &"active".into()));
+    assert_eq!(ask(&served, "POST /api/v1/silences", &post("{}")).await.0, 400);
+    let page = format!("origin: http://x\r\n{}", post(body));
+    assert_eq!(ask(&served, "POST /api/v1/silences", &page).await.0, 403);
+    assert_eq!(ask(&served, &format!("DELETE /api/v1/silences/{id}"), "").await.0, 200);
+    assert_eq!(ask(&served, &format!("DELETE /api/v1/silences/{id}"), "").await.0, 404);
 }
 
 async fn bind(listen: &[&str]) -> Result<usize, Error> {

@@ -118,6 +118,9 @@ impl Describer {
             }
         };
         self.schedule.failed(&stream, fault, now.mono, chance);
+        if fault == Fault::NotFound {
+            return self.events.send(Event::StreamMissing { stream }).await;
+        }
         Ok(())
     }
 
@@ -265,7 +268,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_deleted_stream_is_forgotten() {
         let run = run(&["gone"], 3_600, |_, _| error("ResourceNotFoundException")).await;
-        assert_eq!((run.calls.len(), run.events.len()), (1, 0));
+        assert_eq!(run.calls.len(), 1);
+        assert_eq!(run.events, [Event::StreamMissing { stream: "gone".into() }]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,14 +2,18 @@
 //! and the views of a snapshot. Refuses to take events in.
 
 use super::{Consumer, Memory, Stream};
-use crate::domain::alert::Reading;
+use crate::domain::alert::{Disturbance, Reading};
 use crate::domain::engine::{VerdictChange, reading};
-use crate::domain::lag::{Assessment, Circumstances, Judgement, Presence, Sequences, Status};
+use crate::domain::lag::{Assessment, Circumstances, Judgement, Lag, Presence};
+use crate::domain::lag::{Sequences, Status};
 use crate::domain::lag::{Window, checkpoint_lag, explain, judge};
 use crate::domain::snapshot::{ConsumerView, LeftOut, ShardView, StreamView};
 use crate::domain::stream::{ConsumerName, ShardId};
 use crate::domain::time::Moment;
 use std::time::Duration;
+
+/// Shards that an alert names.
+const WORST_SHARDS: usize = 3;
 
 /// The shards of one consumer that matter most.
 struct Worst<'a> {
@@ -17,8 +21,8 @@ struct Worst<'a> {
     judgement: Judgement,
     window: &'a Window,
     around: Circumstances<'a>,
-    /// The furthest behind: a shard that is worse by status may be less far.
-    furthest: Option<(&'a ShardId, Judgement)>,
+    /// The furthest behind, the first first: a shard that is worse by status may be less far.
+    furthest: Vec<(&'a ShardId, Lag)>,
 }
 
 impl Memory {
@@ -54,8 +58,10 @@ impl Memory {
                 if !has_rules {
                     continue;
                 }
-                let furthest = furthest.and_then(|(shard, judged)| Some((shard, judged.lag?)));
-                readings.push(reading::of(stream, name, (shard, &assessment), furthest));
+                let mut told = reading::of(stream, name, (shard, &assessment), &furthest);
+                told.disturbed = known.disturbance(consumer);
+                told.obstacle = known.obstacle().map(str::to_owned);
+                readings.push(told);
             }
         }
         for (stream, name, status) in told {
@@ -77,20 +83,19 @@ impl Memory {
     ) -> Option<Worst<'a>> {
         let presence = self.presences.get(name);
         let mut worst: Option<Worst<'_>> = None;
-        let mut furthest: Option<(&ShardId, Judgement)> = None;
+        let mut furthest: Vec<(&ShardId, Lag)> = Vec::new();
         let badness = |judged: &Judgement| (judged.rule.status(), judged.lag.map(|lag| lag.value));
         for (shard, window) in &consumer.shards {
             let around = stream.around(consumer, shard, &self.judging, presence);
             let judgement = judge(window, around, now);
-            if judgement.is_settled()
-                && judgement.lag.is_some_and(|lag| {
-                    furthest.and_then(|(_, far)| far.lag).is_none_or(|far| lag.value >= far.value)
-                })
-            {
-                furthest = Some((shard, judgement));
+            if let Some(lag) = judgement.lag.filter(|_| judgement.is_settled()) {
+                // Of equals the later by id, as ever.
+                let place = furthest.iter().position(|(_, far)| lag.value >= far.value);
+                furthest.insert(place.unwrap_or(furthest.len()), (shard, lag));
+                furthest.truncate(WORST_SHARDS);
             }
             if worst.as_ref().is_none_or(|bad| badness(&judgement) > badness(&bad.judgement)) {
-                worst = Some(Worst { shard, judgement, window, around, furthest: None });
+                worst = Some(Worst { shard, judgement, window, around, furthest: Vec::new() });
             }
         }
         worst.map(|worst| Worst { furthest, ..worst })
@@ -180,6 +185,17 @@ impl Memory {
 
     pub(in crate::domain::engine) const fn left_out(&self) -> LeftOut {
         self.left_out
+    }
+}
+
+impl Stream {
+    /// What last made a consumer's figures jump.
+    fn disturbance(&self, consumer: &Consumer) -> Option<Disturbance> {
+        let began = Disturbance { at: consumer.known_since, by: "its first read here" };
+        match self.resharded_at {
+            Some(at) if at > began.at => Some(Disturbance { at, by: "a resharding" }),
+            Some(_) | None => Some(began),
+        }
     }
 }
 

@@ -1,0 +1,75 @@
+//! Owns what the rules on streams look at: CloudWatch's figures while they are fresh, puts on our
+//! wire, and whether the one has traffic that the other lacks. Refuses to take a missing point for
+//! zero.
+
+use super::{Memory, Stream};
+use crate::domain::alert::figures::Ledger;
+use crate::domain::alert::{Reading, Signal, Subject};
+use crate::domain::snapshot::CloudWatchPoint;
+use crate::domain::time::{Moment, Wall};
+use std::time::Duration;
+
+/// A CloudWatch point this old says nothing about now.
+const STALE_AFTER: Duration = Duration::from_secs(600);
+
+impl Memory {
+    /// A reading for each stream of which CloudWatch or our own wire tells.
+    pub(in crate::domain::engine) fn stream_readings(
+        &self,
+        ledger: &Ledger,
+        now: Moment,
+    ) -> Vec<Reading> {
+        let blind = ledger.is_cloudwatch_silent(now);
+        let readings = self.streams.iter().map(|(name, stream)| {
+            let mut reading = Reading::of(Subject::Stream { stream: name.to_string() });
+            reading.blind = blind;
+            reading.obstacle = stream.obstacle().map(str::to_owned);
+            stream.rates(&mut reading, now.wall);
+            reading.set(Signal::PutFailures, ledger.put_failures(name.as_str()));
+            let put = ledger.put_at(name.as_str());
+            reading.set(Signal::Bypassed, stream.bypassed(stream.passed.max(put), now.wall));
+            reading
+        });
+        readings.collect()
+    }
+}
+
+impl Stream {
+    fn rates(&self, reading: &mut Reading, now: Wall) {
+        let per_second = |point: Option<CloudWatchPoint>| {
+            let point = fresh(point, now)?;
+            Some(point.value / point.period.as_secs_f64()).filter(|rate| rate.is_finite())
+        };
+        reading.set(Signal::ReadThrottles, per_second(self.cloudwatch.read_throttles));
+        let refused = per_second(self.cloudwatch.write_throttles);
+        let stored = per_second(self.cloudwatch.incoming_records);
+        let share = refused.zip(stored).map(|(refused, stored)| refused / (refused + stored));
+        reading.set(Signal::WriteThrottles, share);
+        let said = |rate: Option<f64>| rate.map(|rate| format!("{rate:.1} per second"));
+        reading.tell("incoming_records", said(stored));
+        reading.tell("write_throttles", said(refused));
+    }
+
+    /// Whether CloudWatch counts records in a minute that began after the last one passed here. Of
+    /// a stream that never passed here nothing is said: it may be nobody's of ours.
+    fn bypassed(&self, passed: Option<Moment>, now: Wall) -> Option<f64> {
+        let passed = passed?.wall;
+        let point = fresh(self.cloudwatch.incoming_records, now)?;
+        let is_later = point.at >= passed.plus(Duration::from_secs(60));
+        Some(f64::from(u8::from(is_later && point.value > 0.0)))
+    }
+
+    /// Why lag says nothing new.
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
+        let status = self.description.as_ref().map(|description| description.status.as_str());
+        match status {
+            _ if self.is_missing => Some("the stream does not exist"),
+            Some("DELETING") => Some("the stream is being deleted"),
+            Some(_) | None => None,
+        }
+    }
+}
+
+fn fresh(point: Option<CloudWatchPoint>, now: Wall) -> Option<CloudWatchPoint> {
+    point.filter(|point| now.since(point.at.plus(point.period)) <= STALE_AFTER)
+}

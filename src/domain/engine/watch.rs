@@ -1,0 +1,97 @@
+//! Owns what the engine's alerts rest on beside verdicts: the board, what we count of ourselves,
+//! freshness budgets. Refuses to judge a consumer, and to tell anything once the process is ending.
+
+use super::memory::Memory;
+use crate::domain::alert::board::{Board, Policy};
+use crate::domain::alert::figures::{Figures, Ledger};
+use crate::domain::alert::freshness::{Budgets, Objective};
+use crate::domain::alert::saved::Saved;
+use crate::domain::alert::silence::Silence;
+use crate::domain::alert::{AlertView, Labels, Notice, Reading, Rule};
+use crate::domain::time::Moment;
+use std::time::Duration;
+
+/// Everything that alerts rest on.
+#[derive(Debug)]
+pub(super) struct Watch {
+    board: Board,
+    ledger: Ledger,
+    budgets: Budgets,
+    is_draining: bool,
+    /// Without rules nobody needs readings.
+    has_rules: bool,
+    rules: Vec<Rule>,
+    labels: Labels,
+}
+
+impl Watch {
+    pub(super) fn new(rules: Vec<Rule>, labels: Labels, repeat: Duration) -> Self {
+        let mut policy = Policy::default();
+        policy.grouping.repeat = repeat;
+        let has_rules = rules.iter().any(|rule| rule.enabled);
+        let board = Board::new(rules.clone(), labels.clone(), policy);
+        Self {
+            board,
+            ledger: Ledger::default(),
+            budgets: Budgets::default(),
+            is_draining: false,
+            has_rules,
+            rules,
+            labels,
+        }
+    }
+
+    /// Before anything has happened: how alerts are told of.
+    pub(super) fn telling(self, policy: Policy, objective: Objective) -> Self {
+        let board = Board::new(self.rules.clone(), self.labels.clone(), policy);
+        Self { board, budgets: Budgets::new(objective), ..self }
+    }
+
+    pub(super) fn has_rules(&self) -> bool {
+        self.has_rules && !self.is_draining
+    }
+
+    pub(super) fn take(&mut self, figures: Figures, now: Moment) {
+        self.ledger.take(figures, now);
+    }
+
+    pub(super) fn silence(&mut self, silences: Vec<Silence>) {
+        self.board.silence(silences);
+    }
+
+    /// From here on what is seen is our own end: a consumer whose connections close has not stopped.
+    pub(super) fn drain(&mut self) {
+        self.is_draining = true;
+    }
+
+    pub(super) fn step(
+        &mut self,
+        mut readings: Vec<Reading>,
+        memory: &Memory,
+        now: Moment,
+    ) -> Vec<Notice> {
+        if self.is_draining || !self.has_rules {
+            return Vec::new();
+        }
+        self.budgets.note(&mut readings, now.mono);
+        readings.extend(memory.stream_readings(&self.ledger, now));
+        readings.extend(self.ledger.readings(now));
+        self.board.step(&readings, now)
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.board.wake_at().filter(|_| !self.is_draining)
+    }
+
+    pub(super) fn alerts(&self) -> Vec<AlertView> {
+        self.board.alerts()
+    }
+
+    pub(super) fn export(&self, now: Moment) -> Saved {
+        self.board.export(now)
+    }
+
+    pub(super) fn restore(&mut self, saved: Saved, now: Moment) {
+        self.board.restore(saved, now);
+    }
+}
