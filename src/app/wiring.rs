@@ -7,6 +7,7 @@ use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::exporting::{self, Sinks};
 use crate::app::fleet::{self, Heard};
+use crate::app::observing;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
@@ -214,6 +215,8 @@ pub async fn start(
     let Sinks { spans: exported, metrics: otlp_metrics } =
         exporting::start(export, aws, books, &clock, &mut supervisor)?;
     let to_hub = fleet::to_hub(&config, books, &clock, &mut supervisor)?;
+    let observations = observing::to_hub(&config, &region, &dropped, &clock, &mut supervisor)?;
+    let (reports, merging) = observing::merging(&config, &registry, &dropped)?;
     let given = fleet::Given {
         relay: relay_to
             .map(|to| exporting::relay(&to, environment, &dropped, &clock, &mut supervisor))
@@ -221,6 +224,7 @@ pub async fn start(
         heard,
         asks: fleet_asked,
         hub: to_hub.clone(),
+        reports,
     };
     let remembered = fleet::start(&config, &region, given, books, &clock, &mut supervisor)?;
     let spans = remembered.and(&exported).and(&to_hub);
@@ -253,12 +257,14 @@ pub async fn start(
     );
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
-        engine: Engine::new(engine_config(&config, &region)),
+        engine: Engine::judging(engine_config(&config, &region), observing::judging(&config)),
         clock: clock.clone(),
         events: happened,
         asks: asked,
         describe,
         notifier,
+        observations,
+        fleet: merging,
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
 
@@ -340,7 +346,7 @@ fn engine_config(config: &Config, region: &str) -> EngineConfig {
     let mut external_labels = config.external_labels.clone();
     external_labels.insert("region".to_owned(), region.to_owned());
     EngineConfig {
-        rules: config.alerts.rules.clone(),
+        rules: observing::rules(config),
         external_labels,
         repeat_interval: REPEAT_INTERVAL,
         limits: config.limits.engine,

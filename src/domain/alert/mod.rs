@@ -29,6 +29,14 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Whether it is a consumer's: what only the hub knows of all its pods.
+    #[must_use]
+    pub const fn is_of_consumers(self) -> bool {
+        match self {
+            Self::DeliveryLag | Self::Stopped => true,
+        }
+    }
+
     /// The name in a rule file.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@ mod reading;
 
 use crate::domain::alert::board::Board;
 use crate::domain::alert::{Notice, Rule};
+use crate::domain::capacity::Puts;
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
 use crate::domain::snapshot::StreamDescription;
@@ -67,6 +68,17 @@ pub enum Event {
         shard: ShardId,
         /// What is known.
         tip: Tip,
+    },
+    /// Records were put to a shard, or refused: all of about a second, since they were last told.
+    PutsSeen {
+        /// The stream.
+        stream: StreamName,
+        /// The shard.
+        shard: ShardId,
+        /// What was put since.
+        puts: Puts,
+        /// Up to when.
+        at: Moment,
     },
     /// Another sidecar of the same service saw its own process read a shard.
     ReadElsewhere {
@@ -242,6 +254,7 @@ impl Engine {
             now,
             consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
+            loads: self.memory.load_views(now.mono),
             alerts: self.board.alerts(),
             left_out: self.memory.left_out(),
         }
@@ -269,6 +282,11 @@ impl Engine {
             Event::TipSeen { stream, shard, tip } => {
                 let new = memory.see(&stream);
                 memory.tip(&stream, &shard, &tip);
+                new.then_some(stream)
+            }
+            Event::PutsSeen { stream, shard, puts, at } => {
+                let new = memory.see(&stream);
+                memory.loads.add(&stream, &shard, puts, at.mono);
                 new.then_some(stream)
             }
             Event::ReadElsewhere { stream, consumer, shard, at } => {

@@ -10,6 +10,7 @@ mod tests;
 
 pub use metrics::Metrics;
 
+use crate::domain::observation::Report;
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::otlp_receive::{LagPoint, ServiceSpan, Signal};
@@ -47,6 +48,8 @@ pub struct Arrival {
     pub spans: Vec<ServiceSpan>,
     /// KCL's own lag.
     pub lags: Vec<LagPoint>,
+    /// What sidecars saw of their pods.
+    pub reports: Vec<Report>,
     /// The whole request, uncompressed protobuf as it came, where it is to be handed on: whatever
     /// is not ours is in it too.
     pub forward: Option<Bytes>,

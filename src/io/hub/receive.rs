@@ -65,6 +65,7 @@ fn refusal(code: StatusCode, why: impl Into<String>) -> Refusal {
 /// What a request held.
 struct Decoded {
     arrival: Arrival,
+    accepted: u64,
     foreign: u64,
     invalid: u64,
 }
@@ -116,9 +117,8 @@ impl Desk {
         let (body, permit) = timeout(BODY_WITHIN, self.body(request.into_body()))
             .await
             .map_err(|_late| refusal(StatusCode::REQUEST_TIMEOUT, "the body took over 10 s"))??;
-        let Decoded { arrival, foreign, invalid } =
+        let Decoded { arrival, accepted, foreign, invalid } =
             self.decoded(signal, gzip, body, permit).await?;
-        let accepted = (arrival.spans.len() + arrival.lags.len()) as u64;
         self.inbox.try_send(arrival).map_err(|error| {
             let why = match error {
                 TrySendError::Full(_) => "the queue of what arrived is full",
@@ -249,6 +249,7 @@ fn read(
     forward: bool,
     room: OwnedSemaphorePermit,
 ) -> Result<Decoded, Fault> {
+    let (mut reports, mut reported) = (Vec::new(), 0);
     let (spans, lags, foreign, invalid) = match signal {
         Signal::Traces => {
             let received = otlp_receive::spans(&body)?;
@@ -256,9 +257,12 @@ fn read(
         }
         Signal::Metrics => {
             let received = otlp_receive::metrics(&body)?;
+            (reports, reported) = (received.reports, received.reported);
             (Vec::new(), received.lags, received.foreign, received.invalid)
         }
     };
     let forward = forward.then(|| Bytes::from(body));
-    Ok(Decoded { arrival: Arrival { signal, spans, lags, forward, _room: room }, foreign, invalid })
+    let accepted = reported + (spans.len() + lags.len()) as u64;
+    let arrival = Arrival { signal, spans, lags, reports, forward, _room: room };
+    Ok(Decoded { arrival, accepted, foreign, invalid })
 }

@@ -1,6 +1,7 @@
 //! Owns one hand-made snapshot that the tests of exposition, status and admin share: a consumer in
 //! trouble, one of whom nothing is known, a described stream and an unknown one.
 
+use crate::domain::capacity::{Rates, ShardLoad, StreamLoad};
 use crate::domain::alert::{AlertState, AlertView};
 use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
 use crate::domain::snapshot::{
@@ -72,6 +73,7 @@ pub(crate) fn snapshot() -> Snapshot {
                 sequence_clock_usable: None,
             },
         ],
+        loads: loads(),
         alerts: vec![
             alert("KinesisConsumerStopped", "critical", AlertState::Firing),
             alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),
@@ -136,6 +138,16 @@ pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardVie
         last_observed: Wall::from_ms(NOW_MS - ago_ms),
         checkpoint: (name != "unknown").then_some(lag),
     }
+}
+
+fn loads() -> Vec<StreamLoad> {
+    let load = |shard: &str, records, bytes| ShardLoad {
+        shard: shard.into(),
+        rates: Rates { records, bytes, throttled: 0.5 },
+    };
+    let busy = load("shardId-000000000000", 120.0, 750_000.0);
+    let shards = vec![busy, load("shardId-000000000001", 100.0, 50_000.0)];
+    vec![StreamLoad { stream: "orders".into(), shards, skew: Some(1.76) }]
 }
 
 fn cloudwatch() -> CloudWatchView {

@@ -1,0 +1,95 @@
+//! Owns the wiring of what sidecars tell their hub: the way there, the queue behind the receiver, and
+//! who says what. A sidecar speaks for its pod; where it has a hub, that alone speaks for a consumer.
+//! Refuses to decide: the configuration says which of them this process is.
+
+use crate::app::config::{Config, Role};
+use crate::app::engine_loop::Merging;
+use crate::app::fleet::Error;
+use crate::app::fleet_loop::ReportSink;
+use crate::app::supervisor::{Policy, Supervisor};
+use crate::domain::alert::Rule;
+use crate::domain::engine::Judging;
+use crate::domain::lag::View;
+use crate::domain::observation::Pods;
+use crate::io::clock::Clock;
+use crate::io::entropy;
+use crate::io::otlp::{self, Observations};
+use prometheus::{IntCounterVec, IntGauge, Registry};
+use tokio::sync::mpsc;
+
+/// Reports that wait for the engine: a second's of a thousand pods.
+const REPORTS_MAX: usize = 1_024;
+
+/// The way to the hub: the ledger and the task that tells, where `hub.endpoint` names one.
+///
+/// # Errors
+/// The address is none, or the connection cannot be made.
+pub fn to_hub(
+    config: &Config,
+    region: &str,
+    dropped: &IntCounterVec,
+    clock: &Clock,
+    supervisor: &mut Supervisor,
+) -> Result<Option<Observations>, Error> {
+    let Some(endpoint) = &config.hub_endpoint else { return Ok(None) };
+    let endpoint = otlp::Endpoint::parse(endpoint).map_err(Error::Hub)?;
+    let endpoint = endpoint.under("/v1/metrics").map_err(Error::Hub)?;
+    let to = otlp::Config {
+        timeout: otlp::ANSWER_WITHIN,
+        ..otlp::Config::new(endpoint, otlp::Protocol::HttpProtobuf)
+    };
+    // Another one after each start: totals of before are none of this process.
+    let instance: String = entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let of = (config.service_name.as_str(), instance.as_str(), region);
+    let (observations, teller) = otlp::observations(&to, of, dropped, clock)?;
+    // Before the engine and the data plane, so that it ends behind them and tells their end.
+    let stage = supervisor.stage("tell");
+    stage.spawn("observations", Policy::Helpful, teller.run(stage.token()));
+    Ok(Some(observations))
+}
+
+/// The queue between the receiver and the engine, where this process is a hub.
+///
+/// # Errors
+/// A metric family is there twice: our own bug.
+pub fn merging(
+    config: &Config,
+    registry: &Registry,
+    dropped: &IntCounterVec,
+) -> Result<(Option<ReportSink>, Option<Merging>), prometheus::Error> {
+    if config.role == Role::Sidecar {
+        return Ok((None, None));
+    }
+    let known = IntGauge::new(
+        "kinescope_hub_pods",
+        "Sidecars that told this hub something within the last half minute.",
+    )?;
+    registry.register(Box::new(known.clone()))?;
+    let (queue, reports) = mpsc::channel(REPORTS_MAX);
+    let full = |queue| dropped.with_label_values(&[queue, "full"]);
+    let sink = ReportSink { queue, full: full("hub_reports") };
+    Ok((Some(sink), Some(Merging { reports, pods: Pods::default(), known, full: full("hub_pods") })))
+}
+
+/// How this process judges: a hub knows all pods of a service.
+#[must_use]
+pub fn judging(config: &Config) -> Judging {
+    let view = match config.role {
+        Role::Sidecar => View::Pod,
+        Role::Hub | Role::All => View::Fleet,
+    };
+    Judging { view, ..Judging::default() }
+}
+
+/// The rules that this process evaluates: where it has a hub, not those that speak of consumers.
+#[must_use]
+pub fn rules(config: &Config) -> Vec<Rule> {
+    let leaves = |rule: &&Rule| config.hub_endpoint.is_some() && rule.signal.is_of_consumers();
+    let left: Vec<&str> =
+        config.alerts.rules.iter().filter(leaves).map(|rule| rule.name.as_str()).collect();
+    if !left.is_empty() {
+        let rules = left.join(", ");
+        tracing::info!(rules, "the hub alerts on consumers; this sidecar leaves these rules to it");
+    }
+    config.alerts.rules.iter().filter(|rule| !leaves(rule)).cloned().collect()
+}
