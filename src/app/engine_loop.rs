@@ -3,7 +3,7 @@
 
 use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
 use crate::domain::lag::Status;
-use crate::domain::observation::{Pods, Report};
+use crate::domain::observation::{Pods, Word};
 use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
@@ -41,7 +41,7 @@ pub struct EngineLoop {
 #[derive(Debug)]
 pub struct Merging {
     /// What sidecars told, as it arrives.
-    pub reports: mpsc::Receiver<Report>,
+    pub words: mpsc::Receiver<Word>,
     /// What is known of their pods.
     pub pods: Pods,
     /// `kinescope_hub_pods`: how many they are.
@@ -52,9 +52,9 @@ pub struct Merging {
 
 impl Merging {
     /// Pends for ever where no more can come: the receiver is gone before the engine at the end.
-    async fn next(&mut self) -> Report {
-        match self.reports.recv().await {
-            Some(report) => report,
+    async fn next(&mut self) -> Word {
+        match self.words.recv().await {
+            Some(word) => word,
             None => std::future::pending().await,
         }
     }
@@ -67,7 +67,7 @@ impl EngineLoop {
         loop {
             let silent = self.fleet.as_ref().and_then(|fleet| fleet.pods.wake_at());
             let wake_at = self.engine.wake_at().into_iter().chain(silent).min();
-            let reported = async {
+            let heard = async {
                 match &mut self.fleet {
                     Some(fleet) => fleet.next().await,
                     None => std::future::pending().await,
@@ -96,7 +96,7 @@ impl EngineLoop {
                     }
                     std::mem::take(&mut batch).into_iter().for_each(|event| self.happened(event));
                 }
-                report = reported => self.merge(report),
+                word = heard => self.merge(word),
             }
         }
     }
@@ -116,9 +116,9 @@ impl EngineLoop {
     }
 
     /// Takes in what a sidecar told.
-    fn merge(&mut self, report: Report) {
+    fn merge(&mut self, word: Word) {
         let Some(fleet) = &mut self.fleet else { return };
-        let events = fleet.pods.take(report, self.clock.now());
+        let events = fleet.pods.hear(word, self.clock.now());
         fleet.full.inc_by(fleet.pods.left_out());
         fleet.known.set(i64::try_from(fleet.pods.len()).unwrap_or(i64::MAX));
         events.into_iter().for_each(|event| self.handle(event));

@@ -4,7 +4,7 @@
 
 use crate::app::fleet_metrics::{Figures, FleetMetrics};
 use crate::domain::fleet::{Fleet, FleetLimits, saga_steps};
-use crate::domain::observation::Report;
+use crate::domain::observation::Word;
 use crate::domain::saga::{SagaLimits, SagaWords, Sagas};
 use crate::domain::time::Moment;
 use crate::domain::trace::{Flags, Span};
@@ -103,7 +103,7 @@ pub struct FleetLoop {
 #[derive(Debug)]
 pub struct ReportSink {
     /// The queue.
-    pub queue: mpsc::Sender<Report>,
+    pub queue: mpsc::Sender<Word>,
     /// `kinescope_dropped_total{queue="hub_reports",reason="full"}`.
     pub full: IntCounter,
 }
@@ -194,8 +194,9 @@ impl FleetLoop {
     fn hand_on(&self, arrival: &mut Arrival) {
         let reports = std::mem::take(&mut arrival.reports);
         if let Some(sink) = &self.reports {
-            for report in reports {
-                if sink.queue.try_send(report).is_err() {
+            let hung_up = arrival.hung_up.take().map(Word::HungUp);
+            for word in reports.into_iter().map(Word::Report).chain(hung_up) {
+                if sink.queue.try_send(word).is_err() {
                     sink.full.inc();
                 }
             }

@@ -39,7 +39,8 @@ pub fn to_hub(
         ..otlp::Config::new(endpoint, otlp::Protocol::HttpProtobuf)
     };
     // Another one after each start: totals of before are none of this process.
-    let instance: String = entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
+    let instance: String =
+        entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     let of = (config.service_name.as_str(), instance.as_str(), region);
     let (observations, teller) = otlp::observations(&to, of, dropped, clock)?;
     // Before the engine and the data plane, so that it ends behind them and tells their end.
@@ -65,10 +66,10 @@ pub fn merging(
         "Sidecars that told this hub something within the last half minute.",
     )?;
     registry.register(Box::new(known.clone()))?;
-    let (queue, reports) = mpsc::channel(REPORTS_MAX);
+    let (queue, words) = mpsc::channel(REPORTS_MAX);
     let full = |queue| dropped.with_label_values(&[queue, "full"]);
     let sink = ReportSink { queue, full: full("hub_reports") };
-    Ok((Some(sink), Some(Merging { reports, pods: Pods::default(), known, full: full("hub_pods") })))
+    Ok((Some(sink), Some(Merging { words, pods: Pods::default(), known, full: full("hub_pods") })))
 }
 
 /// How this process judges: a hub knows all pods of a service.

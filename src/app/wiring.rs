@@ -326,6 +326,7 @@ fn scope(config: &Config, region: &str) -> exposition::Scope {
     exposition::Scope {
         region: region.to_owned(),
         hub: config.role != Role::Sidecar || config.cloudwatch.enabled,
+        verdicts: config.hub_endpoint.is_none(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION.to_owned(),
         series_max: config.metrics.max_series,

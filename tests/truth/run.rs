@@ -9,6 +9,7 @@ use kinescope::domain::lag::{
     Assessment, Checkpoint, FailureKind, Lease, ReadFailure, ReadObservation, Status, Tip, Tuning,
     View,
 };
+use kinescope::domain::observation::{Ledger, Pods, Word};
 use kinescope::domain::snapshot::{ConsumerView, ShardInfo, ShardView, StreamDescription};
 use kinescope::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
 use kinescope::domain::time::{Moment, Wall};
@@ -80,8 +81,10 @@ struct Run {
     consumer: ConsumerName,
     ids: Vec<ShardId>,
     watched: BTreeMap<(bool, usize, usize), Watched>,
-    /// The newest answer of each pod and shard, for the hub.
-    reports: BTreeMap<(usize, usize), Event>,
+    /// What each sidecar has to tell, what is on its way, and what the hub makes of it.
+    ledgers: BTreeMap<usize, Ledger>,
+    words: Vec<(Ms, Word)>,
+    pods: Pods,
     heard: BTreeMap<(usize, usize), Ms>,
     open: BTreeMap<usize, bool>,
     told_retention: Ms,
@@ -93,6 +96,26 @@ struct Run {
 fn moment(now: Ms) -> Moment {
     let mono = Duration::from_millis(now);
     Moment { wall: Wall::from_ms(1_700_000_000_000).plus(mono), mono }
+}
+
+/// The same by the clocks of a pod's machine: its calendar is off by hours, its clock began elsewhere.
+fn pod_moment(pod: usize, now: Ms) -> Moment {
+    let hours = Duration::from_secs(3_600 * (1 + pod as u64));
+    let Moment { wall, mono } = moment(now);
+    Moment { wall: wall.plus(hours), mono: mono + hours / 7 }
+}
+
+/// An answer as the pod's sidecar saw it.
+fn pod_time(event: &Event, pod: usize, now: Ms) -> Event {
+    let here = pod_moment(pod, now);
+    let mut event = event.clone();
+    if let Event::Read { observation, .. } = &mut event {
+        (observation.at, observation.called_at) = (here, here);
+    }
+    if let Event::ReadFailed { failure, .. } = &mut event {
+        failure.at = here;
+    }
+    event
 }
 
 fn sequence(place: u64) -> SequenceNumber {
@@ -127,7 +150,9 @@ pub(crate) fn run(plan: Plan, tuning: Tuning) -> Report {
         consumer: "mail".into(),
         ids: (0..64).map(|n| ShardId::from(format!("shardId-{n:012}").as_str())).collect(),
         watched: BTreeMap::new(),
-        reports: BTreeMap::new(),
+        ledgers: BTreeMap::new(),
+        words: Vec::new(),
+        pods: Pods::default(),
         heard: BTreeMap::new(),
         open: BTreeMap::new(),
         told_retention: 0,
@@ -168,11 +193,7 @@ impl Run {
         if now % 5_000 == 700 && self.world.plan.hears_others {
             self.others();
         }
-        if now.is_multiple_of(10_000) {
-            for (_, event) in std::mem::take(&mut self.reports) {
-                self.hub.handle(event, moment(now));
-            }
-        }
+        self.tell();
         if now.is_multiple_of(LOOK) {
             self.look();
         }
@@ -222,16 +243,26 @@ impl Run {
             };
             Event::Read { stream, consumer, shard, observation }
         };
+        let told = pod_time(&event, answer.pod, now);
+        if self.world.pods[answer.pod].watched {
+            self.note(answer.pod, &told);
+        }
         if let Some(engine) = self.engines.get_mut(&answer.pod) {
             if self.world.plan.closes || self.open.get(&answer.pod) != Some(&true) {
                 let open = Event::Connections { consumer: self.consumer.clone(), open: 1, at };
-                engine.handle(open, at);
+                engine.handle(open.clone(), at);
+                if let Some(ledger) = self.ledgers.get_mut(&answer.pod) {
+                    ledger.note(&open);
+                }
                 self.open.insert(answer.pod, true);
             }
             engine.handle(event.clone(), at);
             if self.world.plan.closes {
                 let shut = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
-                engine.handle(shut, at);
+                engine.handle(shut.clone(), at);
+                if let Some(ledger) = self.ledgers.get_mut(&answer.pod) {
+                    ledger.note(&shut);
+                }
             }
         }
         if !answer.failed {
@@ -243,21 +274,36 @@ impl Run {
             {
                 watched.seen = Some(lag);
             }
-            self.summarise((answer.pod, answer.shard), event);
         }
     }
 
-    /// A sidecar tells the hub of all reads since its last report as of one: the newest lag, the
-    /// newest record.
-    fn summarise(&mut self, key: (usize, usize), mut event: Event) {
-        if let (Event::Read { observation: new, .. }, Some(Event::Read { observation: old, .. })) =
-            (&mut event, self.reports.get(&key))
-        {
-            new.records += old.records;
-            new.newest_sequence = new.newest_sequence.take().or(old.newest_sequence.clone());
-            new.newest_arrival = new.newest_arrival.or(old.newest_arrival);
+    /// What a sidecar sees, its hub is told: by the calendar of its own machine, over a way that is
+    /// not always as quick.
+    fn note(&mut self, pod: usize, event: &Event) {
+        let began = pod_moment(pod, self.world.now);
+        let new = || Ledger::new("mail", &pod.to_string(), began);
+        self.ledgers.entry(pod).or_insert_with(new).note(event);
+    }
+
+    fn tell(&mut self) {
+        let now = self.world.now;
+        let transit = 20 + now / 1_000 * 7 % 180;
+        for (pod, ledger) in &mut self.ledgers {
+            let then = pod_moment(*pod, now);
+            // Of those that fell silent without a word the hub hears no more.
+            if self.world.pods[*pod].watched && ledger.due() <= then.mono {
+                let word = Word::Report(ledger.report(then, false));
+                self.words.push((now + transit, word));
+            }
         }
-        self.reports.insert(key, event);
+        let (come, wait) =
+            std::mem::take(&mut self.words).into_iter().partition(|(at, _)| *at <= now);
+        self.words = wait;
+        let come: Vec<(Ms, Word)> = come;
+        let mut events: Vec<Event> = Vec::new();
+        come.into_iter().for_each(|(_, word)| events.extend(self.pods.hear(word, moment(now))));
+        events.extend(self.pods.tick(moment(now)));
+        events.into_iter().for_each(|event| drop(self.hub.handle(event, moment(now))));
     }
 
     /// A process that ends closes its connections.
@@ -266,6 +312,9 @@ impl Run {
         for (pod, engine) in &mut self.engines {
             if !self.world.pods[*pod].alive && self.open.insert(*pod, false) == Some(true) {
                 let event = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
+                if let Some(ledger) = self.ledgers.get_mut(pod) {
+                    ledger.note(&event);
+                }
                 engine.handle(event, at);
             }
         }
@@ -279,7 +328,6 @@ impl Run {
         if changed {
             if self.told_generation.is_some_and(|told| told != generation) {
                 self.watched.clear();
-                self.reports.clear();
             }
             (self.told_retention, self.told_generation) = (self.world.retention, Some(generation));
             self.all(&Event::StreamDescribed {
@@ -430,8 +478,8 @@ impl Run {
             )
         };
         // A hub hears of a reader that came back with the next report.
-        let told_by = 12_000 + 2 * eye.interval(reader, &self.world);
-        let waits = self.reports.contains_key(&(pod, shard)) || now - watched.since <= told_by;
+        let told_by = 2_000 + 2 * eye.interval(reader, &self.world);
+        let waits = now - watched.since <= told_by;
         let told = eye != Eye::Hub || !waits;
         if slander && lives && told {
             self.report.slanders += 1;

@@ -1,7 +1,7 @@
 //! Owns the load of every shard that was written to, by stream. Refuses to grow: over its bound a
 //! new shard is left out and counted; one that was not written to for minutes is forgotten.
 
-use super::{Puts, Rates, Window};
+use super::{Heavy, Puts, Rates, Window};
 use crate::domain::stream::{ShardId, StreamName};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,9 +14,15 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 /// The load of every shard.
 #[derive(Debug, Default)]
 pub struct Loads {
-    streams: BTreeMap<StreamName, BTreeMap<ShardId, Window>>,
+    streams: BTreeMap<StreamName, Stream>,
     shards: usize,
     left_out: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    shards: BTreeMap<ShardId, Window>,
+    heaviest: Vec<Heavy>,
 }
 
 /// The load of one stream's shards.
@@ -29,6 +35,8 @@ pub struct StreamLoad {
     /// How many times its fair share the busiest shard takes: 1 is even. `None` with less than two
     /// shards, or nothing put.
     pub skew: Option<f64>,
+    /// Keys that take a tenth of its bytes or more, the heaviest first: of this process's own puts.
+    pub heaviest: Vec<Heavy>,
 }
 
 /// The load of one shard.
@@ -43,7 +51,7 @@ pub struct ShardLoad {
 impl Loads {
     /// Takes in what was put to a shard up to `at`.
     pub fn add(&mut self, stream: &StreamName, shard: &ShardId, puts: Puts, at: Duration) {
-        let known = self.streams.get_mut(stream).and_then(|shards| shards.get_mut(shard));
+        let known = self.streams.get_mut(stream).and_then(|of| of.shards.get_mut(shard));
         if let Some(window) = known {
             return window.add(puts, at);
         }
@@ -54,16 +62,23 @@ impl Loads {
         self.shards += 1;
         let mut window = Window::default();
         window.add(puts, at);
-        self.streams.entry(stream.clone()).or_default().insert(shard.clone(), window);
+        self.streams.entry(stream.clone()).or_default().shards.insert(shard.clone(), window);
+    }
+
+    /// Takes in which keys of a stream that is written to are heavy.
+    pub fn weigh(&mut self, stream: &StreamName, heaviest: Vec<Heavy>) {
+        if let Some(of) = self.streams.get_mut(stream) {
+            of.heaviest = heaviest;
+        }
     }
 
     /// Forgets shards that nobody writes to any more.
     pub fn forget(&mut self, now: Duration) {
-        for shards in self.streams.values_mut() {
-            shards.retain(|_, window| now.saturating_sub(window.newest()) <= FORGET_AFTER);
+        for of in self.streams.values_mut() {
+            of.shards.retain(|_, window| now.saturating_sub(window.newest()) <= FORGET_AFTER);
         }
-        self.streams.retain(|_, shards| !shards.is_empty());
-        self.shards = self.streams.values().map(BTreeMap::len).sum();
+        self.streams.retain(|_, of| !of.shards.is_empty());
+        self.shards = self.streams.values().map(|of| of.shards.len()).sum();
     }
 
     /// What is known at `now`. `open_shards` says how many shards a stream has, also those that
@@ -74,14 +89,15 @@ impl Loads {
         open_shards: impl Fn(&StreamName) -> Option<u32>,
         now: Duration,
     ) -> Vec<StreamLoad> {
-        let views = self.streams.iter().filter_map(|(stream, shards)| {
-            let loads = shards.iter().filter_map(|(shard, window)| {
+        let views = self.streams.iter().filter_map(|(stream, of)| {
+            let loads = of.shards.iter().filter_map(|(shard, window)| {
                 Some(ShardLoad { shard: shard.clone(), rates: window.rates(now)? })
             });
             let shards: Vec<ShardLoad> = loads.collect();
             let count = open_shards(stream).map_or(0, |count| count as usize).max(shards.len());
             let skew = skew(&shards, count);
-            (!shards.is_empty()).then(|| StreamLoad { stream: stream.clone(), shards, skew })
+            let (stream, heaviest) = (stream.clone(), of.heaviest.clone());
+            (!shards.is_empty()).then_some(StreamLoad { stream, shards, skew, heaviest })
         });
         views.collect()
     }

@@ -44,7 +44,9 @@ impl Sketch {
         }
         if self.total > TOTAL_MAX {
             self.total /= 2;
-            self.keys.values_mut().for_each(|(count, over)| (*count, *over) = (*count / 2, *over / 2));
+            self.keys
+                .values_mut()
+                .for_each(|(count, over)| (*count, *over) = (*count / 2, *over / 2));
         }
     }
 

@@ -6,7 +6,7 @@ mod reading;
 
 use crate::domain::alert::board::Board;
 use crate::domain::alert::{Notice, Rule};
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Heavy, Puts};
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
 use crate::domain::snapshot::StreamDescription;
@@ -79,6 +79,14 @@ pub enum Event {
         puts: Puts,
         /// Up to when.
         at: Moment,
+    },
+    /// Keys that take much of what is put to a stream through this process; only it can tell them
+    /// apart.
+    KeysSeen {
+        /// The stream.
+        stream: StreamName,
+        /// Those that surely take a tenth, the heaviest first.
+        heaviest: Vec<Heavy>,
     },
     /// Another sidecar of the same service saw its own process read a shard.
     ReadElsewhere {
@@ -288,6 +296,10 @@ impl Engine {
                 let new = memory.see(&stream);
                 memory.loads.add(&stream, &shard, puts, at.mono);
                 new.then_some(stream)
+            }
+            Event::KeysSeen { stream, heaviest } => {
+                memory.loads.weigh(&stream, heaviest);
+                None
             }
             Event::ReadElsewhere { stream, consumer, shard, at } => {
                 memory.elsewhere(place(&stream, &consumer, &shard), at);

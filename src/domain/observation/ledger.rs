@@ -1,7 +1,7 @@
 //! Owns what a sidecar has to tell: of all that happened, the newest of each shard and the totals.
 //! Refuses to grow: over its bound what is new is left out and counted.
 
-use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report, TELL_EVERY};
+use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report, TELL_AGAIN, TELL_EVERY};
 use crate::domain::capacity::Puts;
 use crate::domain::engine::Event;
 use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
@@ -119,6 +119,7 @@ impl Ledger {
             | Event::LeaseSeen { .. }
             | Event::ShardsListed { .. }
             | Event::StreamDescribed { .. }
+            | Event::KeysSeen { .. }
             | Event::CloudWatch { .. }
             | Event::Tick => {}
         }
@@ -162,7 +163,7 @@ impl Ledger {
         self.reported_at.map_or(Duration::ZERO, |at| at.saturating_add(after))
     }
 
-    /// What there is to tell: news, and what was told a heartbeat ago. With `leaving` the pod goes
+    /// What there is to tell: news, and what was told long ago. With `leaving` the pod goes
     /// away.
     pub fn report(&mut self, now: Moment, leaving: bool) -> Report {
         (self.changed, self.reported_at) = (false, Some(now.mono));
@@ -264,7 +265,7 @@ fn due<K: Ord, T>(
     now: Duration,
 ) -> impl Iterator<Item = (&K, &T)> {
     book.retain(|_, entry| now.saturating_sub(entry.happened) <= FORGET_AFTER);
-    let is_due = move |at: Duration| now.saturating_sub(at) >= HEARTBEAT;
+    let is_due = move |at: Duration| now.saturating_sub(at) >= TELL_AGAIN;
     book.iter_mut().filter(move |(_, entry)| entry.at.is_none_or(is_due)).map(
         move |(key, entry)| {
             entry.at = Some(now);

@@ -5,7 +5,7 @@ mod ledger;
 mod pods;
 
 pub use ledger::Ledger;
-pub use pods::{HEARD_WITHIN, Pods};
+pub use pods::Pods;
 
 use crate::domain::capacity::Puts;
 use crate::domain::lag::FailureKind;
@@ -14,11 +14,22 @@ use crate::domain::time::Wall;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A sidecar tells something at least this often: what did not change is told anew, so that a hub
-/// that was restarted knows it again.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
-/// … and what changed at most this often.
+/// A sidecar tells at least this often that it is there …
+pub const HEARTBEAT: Duration = Duration::from_secs(3);
+/// … and what changed at most this often. What did not is told anew after `TELL_AGAIN`, so that a
+/// hub that was restarted knows it.
 pub const TELL_EVERY: Duration = Duration::from_secs(1);
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What a hub hears of a sidecar.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Word {
+    /// What it told.
+    Report(Report),
+    /// The connection was closed over which this instance told. A process that dies closes it at
+    /// once; one that lives opens another.
+    HungUp(Arc<str>),
+}
 
 /// What one sidecar tells at one moment. Its times are the pod's own calendar's: they mean something
 /// beside `sent` only.

@@ -2,7 +2,7 @@
 //! believe a pod's calendar: a moment is as far back from a report's arrival as it was from its
 //! sending, but for the time that the report took. Refuses to remember a pod that fell silent.
 
-use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report};
+use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report, Word};
 use crate::domain::capacity::Puts;
 use crate::domain::engine::Event;
 use crate::domain::lag::{ReadFailure, ReadObservation, Tip};
@@ -12,8 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A pod that told nothing for three heartbeats is gone, or out of reach.
-pub const HEARD_WITHIN: Duration = Duration::from_secs(3 * HEARTBEAT.as_secs());
+/// A pod that told nothing for ten heartbeats is gone, or out of reach.
+const HEARD_WITHIN: Duration = Duration::from_secs(10 * HEARTBEAT.as_secs());
+/// One that hung up and told nothing for two is gone: whoever is out of reach cannot hang up.
+const HUNG_UP_FOR: Duration = Duration::from_secs(2 * HEARTBEAT.as_secs());
 /// Most pods at once. Over it a new one is left out and counted.
 const PODS_MAX: usize = 4_096;
 /// Most shards of all pods together, reads, failures and puts each counting one: some 10 MiB. Over
@@ -40,6 +42,7 @@ pub struct Pods {
 #[derive(Debug, Default)]
 struct Pod {
     heard_at: Duration,
+    hung_up: bool,
     /// The smallest difference of a report's arrival here and its sending there, in nanoseconds:
     /// the difference of the calendars and the quickest way.
     ahead: Option<i128>,
@@ -70,6 +73,19 @@ impl Times {
 }
 
 impl Pods {
+    /// Takes what was heard at `received`; gives what happened, in the order of its time.
+    pub fn hear(&mut self, word: Word, received: Moment) -> Vec<Event> {
+        match word {
+            Word::Report(report) => self.take(report, received),
+            Word::HungUp(instance) => {
+                if let Some(pod) = self.pods.get_mut(&instance) {
+                    pod.hung_up = true;
+                }
+                Vec::new()
+            }
+        }
+    }
+
     /// Takes a report that arrived at `received`; gives what happened, in the order of its time.
     pub fn take(&mut self, report: Report, received: Moment) -> Vec<Event> {
         let Report { instance, sent, leaving, reads, failures, connections, puts, .. } = report;
@@ -81,7 +97,7 @@ impl Pods {
         let is_known = self.pods.contains_key(&instance);
         let pod = self.pods.entry(Arc::clone(&instance)).or_default();
         let before = pod.entries();
-        pod.heard_at = received.mono;
+        (pod.heard_at, pod.hung_up) = (received.mono, false);
         let times = Times { received, sent, transit: pod.transit(sent, received.wall), is_known };
         let mut happened = Vec::new();
         for point in reads {
@@ -129,12 +145,13 @@ impl Pods {
 
     /// Forgets pods that fell silent; gives what that means for their consumers.
     pub fn tick(&mut self, now: Moment) -> Vec<Event> {
-        let silent = |pod: &Pod| now.mono.saturating_sub(pod.heard_at) > HEARD_WITHIN;
+        let silent = |pod: &Pod| now.mono > pod.until();
         let gone: Vec<Arc<str>> =
             self.pods.iter().filter(|(_, pod)| silent(pod)).map(|(id, _)| Arc::clone(id)).collect();
         let mut consumers: Vec<ConsumerName> = Vec::new();
         for instance in gone {
-            consumers.extend(self.remove(&instance).into_iter().flat_map(|pod| pod.open.into_keys()));
+            consumers
+                .extend(self.remove(&instance).into_iter().flat_map(|pod| pod.open.into_keys()));
         }
         consumers.sort();
         consumers.dedup();
@@ -148,9 +165,9 @@ impl Pods {
     /// When `tick` is due, in monotonic time; `None` without pods.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        let oldest = self.pods.values().map(|pod| pod.heard_at).min()?;
+        let first = self.pods.values().map(Pod::until).min()?;
         // Later than the bound by as much as makes it exceeded.
-        Some(oldest.saturating_add(HEARD_WITHIN).saturating_add(Duration::from_millis(1)))
+        Some(first.saturating_add(Duration::from_millis(1)))
     }
 
     /// Pods that tell.
@@ -183,6 +200,11 @@ impl Pods {
 }
 
 impl Pod {
+    /// Until when it counts as there.
+    fn until(&self) -> Duration {
+        self.heard_at.saturating_add(if self.hung_up { HUNG_UP_FOR } else { HEARD_WITHIN })
+    }
+
     fn entries(&self) -> usize {
         self.reads.len() + self.failures.len() + self.puts.len()
     }

@@ -3,6 +3,7 @@
 
 use super::Arrival;
 use super::Metrics;
+use super::line::ToldBy;
 use crate::wire::otlp_receive;
 use crate::wire::otlp_receive::Fault;
 use crate::wire::otlp_receive::Signal;
@@ -82,12 +83,16 @@ impl Desk {
     }
 
     /// Answers a request, whatever it is.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        told: &ToldBy,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
     {
-        let (code, body) = match self.receive(request).await {
+        let (code, body) = match self.receive(request, told).await {
             Ok(body) => (StatusCode::OK, body),
             Err(Refusal { code, why }) => {
                 self.metrics.refused(code);
@@ -108,7 +113,7 @@ impl Desk {
         response
     }
 
-    async fn receive<B>(&self, request: Request<B>) -> Result<Vec<u8>, Refusal>
+    async fn receive<B>(&self, request: Request<B>, told: &ToldBy) -> Result<Vec<u8>, Refusal>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -119,6 +124,9 @@ impl Desk {
             .map_err(|_late| refusal(StatusCode::REQUEST_TIMEOUT, "the body took over 10 s"))??;
         let Decoded { arrival, accepted, foreign, invalid } =
             self.decoded(signal, gzip, body, permit).await?;
+        if let [report] = &arrival.reports[..] {
+            told.set(&report.instance);
+        }
         self.inbox.try_send(arrival).map_err(|error| {
             let why = match error {
                 TrySendError::Full(_) => "the queue of what arrived is full",
@@ -131,6 +139,21 @@ impl Desk {
         let rejected = if self.forward { 0 } else { foreign + invalid };
         let why = format!("not kept: {foreign} not about Kinesis, {invalid} invalid");
         Ok(otlp_receive::answer(signal, rejected, &why))
+    }
+
+    /// Says that a connection has ended over which a sidecar told; where there is no place, its
+    /// silence will.
+    pub(super) fn hung_up(&self, instance: Arc<str>) {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(0) else { return };
+        let _unheard = self.inbox.try_send(Arrival {
+            signal: Signal::Metrics,
+            spans: Vec::new(),
+            lags: Vec::new(),
+            reports: Vec::new(),
+            hung_up: Some(instance),
+            forward: None,
+            _room: room,
+        });
     }
 
     /// The body, and the room that it takes.
@@ -263,6 +286,6 @@ fn read(
     };
     let forward = forward.then(|| Bytes::from(body));
     let accepted = reported + (spans.len() + lags.len()) as u64;
-    let arrival = Arrival { signal, spans, lags, reports, forward, _room: room };
+    let arrival = Arrival { signal, spans, lags, reports, hung_up: None, forward, _room: room };
     Ok(Decoded { arrival, accepted, foreign, invalid })
 }

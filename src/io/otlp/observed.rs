@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// How long the hub may take to answer a report: the next one is due after a second.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// A hub that is away is asked again after so long at most.
-const REST_MAX: Duration = Duration::from_secs(5);
+const REST_MAX: Duration = Duration::from_secs(2);
 
 /// Where what happened is noted for the hub. Cloning counts references. The ledger is the queue: its
 /// bounds are its own, and what has no room in it is counted as dropped.

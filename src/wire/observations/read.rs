@@ -10,8 +10,8 @@ use crate::domain::observation::{FailurePoint, Place, PutPoint, ReadPoint, Repor
 use crate::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Wall;
 use crate::wire::otlp_receive::{service, text};
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics};

@@ -31,8 +31,6 @@ struct Sheet {
     metrics: BTreeMap<&'static str, (Shape, Vec<NumberDataPoint>)>,
 }
 
-
-
 impl Sheet {
     fn add(
         &mut self,
@@ -93,8 +91,10 @@ pub fn write(report: &Report, region: &str) -> Vec<u8> {
 fn read(sheet: &mut Sheet, point: &ReadPoint) {
     let of = || place(&point.place);
     let reads = sheet.add((READS, Kind::Sum, "{read}"), of(), point.at, int(point.reads));
-    let texts = [(OLDEST_SEQUENCE, &point.oldest_sequence), (NEWEST_SEQUENCE, &point.newest_sequence)];
-    let texts = texts.into_iter().filter_map(|(name, text)| Some(pair(name, text.as_ref()?.as_str())));
+    let texts =
+        [(OLDEST_SEQUENCE, &point.oldest_sequence), (NEWEST_SEQUENCE, &point.newest_sequence)];
+    let texts =
+        texts.into_iter().filter_map(|(name, text)| Some(pair(name, text.as_ref()?.as_str())));
     let ended = point.shard_ended.then(|| any(SHARD_ENDED, Any::BoolValue(true)));
     let filtered_attributes: Vec<KeyValue> = texts.chain(ended).collect();
     if !filtered_attributes.is_empty() {

@@ -1,8 +1,8 @@
 //! Owns one hand-made snapshot that the tests of exposition, status and admin share: a consumer in
 //! trouble, one of whom nothing is known, a described stream and an unknown one.
 
-use crate::domain::capacity::{Rates, ShardLoad, StreamLoad};
 use crate::domain::alert::{AlertState, AlertView};
+use crate::domain::capacity::{Heavy, Rates, ShardLoad, StreamLoad};
 use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
 use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
@@ -85,6 +85,7 @@ pub(crate) fn scope() -> Scope {
     Scope {
         region: "eu-west-1".to_owned(),
         hub: true,
+        verdicts: true,
         version: "0.1.0".to_owned(),
         revision: "abc1234".to_owned(),
         series_max: 20_000,
@@ -147,7 +148,8 @@ fn loads() -> Vec<StreamLoad> {
     };
     let busy = load("shardId-000000000000", 120.0, 750_000.0);
     let shards = vec![busy, load("shardId-000000000001", 100.0, 50_000.0)];
-    vec![StreamLoad { stream: "orders".into(), shards, skew: Some(1.76) }]
+    let heaviest = vec![Heavy { key: 0xbeef, share: 0.25, over: 0.01 }];
+    vec![StreamLoad { stream: "orders".into(), shards, skew: Some(1.76), heaviest }]
 }
 
 fn cloudwatch() -> CloudWatchView {
