@@ -2,6 +2,7 @@
 //! comparison of both. Refuses to forgive.
 
 use crate::plan::{Ms, Plan};
+use crate::told::Told;
 use crate::truth::{Eye, Right, lag, right};
 use crate::world::{Answer, BEGIN, STEP, World};
 use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event, Judging};
@@ -9,7 +10,6 @@ use kinescope::domain::lag::{
     Assessment, Checkpoint, FailureKind, Lease, ReadFailure, ReadObservation, Status, Tip, Tuning,
     View,
 };
-use kinescope::domain::observation::{Ledger, Pods, Word};
 use kinescope::domain::snapshot::{ConsumerView, ShardInfo, ShardView, StreamDescription};
 use kinescope::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
 use kinescope::domain::time::{Moment, Wall};
@@ -81,10 +81,8 @@ struct Run {
     consumer: ConsumerName,
     ids: Vec<ShardId>,
     watched: BTreeMap<(bool, usize, usize), Watched>,
-    /// What each sidecar has to tell, what is on its way, and what the hub makes of it.
-    ledgers: BTreeMap<usize, Ledger>,
-    words: Vec<(Ms, Word)>,
-    pods: Pods,
+    /// What the sidecars tell the hub.
+    told: Told,
     heard: BTreeMap<(usize, usize), Ms>,
     open: BTreeMap<usize, bool>,
     told_retention: Ms,
@@ -96,26 +94,6 @@ struct Run {
 fn moment(now: Ms) -> Moment {
     let mono = Duration::from_millis(now);
     Moment { wall: Wall::from_ms(1_700_000_000_000).plus(mono), mono }
-}
-
-/// The same by the clocks of a pod's machine: its calendar is off by hours, its clock began elsewhere.
-fn pod_moment(pod: usize, now: Ms) -> Moment {
-    let hours = Duration::from_secs(3_600 * (1 + pod as u64));
-    let Moment { wall, mono } = moment(now);
-    Moment { wall: wall.plus(hours), mono: mono + hours / 7 }
-}
-
-/// An answer as the pod's sidecar saw it.
-fn pod_time(event: &Event, pod: usize, now: Ms) -> Event {
-    let here = pod_moment(pod, now);
-    let mut event = event.clone();
-    if let Event::Read { observation, .. } = &mut event {
-        (observation.at, observation.called_at) = (here, here);
-    }
-    if let Event::ReadFailed { failure, .. } = &mut event {
-        failure.at = here;
-    }
-    event
 }
 
 fn sequence(place: u64) -> SequenceNumber {
@@ -150,9 +128,7 @@ pub(crate) fn run(plan: Plan, tuning: Tuning) -> Report {
         consumer: "mail".into(),
         ids: (0..64).map(|n| ShardId::from(format!("shardId-{n:012}").as_str())).collect(),
         watched: BTreeMap::new(),
-        ledgers: BTreeMap::new(),
-        words: Vec::new(),
-        pods: Pods::default(),
+        told: Told::default(),
         heard: BTreeMap::new(),
         open: BTreeMap::new(),
         told_retention: 0,
@@ -193,7 +169,10 @@ impl Run {
         if now % 5_000 == 700 && self.world.plan.hears_others {
             self.others();
         }
-        self.tell();
+        let pods = &self.world.pods;
+        for event in self.told.tell(|pod| pods[pod].watched, moment(now)) {
+            self.hub.handle(event, moment(now));
+        }
         if now.is_multiple_of(LOOK) {
             self.look();
         }
@@ -243,26 +222,19 @@ impl Run {
             };
             Event::Read { stream, consumer, shard, observation }
         };
-        let told = pod_time(&event, answer.pod, now);
-        if self.world.pods[answer.pod].watched {
-            self.note(answer.pod, &told);
-        }
+        self.told.note(answer.pod, &event, at);
         if let Some(engine) = self.engines.get_mut(&answer.pod) {
             if self.world.plan.closes || self.open.get(&answer.pod) != Some(&true) {
                 let open = Event::Connections { consumer: self.consumer.clone(), open: 1, at };
                 engine.handle(open.clone(), at);
-                if let Some(ledger) = self.ledgers.get_mut(&answer.pod) {
-                    ledger.note(&open);
-                }
+                self.told.note(answer.pod, &open, at);
                 self.open.insert(answer.pod, true);
             }
             engine.handle(event.clone(), at);
             if self.world.plan.closes {
                 let shut = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
                 engine.handle(shut.clone(), at);
-                if let Some(ledger) = self.ledgers.get_mut(&answer.pod) {
-                    ledger.note(&shut);
-                }
+                self.told.note(answer.pod, &shut, at);
             }
         }
         if !answer.failed {
@@ -277,44 +249,13 @@ impl Run {
         }
     }
 
-    /// What a sidecar sees, its hub is told: by the calendar of its own machine, over a way that is
-    /// not always as quick.
-    fn note(&mut self, pod: usize, event: &Event) {
-        let began = pod_moment(pod, self.world.now);
-        let new = || Ledger::new("mail", &pod.to_string(), began);
-        self.ledgers.entry(pod).or_insert_with(new).note(event);
-    }
-
-    fn tell(&mut self) {
-        let now = self.world.now;
-        let transit = 20 + now / 1_000 * 7 % 180;
-        for (pod, ledger) in &mut self.ledgers {
-            let then = pod_moment(*pod, now);
-            // Of those that fell silent without a word the hub hears no more.
-            if self.world.pods[*pod].watched && ledger.due() <= then.mono {
-                let word = Word::Report(ledger.report(then, false));
-                self.words.push((now + transit, word));
-            }
-        }
-        let (come, wait) =
-            std::mem::take(&mut self.words).into_iter().partition(|(at, _)| *at <= now);
-        self.words = wait;
-        let come: Vec<(Ms, Word)> = come;
-        let mut events: Vec<Event> = Vec::new();
-        come.into_iter().for_each(|(_, word)| events.extend(self.pods.hear(word, moment(now))));
-        events.extend(self.pods.tick(moment(now)));
-        events.into_iter().for_each(|event| drop(self.hub.handle(event, moment(now))));
-    }
-
     /// A process that ends closes its connections.
     fn connections(&mut self) {
         let at = moment(self.world.now);
         for (pod, engine) in &mut self.engines {
             if !self.world.pods[*pod].alive && self.open.insert(*pod, false) == Some(true) {
                 let event = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
-                if let Some(ledger) = self.ledgers.get_mut(pod) {
-                    ledger.note(&event);
-                }
+                self.told.note(*pod, &event, at);
                 engine.handle(event, at);
             }
         }

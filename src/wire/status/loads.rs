@@ -86,9 +86,13 @@ pub(super) fn busiest(loads: &[StreamLoad]) -> Vec<LoadRow<'_>> {
         loads.iter().flat_map(|of| of.shards.iter().map(move |shard| (of, shard))).collect();
     // In ten-thousandths: a number has no total order.
     all.sort_by_key(|(_, load)| Reverse((load.rates.utilization() * 10_000.0) as u64));
-    let row = |(of, load): (&'_ StreamLoad, &'_ ShardLoad)| {
+    all.into_iter().map(|(of, load)| LoadRow::new(of, load)).collect()
+}
+
+impl<'a> LoadRow<'a> {
+    fn new(of: &'a StreamLoad, load: &'a ShardLoad) -> Self {
         let used = load.rates.utilization();
-        LoadRow {
+        Self {
             stream: of.stream.as_str(),
             shard: load.shard.as_str(),
             used: figures::share(Some(used)),
@@ -98,6 +102,5 @@ pub(super) fn busiest(loads: &[StreamLoad]) -> Vec<LoadRow<'_>> {
             throttled: figures::per_second(Some(load.rates.throttled), ""),
             skew: of.skew.map_or(figures::UNKNOWN.to_owned(), |skew| format!("{skew:.1} ×")),
         }
-    };
-    all.into_iter().map(row).collect()
+    }
 }

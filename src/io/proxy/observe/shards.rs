@@ -199,3 +199,92 @@ impl Stream {
         self.shards.get_mut(shard)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::Wall;
+    use prometheus::{IntCounterVec, Opts, Registry};
+
+    fn metrics(registry: &Registry) -> Metrics {
+        let labels = ["queue", "reason"];
+        let dropped = IntCounterVec::new(Opts::new("dropped", "d"), &labels).unwrap();
+        Metrics::register(registry, "eu-west-1", dropped).unwrap()
+    }
+
+    fn at(ms: u64) -> Moment {
+        Moment { wall: Wall::from_ms(ms), mono: Duration::from_millis(ms) }
+    }
+
+    fn told(puts: &mut ShardPuts, now: Moment) -> Vec<Event> {
+        let mut events = Vec::new();
+        puts.tell(now, |event| events.push(event));
+        events
+    }
+
+    #[test]
+    fn a_second_of_puts_is_told_at_once() {
+        let (registry, mut puts) = (Registry::new(), ShardPuts::default());
+        let metrics = metrics(&registry);
+        let (stream, shard) = (StreamName::from("orders"), ShardId::from("shardId-1"));
+        let weight = Weight { bytes: 40, key: Some(7) };
+        let stored = End::Stored { shard: "shardId-1" };
+        for ms in [5_000, 5_100] {
+            puts.take((&stream, "orders"), weight, stored, (at(ms), &metrics));
+        }
+        let code = "ProvisionedThroughputExceededException";
+        let message = Some("Rate exceeded for shard shardId-1 in stream orders");
+        for end in [
+            End::Failed { code, message },
+            End::Failed { code, message: None },
+            End::Failed { code: "InternalFailure", message },
+        ] {
+            puts.take((&stream, "orders"), weight, end, (at(5_200), &metrics));
+        }
+        let tip = Tip { as_of: at(6_000), newest: Some(at(5_100)), complete: false };
+        let events = told(&mut puts, at(6_000));
+        let [seen, tipped, Event::KeysSeen { heaviest, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        let all = Puts { records: 2, bytes: 80, throttled: 1 };
+        let (of, id) = (stream.clone(), shard.clone());
+        assert_eq!(*seen, Event::PutsSeen { stream: of, shard: id, puts: all, at: at(6_000) });
+        assert_eq!(*tipped, Event::TipSeen { stream: stream.clone(), shard, tip });
+        assert_eq!(heaviest.iter().map(|heavy| heavy.key).collect::<Vec<_>>(), [7]);
+        assert_eq!(told(&mut puts, at(9_000)), [], "nothing new");
+        let counted =
+            |counter: &IntCounterVec| counter.with_label_values(&["orders", "shardId-1"]).get();
+        assert_eq!(counted(&metrics.shard_put_bytes), 80);
+        assert_eq!(counted(&metrics.shard_put_records), 2);
+    }
+
+    #[test]
+    fn a_stream_of_many_shards_has_some_by_name() {
+        let (registry, mut puts) = (Registry::new(), ShardPuts::default());
+        let (metrics, stream) = (metrics(&registry), StreamName::from("orders"));
+        let weight = Weight { bytes: 1, key: None };
+        for nth in 0..150 {
+            let shard = format!("shardId-{nth}");
+            puts.take(
+                (&stream, "orders"),
+                weight,
+                End::Stored { shard: &shard },
+                (at(1), &metrics),
+            );
+        }
+        let other = metrics.shard_put_records.with_label_values(&["orders", OTHER]).get();
+        assert_eq!((other, puts.shards), (50, 150));
+        // Who writes on keeps its name; an idle one's goes to who asks for it, and its series.
+        let late = at(IDLE_AFTER.as_millis() as u64 + 2_000);
+        puts.take(
+            (&stream, "orders"),
+            weight,
+            End::Stored { shard: "shardId-149" },
+            (late, &metrics),
+        );
+        let shown = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        assert!(shown.contains("shard=\"shardId-149\"") && !shown.contains("shard=\"shardId-1\""));
+        told(&mut puts, late);
+        assert_eq!(puts.shards, 1, "the others are forgotten");
+    }
+}
