@@ -152,7 +152,17 @@ pub fn start(
     let disclosed = Disclosed::of(&config.privacy.fields, saga_key(config));
     let refused = Arc::default();
     let wanted = spans.clone();
-    let shared = Shared { iterators, record_limits, refused, deciding, disclosed, spans: wanted };
+    let keys = entropy::hasher();
+    let shared = Shared {
+        iterators,
+        record_limits,
+        refused,
+        deciding,
+        disclosed,
+        keys,
+        clock: clock.clone(),
+        spans: wanted,
+    };
     let (queue_max, bytes_max) = (limits.observer_queue, limits.observer_bytes_max);
     let (sink, copies) = ObserverSink::new(queue_max, bytes_max, dropped.clone());
     let (stream_sink, pieces) = StreamSink::new(queue_max, bytes_max, dropped.clone());

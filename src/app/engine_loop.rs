@@ -3,10 +3,13 @@
 
 use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
 use crate::domain::lag::Status;
+use crate::domain::observation::{Pods, Word};
 use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
+use crate::io::otlp::Observations;
 use crate::io::streams::DescribeQueue;
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +31,33 @@ pub struct EngineLoop {
     pub describe: DescribeQueue,
     /// Who is told.
     pub notifier: Notifier,
+    /// Where a sidecar notes for the hub what happened.
+    pub observations: Option<Observations>,
+    /// What the hub merges, where this is one.
+    pub fleet: Option<Merging>,
+}
+
+/// What a hub merges with what it sees itself.
+#[derive(Debug)]
+pub struct Merging {
+    /// What sidecars told, as it arrives.
+    pub words: mpsc::Receiver<Word>,
+    /// What is known of their pods.
+    pub pods: Pods,
+    /// `kinescope_hub_pods`: how many they are.
+    pub known: IntGauge,
+    /// `kinescope_dropped_total{queue="hub_pods",reason="full"}`.
+    pub full: IntCounter,
+}
+
+impl Merging {
+    /// Pends for ever where no more can come: the receiver is gone before the engine at the end.
+    async fn next(&mut self) -> Word {
+        match self.words.recv().await {
+            Some(word) => word,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl EngineLoop {
@@ -35,7 +65,14 @@ impl EngineLoop {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
-            let wake_at = self.engine.wake_at();
+            let silent = self.fleet.as_ref().and_then(|fleet| fleet.pods.wake_at());
+            let wake_at = self.engine.wake_at().into_iter().chain(silent).min();
+            let heard = async {
+                match &mut self.fleet {
+                    Some(fleet) => fleet.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             let woken = async {
                 match wake_at {
                     Some(mono) => self.clock.sleep_until(mono).await,
@@ -49,15 +86,49 @@ impl EngineLoop {
                     // The one who asked may have left.
                     let _ = ask.send(self.engine.snapshot(self.clock.now()));
                 }
-                () = woken => self.handle(Event::Tick),
+                () = woken => {
+                    self.forget_pods();
+                    self.handle(Event::Tick);
+                }
                 taken = self.events.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {
                         return;
                     }
-                    std::mem::take(&mut batch).into_iter().for_each(|event| self.handle(event));
+                    std::mem::take(&mut batch).into_iter().for_each(|event| self.happened(event));
                 }
+                word = heard => self.merge(word),
             }
         }
+    }
+
+    /// Takes in what happened in this process.
+    fn happened(&mut self, event: Event) {
+        if let Some(observations) = &self.observations {
+            observations.note(&event);
+        }
+        match (event, &mut self.fleet) {
+            (Event::Connections { consumer, open, at }, Some(fleet)) => {
+                let merged = fleet.pods.own(consumer, open, at);
+                self.handle(merged);
+            }
+            (event, _) => self.handle(event),
+        }
+    }
+
+    /// Takes in what a sidecar told.
+    fn merge(&mut self, word: Word) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let events = fleet.pods.hear(word, self.clock.now());
+        fleet.full.inc_by(fleet.pods.left_out());
+        fleet.known.set(i64::try_from(fleet.pods.len()).unwrap_or(i64::MAX));
+        events.into_iter().for_each(|event| self.handle(event));
+    }
+
+    fn forget_pods(&mut self) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let events = fleet.pods.tick(self.clock.now());
+        fleet.known.set(i64::try_from(fleet.pods.len()).unwrap_or(i64::MAX));
+        events.into_iter().for_each(|event| self.handle(event));
     }
 
     fn handle(&mut self, event: Event) {

@@ -2,7 +2,7 @@
 //! the hub and on to the collector. Refuses to decide: the configuration says what.
 
 use crate::app::config::{Config, Role};
-use crate::app::fleet_loop::{FleetBounds, FleetLoop};
+use crate::app::fleet_loop::{FleetBounds, FleetLoop, ReportSink};
 use crate::app::fleet_metrics::FleetMetrics;
 use crate::app::supervisor::{Policy, Supervisor};
 use crate::io::admin::Asked;
@@ -102,6 +102,8 @@ pub struct Given {
     pub hub: SpanSink,
     /// On to the collector.
     pub relay: Option<RelaySink>,
+    /// To the engine, where this is a hub.
+    pub reports: Option<ReportSink>,
 }
 
 /// Starts the task and the receiver; gives where our own spans are left for it.
@@ -116,7 +118,7 @@ pub fn start(
     clock: &Clock,
     supervisor: &mut Supervisor,
 ) -> Result<SpanSink, Error> {
-    let Given { heard: Heard { receiver, inbox }, asks, hub, relay } = given;
+    let Given { heard: Heard { receiver, inbox }, asks, hub, relay, reports } = given;
     let (sink, own) = otlp::remembered(otlp::Metrics::remembered(dropped)?);
     let alone = config.role != Role::Sidecar || config.hub_endpoint.is_none();
     let fleet = FleetLoop {
@@ -129,6 +131,7 @@ pub fn start(
         asks,
         hub,
         relay,
+        reports,
         metrics: FleetMetrics::register(registry, region, alone)?,
     };
     let stage = supervisor.stage("fleet");

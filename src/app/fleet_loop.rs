@@ -4,6 +4,7 @@
 
 use crate::app::fleet_metrics::{Figures, FleetMetrics};
 use crate::domain::fleet::{Fleet, FleetLimits, saga_steps};
+use crate::domain::observation::Word;
 use crate::domain::saga::{SagaLimits, SagaWords, Sagas};
 use crate::domain::time::Moment;
 use crate::domain::trace::{Flags, Span};
@@ -13,6 +14,7 @@ use crate::io::hub::{Arrival, Inbox};
 use crate::io::otlp::{Queue, RelaySink, SpanSink};
 use crate::wire::otlp_receive::ServiceSpan;
 use crate::wire::status::{Role, traces};
+use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -90,8 +92,20 @@ pub struct FleetLoop {
     pub hub: SpanSink,
     /// To the collector: what arrived, as it came.
     pub relay: Option<RelaySink>,
+    /// To the engine: what sidecars told, where this is a hub.
+    pub reports: Option<ReportSink>,
     /// The figures.
     pub metrics: FleetMetrics,
+}
+
+/// Where reports of sidecars are left for the engine. Policy: a full queue drops the new one, which
+/// the next one makes good, and counts it.
+#[derive(Debug)]
+pub struct ReportSink {
+    /// The queue.
+    pub queue: mpsc::Sender<Word>,
+    /// `kinescope_dropped_total{queue="hub_reports",reason="full"}`.
+    pub full: IntCounter,
 }
 
 /// What is remembered. It wanders to another thread and back for each turn.
@@ -176,8 +190,17 @@ impl FleetLoop {
         }
     }
 
-    /// The whole request to the collector, and the application's own spans about Kinesis to the hub.
+    /// Reports to the engine, the whole request to the collector, and the application's own spans about Kinesis to the hub.
     fn hand_on(&self, arrival: &mut Arrival) {
+        let reports = std::mem::take(&mut arrival.reports);
+        if let Some(sink) = &self.reports {
+            let hung_up = arrival.hung_up.take().map(Word::HungUp);
+            for word in reports.into_iter().map(Word::Report).chain(hung_up) {
+                if sink.queue.try_send(word).is_err() {
+                    sink.full.inc();
+                }
+            }
+        }
         if let Some((relay, body)) = self.relay.as_ref().zip(arrival.forward.take()) {
             relay.offer(arrival.signal, body);
         }
@@ -266,6 +289,7 @@ mod tests {
             asks: asked,
             hub: SpanSink::off(),
             relay: None,
+            reports: None,
             metrics: FleetMetrics::register(&registry, "eu-west-1", true).unwrap(),
         };
         let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());

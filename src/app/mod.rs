@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod fleet_loop;
 pub mod fleet_metrics;
 pub mod logging;
+pub mod observing;
 pub mod reload;
 pub mod supervisor;
 pub mod wiring;

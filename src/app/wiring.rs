@@ -8,6 +8,7 @@ use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
 use crate::app::exporting::{self, Sinks};
 use crate::app::fleet::{self, Heard};
+use crate::app::observing;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
 use crate::domain::engine::{Engine, EngineConfig, Event};
@@ -226,6 +227,8 @@ pub async fn start(
     let Sinks { spans: exported, metrics: otlp_metrics } =
         exporting::start(export, aws, books, &clock, &mut supervisor)?;
     let to_hub = fleet::to_hub(&config, books, &clock, &mut supervisor)?;
+    let observations = observing::to_hub(&config, &region, &dropped, &clock, &mut supervisor)?;
+    let (reports, merging) = observing::merging(&config, &registry, &dropped)?;
     let given = fleet::Given {
         relay: relay_to
             .map(|to| exporting::relay(&to, environment, &dropped, &clock, &mut supervisor))
@@ -233,6 +236,7 @@ pub async fn start(
         heard,
         asks: fleet_asked,
         hub: to_hub.clone(),
+        reports,
     };
     let remembered = fleet::start(&config, &region, given, books, &clock, &mut supervisor)?;
     let spans = remembered.and(&exported).and(&to_hub);
@@ -270,6 +274,8 @@ pub async fn start(
         asks: asked,
         describe,
         notifier,
+        observations,
+        fleet: merging,
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
     let counted = Counted {
@@ -341,6 +347,7 @@ fn scope(config: &Config, region: &str) -> exposition::Scope {
     exposition::Scope {
         region: region.to_owned(),
         hub: config.role != Role::Sidecar || config.cloudwatch.enabled,
+        verdicts: config.hub_endpoint.is_none(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION.to_owned(),
         series_max: config.metrics.max_series,
@@ -362,14 +369,15 @@ fn engine(config: &Config, region: &str, external_url: &str) -> Engine {
     let alerting = &config.alerts.alerting;
     let mut policy = alerting.policy.clone();
     external_url.clone_into(&mut policy.status_page);
-    Engine::new(engine_config(config, region)).telling(policy, alerting.objective)
+    Engine::judging(engine_config(config, region), observing::judging(config))
+        .telling(policy, alerting.objective)
 }
 
 fn engine_config(config: &Config, region: &str) -> EngineConfig {
     let mut external_labels = config.external_labels.clone();
     external_labels.insert("region".to_owned(), region.to_owned());
     EngineConfig {
-        rules: config.alerts.rules.clone(),
+        rules: observing::rules(config),
         external_labels,
         repeat_interval: config.alerts.alerting.policy.grouping.repeat,
         limits: config.limits.engine,

@@ -5,11 +5,13 @@
 
 pub mod alert;
 pub mod backoff;
+pub mod capacity;
 pub mod engine;
 pub mod envelope;
 pub mod fleet;
 pub mod json;
 pub mod lag;
+pub mod observation;
 pub mod saga;
 pub mod sampling;
 pub mod snapshot;

@@ -2,6 +2,7 @@
 //! decide: the engine filled it in.
 
 use crate::domain::alert::AlertView;
+use crate::domain::capacity::StreamLoad;
 use crate::domain::lag::{Assessment, CheckpointLag};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub consumers: Vec<ConsumerView>,
     /// Every stream seen, described or polled.
     pub streams: Vec<StreamView>,
+    /// What is put to the shards of each stream that is written to: by this pod, or by all in a hub.
+    pub loads: Vec<StreamLoad>,
     /// Alerts that are pending or firing, and those resolved of late.
     pub alerts: Vec<AlertView>,
     /// What was seen but not remembered, because a bound was reached.

@@ -2,6 +2,7 @@
 
 use crate::domain::trace::{SpanId, TraceId};
 use std::cell::RefCell;
+use std::hash::RandomState;
 
 /// Bytes asked of the operating system at once: 128 ids' worth, so that a put of 500 records does
 /// not pay a system call for each.
@@ -27,6 +28,12 @@ pub fn bytes<const N: usize>() -> [u8; N] {
         *used += N;
         out
     })
+}
+
+/// A way to make numbers of texts that nobody outside this process can go back from.
+#[must_use]
+pub fn hasher() -> RandomState {
+    RandomState::new()
 }
 
 /// A fresh trace id.

@@ -5,6 +5,7 @@ pub mod envelope_api;
 pub mod exposition;
 pub mod kinesis;
 pub mod notify;
+pub mod observations;
 pub mod otlp;
 pub mod otlp_receive;
 pub mod recording;

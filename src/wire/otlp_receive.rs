@@ -94,12 +94,12 @@ pub fn refusal(why: &str) -> Vec<u8> {
     Status { message: why.to_owned() }.encode_to_vec()
 }
 
-fn service(resource: Option<&Resource>) -> Arc<str> {
+pub(super) fn service(resource: Option<&Resource>) -> Arc<str> {
     let attributes = resource.map_or(&[][..], |resource| &resource.attributes);
     Arc::from(text(attributes, "service.name").unwrap_or(UNKNOWN_SERVICE))
 }
 
-fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
     let found = attributes.iter().find(|attribute| attribute.key == name)?;
     let any_value::Value::StringValue(text) = found.value.as_ref()?.value.as_ref()? else {
         return None;

@@ -9,6 +9,7 @@ mod chance;
 mod plan;
 mod run;
 mod script;
+mod told;
 mod truth;
 mod world;
 

@@ -2,6 +2,7 @@
 //! comparison of both. Refuses to forgive.
 
 use crate::plan::{Ms, Plan};
+use crate::told::Told;
 use crate::truth::{Eye, Right, lag, right};
 use crate::world::{Answer, BEGIN, STEP, World};
 use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event, Judging};
@@ -80,8 +81,8 @@ struct Run {
     consumer: ConsumerName,
     ids: Vec<ShardId>,
     watched: BTreeMap<(bool, usize, usize), Watched>,
-    /// The newest answer of each pod and shard, for the hub.
-    reports: BTreeMap<(usize, usize), Event>,
+    /// What the sidecars tell the hub.
+    told: Told,
     heard: BTreeMap<(usize, usize), Ms>,
     open: BTreeMap<usize, bool>,
     told_retention: Ms,
@@ -127,7 +128,7 @@ pub(crate) fn run(plan: Plan, tuning: Tuning) -> Report {
         consumer: "mail".into(),
         ids: (0..64).map(|n| ShardId::from(format!("shardId-{n:012}").as_str())).collect(),
         watched: BTreeMap::new(),
-        reports: BTreeMap::new(),
+        told: Told::default(),
         heard: BTreeMap::new(),
         open: BTreeMap::new(),
         told_retention: 0,
@@ -168,10 +169,9 @@ impl Run {
         if now % 5_000 == 700 && self.world.plan.hears_others {
             self.others();
         }
-        if now.is_multiple_of(10_000) {
-            for (_, event) in std::mem::take(&mut self.reports) {
-                self.hub.handle(event, moment(now));
-            }
+        let pods = &self.world.pods;
+        for event in self.told.tell(|pod| pods[pod].watched, moment(now)) {
+            self.hub.handle(event, moment(now));
         }
         if now.is_multiple_of(LOOK) {
             self.look();
@@ -222,16 +222,19 @@ impl Run {
             };
             Event::Read { stream, consumer, shard, observation }
         };
+        self.told.note(answer.pod, &event, at);
         if let Some(engine) = self.engines.get_mut(&answer.pod) {
             if self.world.plan.closes || self.open.get(&answer.pod) != Some(&true) {
                 let open = Event::Connections { consumer: self.consumer.clone(), open: 1, at };
-                engine.handle(open, at);
+                engine.handle(open.clone(), at);
+                self.told.note(answer.pod, &open, at);
                 self.open.insert(answer.pod, true);
             }
             engine.handle(event.clone(), at);
             if self.world.plan.closes {
                 let shut = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
-                engine.handle(shut, at);
+                engine.handle(shut.clone(), at);
+                self.told.note(answer.pod, &shut, at);
             }
         }
         if !answer.failed {
@@ -243,21 +246,7 @@ impl Run {
             {
                 watched.seen = Some(lag);
             }
-            self.summarise((answer.pod, answer.shard), event);
         }
-    }
-
-    /// A sidecar tells the hub of all reads since its last report as of one: the newest lag, the
-    /// newest record.
-    fn summarise(&mut self, key: (usize, usize), mut event: Event) {
-        if let (Event::Read { observation: new, .. }, Some(Event::Read { observation: old, .. })) =
-            (&mut event, self.reports.get(&key))
-        {
-            new.records += old.records;
-            new.newest_sequence = new.newest_sequence.take().or(old.newest_sequence.clone());
-            new.newest_arrival = new.newest_arrival.or(old.newest_arrival);
-        }
-        self.reports.insert(key, event);
     }
 
     /// A process that ends closes its connections.
@@ -266,6 +255,7 @@ impl Run {
         for (pod, engine) in &mut self.engines {
             if !self.world.pods[*pod].alive && self.open.insert(*pod, false) == Some(true) {
                 let event = Event::Connections { consumer: self.consumer.clone(), open: 0, at };
+                self.told.note(*pod, &event, at);
                 engine.handle(event, at);
             }
         }
@@ -279,7 +269,6 @@ impl Run {
         if changed {
             if self.told_generation.is_some_and(|told| told != generation) {
                 self.watched.clear();
-                self.reports.clear();
             }
             (self.told_retention, self.told_generation) = (self.world.retention, Some(generation));
             self.all(&Event::StreamDescribed {
@@ -430,8 +419,8 @@ impl Run {
             )
         };
         // A hub hears of a reader that came back with the next report.
-        let told_by = 12_000 + 2 * eye.interval(reader, &self.world);
-        let waits = self.reports.contains_key(&(pod, shard)) || now - watched.since <= told_by;
+        let told_by = 2_000 + 2 * eye.interval(reader, &self.world);
+        let waits = now - watched.since <= told_by;
         let told = eye != Eye::Hub || !waits;
         if slander && lives && told {
             self.report.slanders += 1;

@@ -55,14 +55,19 @@ pub(super) fn sidecar(
     config.privacy.fields = vec!["eventType".to_owned(), "sagaId".to_owned()];
     config.cloudwatch.enabled = false;
     config.otlp.endpoint = Some(format!("http://{}", places.otlp));
+    alert(&mut config, places);
+    Ok(config)
+}
+
+/// Rules, and whom they are told.
+fn alert(config: &mut Config, places: Places) {
     config.alerts.rules = rules();
     let url = Some(Secret::new(format!("http://{}/hook", places.webhook)));
     let webhook = Webhook { url, url_file: None };
     config.alerts.receivers = vec![Receiver { name: "demo".to_owned(), webhook }];
-    Ok(config)
 }
 
-/// The hub. The sidecars alert by themselves, so it has no rules.
+/// The hub, which alone alerts on consumers.
 ///
 /// # Errors
 /// Never, unless the defaults themselves are at fault.
@@ -75,8 +80,7 @@ pub(super) fn hub(index: u16, places: Places) -> Result<Config, Faults> {
     config.cloudwatch.interval = Duration::from_secs(5);
     // This CloudWatch counts a datum at once.
     config.cloudwatch.delay = Duration::ZERO;
-    config.alerts.rules = Vec::new();
-    config.alerts.receivers = Vec::new();
+    alert(&mut config, places);
     Ok(config)
 }
 

@@ -26,8 +26,6 @@ pub struct Figures {
     pub puts: BTreeMap<String, PutTotals>,
     /// By kind of saga: how many are stuck now.
     pub sagas_stuck: BTreeMap<String, f64>,
-    /// By stream and shard: load against what the shard takes, where somebody reckons it.
-    pub write_utilization: BTreeMap<(String, String), f64>,
     /// Where CloudWatch is polled.
     pub cloudwatch: Option<CloudWatchTotals>,
     /// By receiver.
@@ -190,12 +188,6 @@ impl Ledger {
         for (saga, stuck) in self.newest.sagas_stuck.iter().take(NAMES_MAX) {
             let mut reading = Reading::of(Subject::Saga { saga: saga.clone() });
             reading.set(Signal::SagasStuck, Some(*stuck));
-            all.push(reading);
-        }
-        for ((stream, shard), load) in self.newest.write_utilization.iter().take(NAMES_MAX) {
-            let (stream, shard) = (stream.clone(), shard.clone());
-            let mut reading = Reading::of(Subject::Shard { stream, shard });
-            reading.set(Signal::WriteUtilization, Some(*load));
             all.push(reading);
         }
         for (receiver, followed) in &self.receivers {

@@ -6,6 +6,7 @@ mod streams;
 mod views;
 
 use super::{EngineLimits, Judging};
+use crate::domain::capacity::Loads;
 use crate::domain::lag::{Checkpoint, Circumstances, Lease, Presence, ReadFailure};
 use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, View, Window};
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, CloudWatchView};
@@ -31,6 +32,8 @@ pub(super) struct Memory {
     streams: BTreeMap<StreamName, Stream>,
     /// By the names of consumers that opened a connection, which are configured ones.
     presences: BTreeMap<ConsumerName, Presence>,
+    /// What is put to each shard.
+    pub(super) loads: Loads,
     windows: usize,
     left_out: LeftOut,
 }
@@ -70,6 +73,7 @@ impl Memory {
             judging,
             streams: BTreeMap::new(),
             presences: BTreeMap::new(),
+            loads: Loads::default(),
             windows: 0,
             left_out: LeftOut::default(),
         }

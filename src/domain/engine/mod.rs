@@ -11,6 +11,7 @@ use crate::domain::alert::freshness::Objective;
 use crate::domain::alert::saved::Saved;
 use crate::domain::alert::silence::Silence;
 use crate::domain::alert::{Notice, Rule};
+use crate::domain::capacity::{Heavy, Puts};
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
 use crate::domain::snapshot::StreamDescription;
@@ -73,6 +74,25 @@ pub enum Event {
         shard: ShardId,
         /// What is known.
         tip: Tip,
+    },
+    /// Records were put to a shard, or refused: all of about a second, since they were last told.
+    PutsSeen {
+        /// The stream.
+        stream: StreamName,
+        /// The shard.
+        shard: ShardId,
+        /// What was put since.
+        puts: Puts,
+        /// Up to when.
+        at: Moment,
+    },
+    /// Keys that take much of what is put to a stream through this process; only it can tell them
+    /// apart.
+    KeysSeen {
+        /// The stream.
+        stream: StreamName,
+        /// Those that surely take a tenth, the heaviest first.
+        heaviest: Vec<Heavy>,
     },
     /// Another sidecar of the same service saw its own process read a shard.
     ReadElsewhere {
@@ -274,6 +294,7 @@ impl Engine {
             now,
             consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
+            loads: self.memory.load_views(now.mono),
             alerts: self.watch.alerts(),
             left_out: self.memory.left_out(),
         }
@@ -302,6 +323,15 @@ impl Engine {
                 let new = memory.see(&stream);
                 memory.tip(&stream, &shard, &tip);
                 new.then_some(stream)
+            }
+            Event::PutsSeen { stream, shard, puts, at } => {
+                let new = memory.see(&stream);
+                memory.loads.add(&stream, &shard, puts, at.mono);
+                new.then_some(stream)
+            }
+            Event::KeysSeen { stream, heaviest } => {
+                memory.loads.weigh(&stream, heaviest);
+                None
             }
             Event::ReadElsewhere { stream, consumer, shard, at } => {
                 memory.elsewhere(place(&stream, &consumer, &shard), at);

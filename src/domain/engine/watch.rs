@@ -76,6 +76,7 @@ impl Watch {
         self.budgets.note(&mut readings, now.mono);
         readings.extend(memory.stream_readings(&self.ledger, now));
         readings.extend(self.ledger.readings(now));
+        readings.extend(memory.shard_readings(now));
         self.board.step(&readings, now)
     }
 

@@ -2,6 +2,7 @@
 //! a sidecar what the application and its KCL export. Refuses to wait for whoever reads what
 //! arrived: a full queue is answered with a 503 that exporters repeat.
 
+mod line;
 mod metrics;
 mod receive;
 
@@ -10,12 +11,14 @@ mod tests;
 
 pub use metrics::Metrics;
 
+use crate::domain::observation::Report;
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::otlp_receive::{LagPoint, ServiceSpan, Signal};
 use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
+use line::Line;
 use receive::Desk;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,8 +30,8 @@ use tokio_util::sync::CancellationToken;
 
 const BREVITY: Brevity = Brevity {
     name: "otlp",
-    // An exporter keeps one, so this is as many pods.
-    connections_max: 512,
+    // A sidecar keeps two, for spans and for what it sees: a thousand pods.
+    connections_max: 2_048,
     // Exporters send every few seconds; pods come and go, and their places are needed.
     head_within: Duration::from_secs(60),
     life: None,
@@ -47,6 +50,10 @@ pub struct Arrival {
     pub spans: Vec<ServiceSpan>,
     /// KCL's own lag.
     pub lags: Vec<LagPoint>,
+    /// What sidecars saw of their pods.
+    pub reports: Vec<Report>,
+    /// The sidecar that told over a connection which has ended.
+    pub hung_up: Option<Arc<str>>,
     /// The whole request, uncompressed protobuf as it came, where it is to be handed on: whatever
     /// is not ours is in it too.
     pub forward: Option<Bytes>,
@@ -111,9 +118,11 @@ impl Receiver {
     /// inbox sees its end when this has ended.
     pub async fn run(self, stop: CancellationToken) {
         let desk = self.desk;
+        // Cloned for each connection, so that it lives as long as one does.
+        let line = Line::new(Arc::clone(&desk));
         let answer = move |request: Request<Incoming>, _peer| {
-            let desk = Arc::clone(&desk);
-            async move { desk.answer(request).await }
+            let (desk, told) = (Arc::clone(&desk), line.told());
+            async move { desk.answer(request, &told).await }
         };
         brief::serve(self.listeners, BREVITY, answer, stop).await;
     }

@@ -3,6 +3,7 @@
 
 use super::Arrival;
 use super::Metrics;
+use super::line::ToldBy;
 use crate::wire::otlp_receive;
 use crate::wire::otlp_receive::Fault;
 use crate::wire::otlp_receive::Signal;
@@ -65,6 +66,7 @@ fn refusal(code: StatusCode, why: impl Into<String>) -> Refusal {
 /// What a request held.
 struct Decoded {
     arrival: Arrival,
+    accepted: u64,
     foreign: u64,
     invalid: u64,
 }
@@ -81,12 +83,16 @@ impl Desk {
     }
 
     /// Answers a request, whatever it is.
-    pub(super) async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    pub(super) async fn answer<B>(
+        &self,
+        request: Request<B>,
+        told: &ToldBy,
+    ) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
     {
-        let (code, body) = match self.receive(request).await {
+        let (code, body) = match self.receive(request, told).await {
             Ok(body) => (StatusCode::OK, body),
             Err(Refusal { code, why }) => {
                 self.metrics.refused(code);
@@ -107,7 +113,7 @@ impl Desk {
         response
     }
 
-    async fn receive<B>(&self, request: Request<B>) -> Result<Vec<u8>, Refusal>
+    async fn receive<B>(&self, request: Request<B>, told: &ToldBy) -> Result<Vec<u8>, Refusal>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -116,9 +122,11 @@ impl Desk {
         let (body, permit) = timeout(BODY_WITHIN, self.body(request.into_body()))
             .await
             .map_err(|_late| refusal(StatusCode::REQUEST_TIMEOUT, "the body took over 10 s"))??;
-        let Decoded { arrival, foreign, invalid } =
+        let Decoded { arrival, accepted, foreign, invalid } =
             self.decoded(signal, gzip, body, permit).await?;
-        let accepted = (arrival.spans.len() + arrival.lags.len()) as u64;
+        if let [report] = &arrival.reports[..] {
+            told.set(&report.instance);
+        }
         self.inbox.try_send(arrival).map_err(|error| {
             let why = match error {
                 TrySendError::Full(_) => "the queue of what arrived is full",
@@ -131,6 +139,21 @@ impl Desk {
         let rejected = if self.forward { 0 } else { foreign + invalid };
         let why = format!("not kept: {foreign} not about Kinesis, {invalid} invalid");
         Ok(otlp_receive::answer(signal, rejected, &why))
+    }
+
+    /// Says that a connection has ended over which a sidecar told; where there is no place, its
+    /// silence will.
+    pub(super) fn hung_up(&self, instance: Arc<str>) {
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(0) else { return };
+        let _unheard = self.inbox.try_send(Arrival {
+            signal: Signal::Metrics,
+            spans: Vec::new(),
+            lags: Vec::new(),
+            reports: Vec::new(),
+            hung_up: Some(instance),
+            forward: None,
+            _room: room,
+        });
     }
 
     /// The body, and the room that it takes.
@@ -249,6 +272,7 @@ fn read(
     forward: bool,
     room: OwnedSemaphorePermit,
 ) -> Result<Decoded, Fault> {
+    let (mut reports, mut reported) = (Vec::new(), 0);
     let (spans, lags, foreign, invalid) = match signal {
         Signal::Traces => {
             let received = otlp_receive::spans(&body)?;
@@ -256,9 +280,12 @@ fn read(
         }
         Signal::Metrics => {
             let received = otlp_receive::metrics(&body)?;
+            (reports, reported) = (received.reports, received.reported);
             (Vec::new(), received.lags, received.foreign, received.invalid)
         }
     };
     let forward = forward.then(|| Bytes::from(body));
-    Ok(Decoded { arrival: Arrival { signal, spans, lags, forward, _room: room }, foreign, invalid })
+    let accepted = reported + (spans.len() + lags.len()) as u64;
+    let arrival = Arrival { signal, spans, lags, reports, hung_up: None, forward, _room: room };
+    Ok(Decoded { arrival, accepted, foreign, invalid })
 }

@@ -1,5 +1,6 @@
 //! Tests of the receiver: every refusal with its status, the bounds, and one request over a socket.
 
+use super::line::ToldBy;
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -81,7 +82,7 @@ async fn body(response: Response<Full<Bytes>>) -> Bytes {
 async fn a_hub_keeps_what_is_ours_and_says_how_much_was_not() {
     for request in [post(traces()), zipped(&traces())] {
         let (desk, mut inbox, registry) = desk(false, 1, 1 << 20);
-        let response = desk.answer(request).await;
+        let response = desk.answer(request, &ToldBy::default()).await;
         assert_eq!(response.status(), StatusCode::OK);
         let answer = ExportTraceServiceResponse::decode(body(response).await).unwrap();
         assert_eq!(answer.partial_success.unwrap().rejected_spans, 1);
@@ -94,7 +95,7 @@ async fn a_hub_keeps_what_is_ours_and_says_how_much_was_not() {
 #[tokio::test]
 async fn a_sidecar_hands_the_whole_request_on() {
     let (desk, mut inbox, _) = desk(true, 1, 1 << 20);
-    let response = desk.answer(zipped(&traces())).await;
+    let response = desk.answer(zipped(&traces()), &ToldBy::default()).await;
     assert_eq!((response.status(), body(response).await), (StatusCode::OK, Bytes::new()));
     let arrival = inbox.try_recv().unwrap();
     assert_eq!(arrival.forward.as_deref(), Some(&traces()[..]), "unpacked, byte for byte");
@@ -104,7 +105,7 @@ async fn a_sidecar_hands_the_whole_request_on() {
 async fn refusals() {
     let check = async |request: Request<Full<Bytes>>, code: u16, word: &str| {
         let (desk, mut inbox, registry) = desk(false, 1, 64 << 20);
-        let response = desk.answer(request).await;
+        let response = desk.answer(request, &ToldBy::default()).await;
         assert_eq!(response.status().as_u16(), code, "{word}");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/x-protobuf");
         let body = body(response).await;
@@ -139,7 +140,7 @@ async fn refusals() {
 #[tokio::test]
 async fn what_has_no_room_is_to_be_sent_again() {
     let check = async |desk: &Desk, registry: &Registry, drops: u64| {
-        let response = desk.answer(post(traces())).await;
+        let response = desk.answer(post(traces()), &ToldBy::default()).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert!(counted(registry).contains(&format!("otlp_receive full {drops}")));
@@ -147,16 +148,16 @@ async fn what_has_no_room_is_to_be_sent_again() {
     let bytes = traces().len();
     // A queue of one request.
     let (one, mut inbox, registry) = desk(false, 1, 1 << 20);
-    assert_eq!(one.answer(post(traces())).await.status(), StatusCode::OK);
+    assert_eq!(one.answer(post(traces()), &ToldBy::default()).await.status(), StatusCode::OK);
     check(&one, &registry, 1).await;
     inbox.try_recv().unwrap();
-    assert_eq!(one.answer(post(traces())).await.status(), StatusCode::OK);
+    assert_eq!(one.answer(post(traces()), &ToldBy::default()).await.status(), StatusCode::OK);
     // Room for the bytes of one request: given back when its arrival is dropped.
     let (narrow, mut inbox, registry) = desk(false, 9, bytes);
-    assert_eq!(narrow.answer(post(traces())).await.status(), StatusCode::OK);
+    assert_eq!(narrow.answer(post(traces()), &ToldBy::default()).await.status(), StatusCode::OK);
     check(&narrow, &registry, 1).await;
     drop(inbox.try_recv().unwrap());
-    assert_eq!(narrow.answer(post(traces())).await.status(), StatusCode::OK);
+    assert_eq!(narrow.answer(post(traces()), &ToldBy::default()).await.status(), StatusCode::OK);
     // Nobody reads any more.
     drop(inbox);
     check(&narrow, &registry, 2).await;
@@ -166,7 +167,7 @@ async fn what_has_no_room_is_to_be_sent_again() {
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let (desk, _inbox, _) = desk(false, 1, 1 << 20);
     let request = Request::post("/v1/traces").header(CONTENT_TYPE, "application/x-protobuf");
-    let response = desk.answer(request.body(Never).unwrap()).await;
+    let response = desk.answer(request.body(Never).unwrap(), &ToldBy::default()).await;
     assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
 }
 

@@ -171,6 +171,12 @@ impl Sender {
         }
     }
 
+    /// Delivers an export request, or not: for what is soon told again, and newer.
+    pub(super) async fn deliver_once(&self, message: Bytes) -> Result<Delivered, Failure> {
+        let body = self.body(message).await?;
+        self.attempt(&body).await
+    }
+
     /// One try; with AWS a second where other credentials may help.
     async fn attempt(&self, body: &Bytes) -> Result<Delivered, Failure> {
         let Some(signer) = &self.signer else { return self.exchange(body, HeaderMap::new()).await };

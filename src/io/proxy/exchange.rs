@@ -11,9 +11,10 @@ use crate::domain::trace::{Parent, SpanId, TraceContext, TraceState};
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
-use crate::wire::kinesis::put::PutBody;
+use crate::wire::kinesis::put::{self, PutBody};
 use bytes::{Bytes, BytesMut};
 use prometheus::IntCounterVec;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{Notify, mpsc};
@@ -92,6 +93,9 @@ pub struct PutFacts {
     pub attempt: Option<u32>,
     /// Records that went out with another context than `carried`, in order.
     pub(super) own: Vec<Carried>,
+    /// What each record takes of its shard before anything is added, where the client's bytes are
+    /// not kept.
+    pub each: Weight,
     /// What the event of a single record calls itself, where the span is recorded.
     pub event: Option<Box<envelope::Facts>>,
     /// The client's bytes of several records, so that one which fails can be known again.
@@ -109,7 +113,54 @@ pub struct Originals {
     pub held: Held,
 }
 
+/// What a record takes of its shard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Bytes, as Kinesis counts them.
+    pub bytes: u64,
+    /// What this process makes of its partition key.
+    pub key: Option<u64>,
+}
+
+impl Weight {
+    /// Of one record of a body.
+    #[must_use]
+    pub fn of(keys: &RandomState, body: &[u8], put: &PutBody, record: usize) -> Self {
+        let key = put::key_bytes(body, put, record).filter(|key| !key.is_empty());
+        let bytes = put::stored_bytes(body, put, record) as u64;
+        Self { bytes, key: key.map(|key| keys.hash_one(key)) }
+    }
+
+    /// Of each record of a body, where nobody will look at them one by one.
+    #[must_use]
+    pub fn each(keys: &RandomState, body: &[u8], put: &PutBody) -> Self {
+        if put.len() == 1 {
+            return Self::of(keys, body, put, 0);
+        }
+        let bytes: usize = (0..put.len()).map(|record| put::stored_bytes(body, put, record)).sum();
+        Self { bytes: (bytes / put.len().max(1)) as u64, key: None }
+    }
+}
+
 impl PutFacts {
+    /// What was added to each record that was injected into: they share it.
+    #[must_use]
+    pub fn added_each(&self) -> u64 {
+        let injected = self.verdicts.iter().filter(|verdict| **verdict == "injected").count();
+        (self.injected_bytes / injected.max(1)) as u64
+    }
+
+    /// What one record took of its shard; `added_each` is what [`Self::added_each`] says.
+    #[must_use]
+    pub fn weight(&self, keys: &RandomState, record: usize, added_each: u64) -> Weight {
+        let Weight { bytes, key } = match &self.originals {
+            Some(Originals { body, put, .. }) => Weight::of(keys, body, put, record),
+            None => self.each,
+        };
+        let injected = self.verdicts.get(record) == Some(&"injected");
+        Weight { bytes: bytes + if injected { added_each } else { 0 }, key }
+    }
+
     /// The context of the call's first try, where this is not it.
     #[must_use]
     pub fn first_try(&self) -> Option<&(TraceContext, TraceState)> {

@@ -55,6 +55,7 @@ impl Measured {
             injected_bytes: 72 * records,
             attempt: retries::attempt(headers),
             own: Vec::new(),
+            each: Default::default(),
             event: None,
             originals: None,
         };

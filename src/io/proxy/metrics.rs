@@ -47,6 +47,10 @@ pub struct Metrics {
     pub injected_bytes: IntCounterVec,
     /// `kinesis_put_failures_total`
     pub put_failures: IntCounterVec,
+    /// `kinesis_shard_put_bytes_total`
+    pub shard_put_bytes: IntCounterVec,
+    /// `kinesis_shard_put_records_total`
+    pub shard_put_records: IntCounterVec,
     /// `kinesis_record_age_seconds`
     pub record_age: HistogramVec,
     /// `kinesis_event_end_to_end_seconds`
@@ -144,6 +148,16 @@ impl Metrics {
                 "kinesis_put_failures_total",
                 "Records that Kinesis did not store, also those inside a 200, by its error code.",
                 &["stream", "error"],
+            )?,
+            shard_put_bytes: counter(
+                "kinesis_shard_put_bytes_total",
+                "Bytes that were stored in each shard, data and partition keys, as answers to this pod's puts said; shards beyond the cap are `other`.",
+                &["stream", "shard"],
+            )?,
+            shard_put_records: counter(
+                "kinesis_shard_put_records_total",
+                "Records that were stored in each shard, as answers to this pod's puts said; shards beyond the cap are `other`.",
+                &["stream", "shard"],
             )?,
             record_age: histogram(
                 "kinesis_record_age_seconds",

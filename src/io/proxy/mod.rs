@@ -63,6 +63,7 @@ use load::Load;
 use prepare::Prepared;
 use reply::Route;
 use retries::Calls;
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,10 @@ pub struct Shared {
     pub deciding: Arc<Deciding>,
     /// What of an event our spans may tell.
     pub disclosed: Disclosed,
+    /// Makes numbers of partition keys.
+    pub keys: RandomState,
+    /// Both clocks.
+    pub clock: Clock,
     /// Where finished spans go.
     pub spans: SpanSink,
 }
@@ -125,6 +130,7 @@ pub struct Proxy {
     calls: Calls,
     refused: Arc<RefusedRecords>,
     deciding: Arc<Deciding>,
+    keys: RandomState,
     spans: SpanSink,
     metrics: Metrics,
     clock: Clock,
@@ -157,7 +163,9 @@ impl Proxy {
         let (load, calls) = (Load::new(&config), Calls::new(config.retries_max));
         let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
         let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
-        let Shared { iterators, record_limits, refused, deciding, disclosed: _, spans } = shared;
+        let Shared {
+            iterators, record_limits, refused, deciding, disclosed: _, keys, spans, ..
+        } = shared;
         Self {
             config,
             policy: ArcSwap::from_pointee(policy),
@@ -171,6 +179,7 @@ impl Proxy {
             calls,
             refused,
             deciding,
+            keys,
             spans,
             metrics,
             clock,

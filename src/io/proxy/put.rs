@@ -2,7 +2,7 @@
 //! Refuses to fail: whatever is not understood goes out as it came, with the reason.
 
 use super::admit::text;
-use super::exchange::{Originals, PutFacts};
+use super::exchange::{Originals, PutFacts, Weight};
 use super::policy::{Propagate, Treatment};
 use super::spans::Carried;
 use super::{Proxy, retries};
@@ -101,7 +101,9 @@ fn treat(
     if treatment.propagate == Propagate::Off {
         let call = Call::of(proxy, headers, &[], now);
         let verdicts = vec!["off"; put.records.len()];
-        return (body.clone().into(), call.facts(put.stream.clone(), verdicts));
+        let mut facts = call.facts(put.stream.clone(), verdicts);
+        facts.each = Weight::each(&proxy.keys, body, &put);
+        return (body.clone().into(), facts);
     }
     let looks = put::look(body, &put);
     let call = Call::of(proxy, headers, &looks, now);
@@ -132,10 +134,16 @@ fn treat(
     facts.injected_bytes = injected_bytes;
     if put.records.len() > 1 {
         let held = proxy.observer.hold(body.len());
+        if held.is_none() {
+            facts.each = Weight::each(&proxy.keys, body, &put);
+        }
         facts.originals = held.map(|held| Originals { body: body.clone(), put, held });
-    } else if proxy.spans.has_room(facts.context.flags) {
-        let event = put::facts(body, &put, 0);
-        facts.event = (event != Facts::default()).then(|| Box::new(event));
+    } else {
+        facts.each = Weight::each(&proxy.keys, body, &put);
+        if proxy.spans.has_room(facts.context.flags) {
+            let event = put::facts(body, &put, 0);
+            facts.event = (event != Facts::default()).then(|| Box::new(event));
+        }
     }
     (spliced, facts)
 }
@@ -242,6 +250,7 @@ impl Call {
             injected_bytes: 0,
             attempt,
             own: Vec::new(),
+            each: Weight::default(),
             event: None,
             originals: None,
         }

@@ -25,11 +25,11 @@ macro_rules! catalog {
 
 catalog! {
     DELIVERY_LAG: "kinesis_consumer_delivery_lag_seconds",
-        "How far the consumer's reads are behind the tip of the shard, as GetRecords answers said on the wire of this pod, plus the time since when the reader fell silent.";
+        "How far the consumer's reads are behind the tip of the shard, as GetRecords answers said on the wire of this pod, in a hub of all pods, plus the time since when the reader fell silent.";
     CHECKPOINT_LAG: "kinesis_consumer_checkpoint_lag_seconds",
         "How far the consumer's checkpoint in its lease table is behind the tip of the shard, by the wire's own deliveries (observed) or by the second inside the sequence number (sequence_clock, to two seconds).";
     LAG_VELOCITY: "kinesis_consumer_lag_velocity_ratio",
-        "Seconds of delivery lag gained per second on the worst shard, reckoned from the wire of this pod; 1 is a stopped reader, below 0 it catches up.";
+        "Seconds of delivery lag gained per second on the worst shard, reckoned from the wire of this pod, in a hub of all pods; 1 is a stopped reader, below 0 it catches up.";
     TIME_TO_CATCH_UP: "kinesis_consumer_time_to_catch_up_seconds",
         "Time until the worst shard's delivery lag is gone at its present velocity, reckoned from the wire of this pod; absent unless the lag shrinks.";
     TIME_TO_DATA_LOSS: "kinesis_consumer_time_to_data_loss_seconds",
@@ -37,11 +37,13 @@ catalog! {
     RETENTION_USED: "kinesis_consumer_retention_used_ratio",
         "The worst shard's delivery lag, from the wire of this pod, as a share of the stream's retention, from the control plane.";
     CONSUMER_STATUS: "kinesis_consumer_status",
-        "The worst shard's status as the wire of this pod shows it, 1 for the status in force and 0 for every other.";
+        "The worst shard's status as the wire of this pod, in a hub of all pods, shows it, 1 for the status in force and 0 for every other.";
     CONSUMER_SHARDS: "kinesis_consumer_shards",
-        "How many of the shards that the consumer reads in this pod have each status, from the wire.";
+        "How many of the shards that the consumer reads in this pod, in a hub in all pods, have each status, from the wire.";
     LAST_OBSERVED: "kinesis_consumer_last_observed_timestamp_seconds",
-        "When the wire of this pod last showed the consumer reading the shard, in seconds since 1970.";
+        "When the wire of this pod, in a hub of any pod, last showed the consumer reading the shard, in seconds since 1970.";
+    WRITE_UTILIZATION: "kinesis_shard_write_utilization_ratio",
+        "Share of the shard's write capacity, 1 MB/s or 1,000 records/s, whichever is nearer, that all pods with a sidecar used over the last half minute.";
     CLOUDWATCH_ITERATOR_AGE: "kinesis_cloudwatch_iterator_age_seconds",
         "Age of the last record of the stream's GetRecords calls, CloudWatch's GetRecords.IteratorAgeMilliseconds, statistic Maximum, minutes late.";
     CLOUDWATCH_INCOMING_RECORDS: "kinesis_cloudwatch_incoming_records_per_second",

@@ -2,6 +2,7 @@
 //! to gather the registry (`io::admin` does) and to show what is not known: an unknown value has
 //! no series. A sidecar's consumer families speak for its pod. Source: reference/metrics.md 5.2.
 
+mod capacity;
 mod catalog;
 pub mod openmetrics;
 
@@ -31,6 +32,9 @@ pub struct Scope {
     pub region: String,
     /// Whether to write the families that only a hub (or `all`) exports.
     pub hub: bool,
+    /// Whether to write the verdicts on consumers: a sidecar leaves them to its hub, or a sum over
+    /// both would count a consumer twice.
+    pub verdicts: bool,
     /// Label `version` of the build.
     pub version: String,
     /// Label `revision` of the build.
@@ -54,11 +58,12 @@ pub struct Exposed {
 pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
     let mut sheet =
         Sheet { region: &scope.region, families: BTreeMap::new(), left_out: BTreeMap::new() };
-    for view in &snapshot.consumers {
+    for view in snapshot.consumers.iter().filter(|_| scope.verdicts) {
         consumer(&mut sheet, view);
     }
-    shards(&mut sheet, snapshot, scope.series_max);
+    let room = shards(&mut sheet, snapshot, scope.series_max);
     if scope.hub {
+        capacity::utilization(&mut sheet, snapshot, room);
         snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
         for view in &snapshot.streams {
             stream(&mut sheet, view);
@@ -155,8 +160,9 @@ fn consumer(sheet: &mut Sheet<'_>, view: &ConsumerView) {
     }
 }
 
-/// The per-shard families: as many as the cap allows, in the snapshot's order while all fit.
-fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) {
+/// The per-shard families: as many as the cap allows, in the snapshot's order while all fit. Gives
+/// the room that is left.
+fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) -> usize {
     let mut all: Vec<(&ConsumerView, &ShardView)> = snapshot
         .consumers
         .iter()
@@ -190,6 +196,7 @@ fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) {
             }
         }
     }
+    room
 }
 
 /// Delivery lag and checkpoint lag never share a family: they part where a processor fails.

@@ -20,6 +20,7 @@ fn missing_is_absent() {
     snapshot.consumers.remove(0);
     snapshot.streams.remove(0);
     snapshot.alerts.clear();
+    snapshot.loads.clear();
     let present: Vec<_> = families(&snapshot, &sample::scope())
         .families
         .iter()
@@ -64,6 +65,23 @@ fn only_a_hub_exports_streams() {
 }
 
 #[test]
+fn a_sidecar_with_a_hub_leaves_verdicts_to_it() {
+    let leaves = Scope { hub: false, verdicts: false, ..sample::scope() };
+    let text = exposition(&sample::snapshot(), &leaves);
+    assert!(text.contains("kinesis_consumer_delivery_lag_seconds{"));
+    assert!(!text.contains("kinesis_consumer_status") && !text.contains("kinesis_consumer_shards"));
+}
+
+#[test]
+fn the_busiest_shards_keep_their_series() {
+    let exposed = families(&sample::snapshot(), &Scope { series_max: 6, ..sample::scope() });
+    let family = exposed.families.iter().find(|it| it.name().contains("utilization")).unwrap();
+    let [only] = family.get_metric() else { panic!("{family:?}") };
+    assert_eq!(only.get_gauge().get_value(), 0.75);
+    assert_eq!(exposed.left_out[family.name()], 1);
+}
+
+#[test]
 fn every_family_is_listed() {
     let mut snapshot = sample::snapshot();
     snapshot.streams[0].cloudwatch.read_throttles = snapshot.streams[0].cloudwatch.write_throttles;
@@ -77,7 +95,8 @@ fn every_family_is_listed() {
 #[test]
 fn what_is_over_the_cap_is_counted_and_the_worst_shard_stays() {
     let check = |series_max, lags: &[&str], observed, left_out: &[(&'static str, u64)]| {
-        let exposed = families(&sample::snapshot(), &Scope { series_max, ..sample::scope() });
+        let snapshot = Snapshot { loads: Vec::new(), ..sample::snapshot() };
+        let exposed = families(&snapshot, &Scope { series_max, ..sample::scope() });
         let shards = |name: &str| -> Vec<String> {
             let family = exposed.families.iter().find(|family| family.name() == name);
             let metrics = family.map(|family| family.get_metric()).unwrap_or_default();

@@ -6,9 +6,11 @@ use super::Fault;
 use super::service;
 use super::sift;
 use super::text;
+use crate::domain::observation::Report;
 use crate::domain::stream::ShardId;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Wall;
+use crate::wire::observations;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::AggregationTemporality;
 use opentelemetry_proto::tonic::metrics::v1::HistogramDataPoint;
@@ -65,9 +67,14 @@ impl LagPoint {
 pub struct ReceivedMetrics {
     /// KCL's lag.
     pub lags: Vec<LagPoint>,
+    /// What sidecars saw.
+    pub reports: Vec<Report>,
+    /// Points in the reports.
+    pub reported: u64,
     /// Points of other metrics: well-formed, not ours.
     pub foreign: u64,
-    /// Points of KCL's lag that lack a stream or a shard, or have no histogram in time.
+    /// Points of KCL's lag that lack a stream or a shard, or have no histogram in time, and of
+    /// sidecars that lack their names.
     pub invalid: u64,
 }
 
@@ -81,7 +88,12 @@ pub fn metrics(body: &[u8]) -> Result<ReceivedMetrics, Fault> {
     let mut received = ReceivedMetrics::default();
     for resource in &request.resource_metrics {
         let service = service(resource.resource.as_ref());
-        for metric in resource.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+        let heard = observations::read(resource);
+        received.reports.extend(heard.report);
+        received.reported += heard.accepted;
+        received.invalid += heard.invalid;
+        let metrics = resource.scope_metrics.iter().flat_map(|scope| &scope.metrics);
+        for metric in metrics.filter(|metric| !observations::is_ours(&metric.name)) {
             match (&metric.data, unit(metric)) {
                 (Some(Data::Histogram(histogram)), Some(unit)) => {
                     let cumulative = match histogram.aggregation_temporality() {

@@ -241,7 +241,7 @@ fn kcls_own_lag_is_read() {
         behind_max: Some(Duration::from_secs(9)),
         cumulative: true,
     };
-    assert_eq!(received, ReceivedMetrics { lags: vec![lag.clone()], foreign: 0, invalid: 0 });
+    assert_eq!(received, ReceivedMetrics { lags: vec![lag.clone()], ..ReceivedMetrics::default() });
     let ms = |ms| Some(Duration::from_millis(ms));
     let later = LagPoint { reads: 6, behind_sum: Duration::from_secs(11), ..lag.clone() };
     assert_eq!((lag.mean_after(None), later.mean_after(Some(&lag))), (ms(2_500), ms(500)));

@@ -63,8 +63,12 @@ pub(super) fn share(ratio: Option<f64>) -> String {
 
 /// A CloudWatch sum as a rate: `125 /s`.
 pub(super) fn rate(point: Option<CloudWatchPoint>, unit: &str) -> String {
-    let per_second = point.map(|point| point.value / point.period.as_secs_f64());
-    let Some(value) = per_second.filter(|value| value.is_finite()) else {
+    per_second(point.map(|point| point.value / point.period.as_secs_f64()), unit)
+}
+
+/// So many a second.
+pub(super) fn per_second(value: Option<f64>, unit: &str) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else {
         return UNKNOWN.to_owned();
     };
     let magnitudes = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];

@@ -3,6 +3,7 @@
 //! an inferred figure says so.
 
 mod figures;
+mod loads;
 pub mod page;
 #[cfg(test)]
 pub(crate) mod sample;
@@ -14,6 +15,7 @@ use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamView,
 };
 use crate::wire::exposition::state_name;
+use loads::LoadDoc;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -64,12 +66,12 @@ impl Role {
                  other shards, or the same ones further on."
             }
             Self::Hub => {
-                "This is what the hub knows from CloudWatch and the control plane, and from \
-                 traffic that passes through it."
+                "This is what the hub knows from the sidecars that tell it what they see, from \
+                 CloudWatch and from the control plane: a consumer's status is that of all its pods."
             }
             Self::All => {
                 "This is what this process saw of the traffic that passes through it, and what \
-                 CloudWatch and the control plane told it."
+                 sidecars, CloudWatch and the control plane told it."
             }
         }
     }
@@ -84,6 +86,7 @@ pub fn json(snapshot: &Snapshot, identity: &Identity) -> Vec<u8> {
         speaks_for: identity.role.speaks_for(),
         consumers: snapshot.consumers.iter().map(ConsumerDoc::from).collect(),
         streams: snapshot.streams.iter().map(StreamDoc::from).collect(),
+        loads: snapshot.loads.iter().map(|load| LoadDoc::of(load, identity.role)).collect(),
         alerts: snapshot.alerts.iter().map(AlertDoc::from).collect(),
     })
 }
@@ -109,6 +112,7 @@ struct StatusDoc<'a> {
     speaks_for: &'static str,
     consumers: Vec<ConsumerDoc<'a>>,
     streams: Vec<StreamDoc<'a>>,
+    loads: Vec<LoadDoc<'a>>,
     alerts: Vec<AlertDoc<'a>>,
 }
 

@@ -9,6 +9,7 @@ use crate::domain::time::Wall;
 use crate::wire::exposition::state_name;
 use crate::wire::status::Identity;
 use crate::wire::status::figures;
+use crate::wire::status::loads::{LoadRow, busiest};
 use askama::Template;
 use sha2::Digest;
 use std::cmp::Reverse;
@@ -18,6 +19,7 @@ use std::time::Duration;
 const CONSUMERS_MAX: usize = 100;
 const STREAMS_MAX: usize = 100;
 const SHARDS_MAX: usize = 32;
+const LOADS_MAX: usize = 20;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -39,6 +41,7 @@ pub fn html(snapshot: &Snapshot, identity: &Identity) -> Result<String, askama::
         consumers: consumers.map(|view| ConsumerRow::new(view, now)),
         streams: Rows::first(snapshot.streams.iter(), STREAMS_MAX)
             .map(|view| StreamRow::new(view, now)),
+        loads: Rows::first(busiest(&snapshot.loads).into_iter(), LOADS_MAX),
     }
     .render()
 }
@@ -68,6 +71,7 @@ struct Page<'a> {
     alerts: Vec<AlertRow<'a>>,
     consumers: Rows<ConsumerRow<'a>>,
     streams: Rows<StreamRow<'a>>,
+    loads: Rows<LoadRow<'a>>,
 }
 
 /// As many rows as fit, and how many more there are.

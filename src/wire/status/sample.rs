@@ -2,6 +2,7 @@
 //! trouble, one of whom nothing is known, a described stream and an unknown one.
 
 use crate::domain::alert::{AlertState, AlertView};
+use crate::domain::capacity::{Heavy, Rates, ShardLoad, StreamLoad};
 use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
 use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
@@ -72,6 +73,7 @@ pub(crate) fn snapshot() -> Snapshot {
                 sequence_clock_usable: None,
             },
         ],
+        loads: loads(),
         alerts: vec![
             alert("KinesisConsumerStopped", "critical", AlertState::Firing),
             alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),
@@ -83,6 +85,7 @@ pub(crate) fn scope() -> Scope {
     Scope {
         region: "eu-west-1".to_owned(),
         hub: true,
+        verdicts: true,
         version: "0.1.0".to_owned(),
         revision: "abc1234".to_owned(),
         series_max: 20_000,
@@ -136,6 +139,17 @@ pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardVie
         last_observed: Wall::from_ms(NOW_MS - ago_ms),
         checkpoint: (name != "unknown").then_some(lag),
     }
+}
+
+fn loads() -> Vec<StreamLoad> {
+    let load = |shard: &str, records, bytes| ShardLoad {
+        shard: shard.into(),
+        rates: Rates { records, bytes, throttled: 0.5 },
+    };
+    let busy = load("shardId-000000000000", 120.0, 750_000.0);
+    let shards = vec![busy, load("shardId-000000000001", 100.0, 50_000.0)];
+    let heaviest = vec![Heavy { key: 0xbeef, share: 0.25, over: 0.01 }];
+    vec![StreamLoad { stream: "orders".into(), shards, skew: Some(1.76), heaviest }]
 }
 
 fn cloudwatch() -> CloudWatchView {

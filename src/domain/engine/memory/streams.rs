@@ -5,12 +5,16 @@
 use super::{Memory, Stream};
 use crate::domain::alert::figures::Ledger;
 use crate::domain::alert::{Reading, Signal, Subject};
+use crate::domain::capacity::ShardLoad;
 use crate::domain::snapshot::CloudWatchPoint;
+use crate::domain::stream::StreamName;
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
 
 /// A CloudWatch point this old says nothing about now.
 const STALE_AFTER: Duration = Duration::from_secs(600);
+/// Shards that are watched for being hot; the idlest of more are not.
+const SHARDS_MAX: usize = 1_000;
 
 impl Memory {
     /// A reading for each stream of which CloudWatch or our own wire tells.
@@ -31,6 +35,34 @@ impl Memory {
             reading
         });
         readings.collect()
+    }
+
+    /// A reading for each shard that is written to: the busiest, where there are more than are
+    /// followed.
+    pub(in crate::domain::engine) fn shard_readings(&self, now: Moment) -> Vec<Reading> {
+        let mut shards: Vec<_> = self
+            .load_views(now.mono)
+            .into_iter()
+            .flat_map(|load| {
+                let stream = load.stream;
+                load.shards.into_iter().map(move |shard| (stream.clone(), shard))
+            })
+            .collect();
+        if shards.len() > SHARDS_MAX {
+            shards.sort_by(|(_, a), (_, b)| {
+                b.rates.utilization().total_cmp(&a.rates.utilization())
+            });
+            shards.truncate(SHARDS_MAX);
+        }
+        let reading = |(stream, load): (StreamName, ShardLoad)| {
+            let (stream, shard) = (stream.to_string(), load.shard.to_string());
+            let mut reading = Reading::of(Subject::Shard { stream, shard });
+            reading.set(Signal::WriteUtilization, Some(load.rates.utilization()));
+            reading.tell("records", Some(format!("{:.1} per second", load.rates.records)));
+            reading.tell("bytes", Some(format!("{:.0} per second", load.rates.bytes)));
+            reading
+        };
+        shards.into_iter().map(reading).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Consumer, Memory, Stream};
 use crate::domain::alert::{Disturbance, Reading};
+use crate::domain::capacity::StreamLoad;
 use crate::domain::engine::{VerdictChange, reading};
 use crate::domain::lag::{Assessment, Circumstances, Judgement, Lag, Presence};
 use crate::domain::lag::{Sequences, Status};
@@ -104,6 +105,7 @@ impl Memory {
     /// Forgets shards that were released, or not read at all, long ago. A shard of a stopped
     /// consumer is neither.
     pub(in crate::domain::engine) fn forget(&mut self, now: Duration) {
+        self.loads.forget(now);
         let after = self.limits.forget_after;
         let mut old = Vec::new();
         for (stream, known) in &self.streams {
@@ -176,6 +178,13 @@ impl Memory {
             sequence_clock_usable: known.clock.is_usable(),
         });
         views.collect()
+    }
+
+    /// What is put to each shard, as of `now`.
+    pub(in crate::domain::engine) fn load_views(&self, now: Duration) -> Vec<StreamLoad> {
+        let open_shards =
+            |stream: &_| Some(self.streams.get(stream)?.description.as_ref()?.open_shards);
+        self.loads.views(open_shards, now)
     }
 
     /// Whether anybody is known to read.

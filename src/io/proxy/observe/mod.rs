@@ -6,6 +6,7 @@ use super::exchange::{Answer, Exchange, Exchanges, Facts};
 mod meter;
 mod put;
 mod read;
+mod shards;
 mod subscribed;
 
 use super::Shared;
@@ -22,6 +23,7 @@ use crate::wire::kinesis::outcome;
 
 use put::PutCounters;
 use read::Asked;
+use shards::ShardPuts;
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -35,6 +37,8 @@ const INLINE_BYTES_MAX: usize = 128 << 10;
 /// After the bell the observer lets more come: one waking for all that happens meanwhile, and few
 /// enough that they are still in the processor's cache.
 const GATHER: Duration = Duration::from_millis(2);
+/// What is put to shards is told a second after the last time, also when nothing more comes.
+const TELL_AFTER: Duration = Duration::from_millis(1_050);
 /// Streams that were announced to the engine; more are announced at each put, and its own bound
 /// then counts them.
 const ANNOUNCED_MAX: usize = 1_000;
@@ -67,6 +71,7 @@ pub struct Observer {
     inferring: Option<Inferring>,
     announced: HashSet<StreamName>,
     puts: HashMap<StreamName, PutCounters>,
+    shards: ShardPuts,
     engine: mpsc::Sender<Event>,
     otlp: OtlpMetrics,
     metrics: Metrics,
@@ -82,9 +87,9 @@ impl Observer {
         metrics: Metrics,
     ) -> Self {
         let (announced, puts) = (HashSet::new(), HashMap::new());
-        let subscriptions = Subscriptions::default();
+        let (subscriptions, shards) = (Subscriptions::default(), ShardPuts::default());
         let inferring = (shared.deciding.infers() && shared.spans.is_on()).then(Inferring::default);
-        Self { shared, subscriptions, inferring, announced, puts, engine, otlp, metrics }
+        Self { shared, subscriptions, inferring, announced, puts, shards, engine, otlp, metrics }
     }
 
     /// Observes until `stop`, then what is still queued.
@@ -101,6 +106,7 @@ impl Observer {
                 biased;
                 () = stop.cancelled() => stopping = true,
                 () = queue.ready() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep(TELL_AFTER), if self.shards.has_news() => self.tell_shards(),
                 Some(piece) = pieces.recv() => first = Some(Copied::Piece(piece)),
             }
             if stopping {
@@ -108,6 +114,7 @@ impl Observer {
                 pieces.close();
             }
             queue.look();
+            self.tell_shards();
             loop {
                 let mut batch: Vec<Copied> = first.take().into_iter().collect();
                 batch.extend(queue.take(BATCH_MAX).map(Copied::Exchange));
@@ -171,6 +178,16 @@ impl Observer {
             self.announced.insert(stream.clone());
         }
         self.tell(Event::StreamSeen { stream: stream.clone() });
+    }
+
+    /// Tells the engine what was put to each shard, if that is due.
+    fn tell_shards(&mut self) {
+        let Self { shards, engine, metrics, shared, .. } = self;
+        shards.tell(shared.clock.now(), |event| {
+            if engine.try_send(event).is_err() {
+                metrics.dropped.with_label_values(&["engine", "full"]).inc();
+            }
+        });
     }
 
     fn tell(&self, event: Event) {

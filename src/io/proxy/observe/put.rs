@@ -6,8 +6,7 @@ use super::super::metrics::Metrics;
 use super::super::spans;
 use super::{Observer, UNKNOWN, ending};
 use crate::io::entropy;
-use crate::wire::kinesis::operation::Operation;
-use crate::wire::kinesis::outcome::{self, PutOutcome};
+use crate::wire::kinesis::outcome::{self, End, PutOutcome};
 use crate::wire::kinesis::put::{self, record_bytes};
 use prometheus::IntCounter;
 use std::sync::Arc;
@@ -54,12 +53,25 @@ impl Observer {
         let label = self.count(put);
         let (ending, body) = ending(exchange);
         let slot = self.shared.spans.slot(put.context.flags);
-        // What a success of PutRecord says beyond its status, only the span tells.
-        let asked = slot.is_some() || exchange.operation != Operation::PutRecord;
+        let (shards, shared, metrics) = (&mut self.shards, &self.shared, &self.metrics);
+        let added_each = put.added_each();
+        let mut ended = |record: usize, end: End<'_>| {
+            if let Some(stream) = &put.stream {
+                let weight = put.weight(&shared.keys, record, added_each);
+                shards.take((stream, &label), weight, end, (exchange.started, metrics));
+            }
+        };
         let stored = match (&ending.error, body) {
-            (None, Some((form, body))) if slot.is_some() => outcome::put_answer(form, body),
-            (None, Some((form, body))) if asked => outcome::put_failures(form, body),
-            (Some(_) | None, _) => None,
+            // Where each record was stored, only the span tells one by one.
+            (None, Some((form, body))) => outcome::put_told(form, body, slot.is_some(), &mut ended),
+            (Some(code), Some((form, body))) => {
+                let message = outcome::error_message(form, body);
+                let message = message.as_deref();
+                let records = 0..put.verdicts.len();
+                records.for_each(|record| ended(record, End::Failed { code, message }));
+                None
+            }
+            (_, None) => None,
         };
         let fail = |code: &str, records: usize| {
             let code = self.metrics.capped(code);

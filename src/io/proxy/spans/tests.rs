@@ -57,6 +57,7 @@ fn put(verdicts: &[&'static str]) -> PutFacts {
         injected_bytes: 0,
         attempt: None,
         own: vec![],
+        each: Default::default(),
         event: None,
         originals: None,
     }

@@ -27,6 +27,24 @@ struct Entry<'a> {
     shard: Option<Cow<'a, str>>,
     sequence: Option<Cow<'a, str>>,
     error: Option<Cow<'a, str>>,
+    message: Option<Cow<'a, str>>,
+}
+
+/// What an answer tells of one record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End<'a> {
+    /// It was stored.
+    Stored {
+        /// Where.
+        shard: &'a str,
+    },
+    /// It was not.
+    Failed {
+        /// Why.
+        code: &'a str,
+        /// The same in words.
+        message: Option<&'a str>,
+    },
 }
 
 impl<'a> Entry<'a> {
@@ -35,9 +53,20 @@ impl<'a> Entry<'a> {
             "ShardId" => self.shard = walk.text()?,
             "SequenceNumber" => self.sequence = walk.text()?,
             "ErrorCode" => self.error = walk.text()?,
+            "ErrorMessage" => self.message = walk.text()?,
             _ => walk.skip()?,
         }
         Ok(())
+    }
+
+    fn told(&self) -> Option<End<'_>> {
+        match self {
+            Self { error: Some(code), message, .. } => {
+                Some(End::Failed { code, message: message.as_deref() })
+            }
+            Self { shard: Some(shard), .. } => Some(End::Stored { shard }),
+            Self { .. } => None,
+        }
     }
 
     fn count(self, place: usize, places: bool, outcome: &mut PutOutcome) -> Option<()> {
@@ -56,17 +85,43 @@ impl<'a> Entry<'a> {
 /// Reads a 200's body of PutRecord or PutRecords.
 #[must_use]
 pub fn put_answer(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
-    read_answer(form, body, true)
+    read_answer(form, body, true, &mut |_, _| {})
 }
 
 /// The same without what was stored, of which only a span tells: no record that was stored costs an
 /// allocation.
 #[must_use]
 pub fn put_failures(form: WireForm, body: &[u8]) -> Option<PutOutcome> {
-    read_answer(form, body, false)
+    read_answer(form, body, false, &mut |_, _| {})
 }
 
-fn read_answer(form: WireForm, body: &[u8], places: bool) -> Option<PutOutcome> {
+/// Either of them, and each record's end as it is met, with its place in the request.
+#[must_use]
+pub fn put_told(
+    form: WireForm,
+    body: &[u8],
+    places: bool,
+    tell: &mut dyn FnMut(usize, End<'_>),
+) -> Option<PutOutcome> {
+    read_answer(form, body, places, tell)
+}
+
+/// The shard that a sentence of Kinesis names: `Rate exceeded for shard shardId-… in stream …`.
+#[must_use]
+pub fn shard_of_message(message: &str) -> Option<&str> {
+    const PREFIX: &str = "shardId-";
+    let begin = message.find(PREFIX)?;
+    let rest = message.get(begin..)?;
+    let digits = rest.bytes().skip(PREFIX.len()).take_while(u8::is_ascii_digit).count();
+    (1..=20).contains(&digits).then(|| rest.get(..PREFIX.len() + digits))?
+}
+
+fn read_answer(
+    form: WireForm,
+    body: &[u8],
+    places: bool,
+    tell: &mut dyn FnMut(usize, End<'_>),
+) -> Option<PutOutcome> {
     let mut place = 0;
     let (mut outcome, mut single, mut many) = (PutOutcome::default(), Entry::default(), false);
     members(form, body, |walk, key| {
@@ -77,12 +132,18 @@ fn read_answer(form: WireForm, body: &[u8], places: bool) -> Option<PutOutcome> 
         walk.array(|walk| {
             let mut entry = Entry::default();
             walk.object(|walk, key| entry.member(walk, key))?;
+            if let Some(told) = entry.told() {
+                tell(place, told);
+            }
             entry.count(place, places, &mut outcome).ok_or(Broken)?;
             place += 1;
             Ok(())
         })
     })?;
     if !many {
+        if let Some(told) = single.told() {
+            tell(0, told);
+        }
         single.count(place, places, &mut outcome)?;
     }
     Some(outcome)
@@ -138,6 +199,29 @@ mod tests {
         let single = br#"{"SequenceNumber":"49","ShardId":"s"}"#;
         assert_eq!(put_failures(WireForm::Json, single), Some(PutOutcome::default()));
         assert_eq!(put_failures(WireForm::Json, b"{}"), None);
+    }
+
+    #[test]
+    fn each_records_end_is_told() {
+        let body = br#"{"FailedRecordCount":1,"Records":[
+            {"ErrorCode":"ProvisionedThroughputExceededException",
+             "ErrorMessage":"Rate exceeded for shard shardId-000000000003 in stream orders under account 1."},
+            {"SequenceNumber":"49","ShardId":"shardId-000000000000"}]}"#;
+        let mut told = Vec::new();
+        let tell = &mut |place, it: End<'_>| {
+            told.push(match it {
+                End::Stored { shard } => format!("{place} {shard}"),
+                End::Failed { code, message } => {
+                    format!("{place} {code} {:?}", message.and_then(shard_of_message))
+                }
+            });
+        };
+        assert_eq!(put_told(WireForm::Json, body, false, tell), put_failures(WireForm::Json, body));
+        let throttled = "0 ProvisionedThroughputExceededException Some(\"shardId-000000000003\")";
+        assert_eq!(told, [throttled, "1 shardId-000000000000"]);
+        for other in ["Rate exceeded", "shardId-", "shardId-x", ""] {
+            assert_eq!(shard_of_message(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -99,7 +99,12 @@ impl<'a> Reader<'a> {
     fn member(&mut self, key: &str, record: &mut Record) -> Result<(), BodyFault> {
         match key {
             "Data" => record.data(self.data()?),
-            "PartitionKey" => record.partition_key(self.text()?.map_or(0, |text| text.len())),
+            "PartitionKey" => {
+                let bytes = self.text()?.map_or(0, |text| text.len());
+                let end = self.0.position();
+                // In chunks the last of them: still the same for the same key.
+                record.partition_key(bytes, end.saturating_sub(bytes)..end);
+            }
             _ => self.skip(DEPTH_MAX)?,
         }
         Ok(())

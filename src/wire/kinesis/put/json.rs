@@ -47,7 +47,9 @@ fn member(
             (shape, text.inner.start, text.inner)
         }));
     } else if key.is(body, "PartitionKey") {
-        let bytes = match unless_null(scanner, Scanner::text)? {
+        let key = unless_null(scanner, Scanner::text)?;
+        let at = key.as_ref().map(|key| key.inner.clone()).unwrap_or_default();
+        let bytes = match key {
             // Escapes only shorten: what cannot be unescaped is counted on the safe side.
             Some(key) if key.escaped => {
                 key.unescaped(body).map_or(key.inner.len(), |text| text.len())
@@ -55,7 +57,7 @@ fn member(
             Some(key) => key.inner.len(),
             None => 0,
         };
-        record.partition_key(bytes);
+        record.partition_key(bytes, at);
     } else {
         scanner.value()?;
     }

@@ -71,12 +71,12 @@ impl Record {
     pub(super) fn data(&mut self, data: Option<(Shape, usize, Range<usize>)>) {
         self.seen.once(0);
         self.has_data = data.is_some();
-        let (shape, header_at, inner) = data.unwrap_or_default();
-        self.slot = Slot { shape, header_at, inner, ..self.slot };
+        (self.slot.shape, self.slot.header_at, self.slot.inner) = data.unwrap_or_default();
     }
 
-    pub(super) fn partition_key(&mut self, bytes: usize) {
+    pub(super) fn partition_key(&mut self, bytes: usize, at: Range<usize>) {
         self.seen.once(1);
+        self.slot.partition_key = at;
         self.slot.partition_key_bytes = bytes;
     }
 }

@@ -96,6 +96,8 @@ pub struct Slot {
     inner: Range<usize>,
     /// Bytes of the partition key.
     partition_key_bytes: usize,
+    /// Where it stands; as the client wrote it, which is how the same client writes it again.
+    partition_key: Range<usize>,
 }
 
 /// How a record's data is written.
@@ -135,6 +137,28 @@ pub fn look(body: &[u8], put: &PutBody) -> Vec<Look> {
 #[must_use]
 pub fn record_bytes<'a>(body: &'a [u8], put: &PutBody, record: usize) -> Option<&'a [u8]> {
     put.records.get(record)?.raw(body)
+}
+
+/// Bytes that one record takes of its shard as the client wrote it: data and partition key. Of
+/// base64 with escapes, and of a byte string in chunks, slightly more.
+#[must_use]
+pub fn stored_bytes(body: &[u8], put: &PutBody, record: usize) -> usize {
+    let Some(slot) = put.records.get(record) else { return 0 };
+    let data = match slot.shape {
+        Shape::Base64 | Shape::Escaped => {
+            let raw = slot.raw(body).unwrap_or_default();
+            let padding = raw.iter().rev().take(2).filter(|byte| **byte == b'=').count();
+            (raw.len() / 4 * 3).saturating_sub(padding)
+        }
+        Shape::Bytes | Shape::Chunks => slot.inner.len(),
+    };
+    data + slot.partition_key_bytes
+}
+
+/// One record's partition key as the client wrote it.
+#[must_use]
+pub fn key_bytes<'a>(body: &'a [u8], put: &PutBody, record: usize) -> Option<&'a [u8]> {
+    body.get(put.records.get(record)?.partition_key.clone())
 }
 
 /// What one record's event calls itself, as far as the beginning of its data tells.
