@@ -5,6 +5,7 @@
 
 pub mod alert;
 pub mod backoff;
+pub mod cloudwatch;
 pub mod engine;
 pub mod envelope;
 pub mod fleet;

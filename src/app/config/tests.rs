@@ -121,13 +121,13 @@ fn what_is_not_in_this_version_is_refused() {
     check(
         "metrics: { per_shard: all }\nleases: [{ application: a }]\n\
          traces: { create_spans: true, creat_spans: false }\nprivacy: { fields: [eventType, id] }\n\
-         cloudwatch: { consumers: false }\n",
+         cloudwatch: { consumers: maybe }\n",
         &[],
         &[
             "1:23: metrics.per_shard: not in this version; leave it out, or at `top`",
             "2:9: leases: not in this version; leave it out",
             "3:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
-            "5:26: cloudwatch.consumers: not in this version; leave it out, or at `true`",
+            "5:26: cloudwatch.consumers: should be true or false",
         ],
     );
 }

@@ -1,17 +1,20 @@
 //! Owns the heart: the closed list of all that can happen and all that we may do. Refuses to do
 //! it: one task in `app::engine_loop` feeds events in and carries effects out.
 
+mod details;
 mod memory;
 mod reading;
 
 use crate::domain::alert::board::Board;
 use crate::domain::alert::{Notice, Rule};
+use crate::domain::cloudwatch::Told;
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
 use crate::domain::snapshot::StreamDescription;
-use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, ShardInfo, Snapshot};
+use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, LeftOut, ShardInfo, Snapshot};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
+use details::Details;
 use memory::{Memory, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -113,6 +116,11 @@ pub enum Event {
         /// The newest point.
         point: CloudWatchPoint,
     },
+    /// CloudWatch gave settled points of what no verdict looks at: they are only told.
+    CloudWatchDetails {
+        /// In order of time for each series.
+        told: Vec<Told>,
+    },
     /// Nothing happened but time: `wake_at` had come.
     Tick,
 }
@@ -184,6 +192,7 @@ const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Engine {
     memory: Memory,
+    details: Details,
     board: Board,
     /// Without rules nobody needs readings.
     has_rules: bool,
@@ -204,6 +213,7 @@ impl Engine {
         Self {
             has_rules: !rules.is_empty(),
             memory: Memory::new(limits, judging),
+            details: Details::default(),
             board: Board::new(rules, external_labels, repeat_interval),
             evaluated_at: None,
         }
@@ -216,6 +226,7 @@ impl Engine {
         if now.mono >= self.evaluation_due() {
             self.evaluated_at = Some(now.mono);
             self.memory.forget(now.mono);
+            self.details.forget(now);
             let (readings, changes) = self.memory.evaluate(now.mono, self.has_rules);
             effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
             effects.extend(self.board.step(&readings, now).into_iter().map(Effect::Notify));
@@ -242,8 +253,12 @@ impl Engine {
             now,
             consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
+            cloudwatch: self.details.views(),
             alerts: self.board.alerts(),
-            left_out: self.memory.left_out(),
+            left_out: LeftOut {
+                cloudwatch_points: self.details.left_out(),
+                ..self.memory.left_out()
+            },
         }
     }
 
@@ -293,6 +308,10 @@ impl Engine {
                 let new = memory.see(&stream);
                 memory.add_point(&stream, metric, point);
                 new.then_some(stream)
+            }
+            Event::CloudWatchDetails { told } => {
+                told.into_iter().for_each(|told| self.details.take(told));
+                None
             }
             Event::Tick => None,
         }

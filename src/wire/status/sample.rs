@@ -72,6 +72,7 @@ pub(crate) fn snapshot() -> Snapshot {
                 sequence_clock_usable: None,
             },
         ],
+        cloudwatch: Vec::new(),
         alerts: vec![
             alert("KinesisConsumerStopped", "critical", AlertState::Firing),
             alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),
