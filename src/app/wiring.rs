@@ -273,8 +273,11 @@ pub async fn start(
             exclude: config.cloudwatch.exclude.clone(),
         };
         let (streams, lister) =
-            Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
+            Lister::new(kinesis.clone(), clock.clone(), selection, LIST_EVERY, events.clone());
         stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
+        let tags = config.cloudwatch.tags.clone();
+        let (streams, tagged) = cloudwatch::Tagged::new(kinesis, clock.clone(), tags, streams);
+        stage.spawn("tags", Policy::Helpful, tagged.run(stage.token()));
         let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
         let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?;
         let polled = poll_config(&config);
@@ -370,7 +373,11 @@ fn receiver(receiver: &config::Receiver) -> Receiver {
 fn poll_config(config: &Config) -> cloudwatch::Config {
     let config::CloudWatch { include, exclude, .. } = &config.cloudwatch;
     let excluded = |name: &str| exclude.iter().any(|glob| glob::matches(glob, name));
-    let exact = include.iter().filter(|name| plan::is_exact(name) && !excluded(name));
+    // Where tags are asked for, a name alone is not enough.
+    let known = |name: &&String| {
+        config.cloudwatch.tags.is_empty() && plan::is_exact(name) && !excluded(name)
+    };
+    let exact = include.iter().filter(known);
     let replicas = f64::from(config.hub_share.replicas);
     cloudwatch::Config {
         interval: config.cloudwatch.interval,
