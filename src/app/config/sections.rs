@@ -67,14 +67,16 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
+    let region = region(&table.key("region"))
+        .or_else(|| variable("AWS_REGION"))
+        .or_else(|| variable("AWS_DEFAULT_REGION"));
+    let external_labels = external_labels(&table.key("external_labels"));
     let (hub_endpoint, hub_share) = hub(&table.key("hub"), role, environment, &mut warnings);
     let config = Config {
         role,
         service_name,
-        region: region(&table.key("region"))
-            .or_else(|| variable("AWS_REGION"))
-            .or_else(|| variable("AWS_DEFAULT_REGION")),
-        external_labels: external_labels(&table.key("external_labels")),
+        region,
+        external_labels,
         hub_endpoint,
         hub_share,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),

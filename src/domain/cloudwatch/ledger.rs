@@ -7,6 +7,7 @@ use crate::domain::cloudwatch::window::{BACK_MAX, News, Track, Window};
 use crate::domain::snapshot::CloudWatchPoint;
 use crate::domain::time::Wall;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::time::Duration;
 
 /// Most queries GetMetricData takes.
@@ -180,23 +181,19 @@ impl Ledger {
     pub fn take(&mut self, batch: &Batch, answers: Vec<Answer>, now: Wall) -> Vec<Told> {
         let mut told = Vec::new();
         let (start, end) = (self.number(batch.window.start), self.number(batch.window.end));
-        let period = self.period();
+        let (period, period_s) = (self.period(), self.period_s);
+        let Some(settling) = self.settling.get_mut(&batch.job) else { return told };
         let mut answers = answers.into_iter();
         for place in &batch.places {
             let Answer { complete, values } = answers.next().unwrap_or_default();
-            let values = self.settled(values, start, end);
+            let values = in_order(values, start..end, period_s);
             let Some((series, track)) = self.entries.get_mut(*place) else { continue };
-            let settling = self.settling.get_mut(&batch.job);
-            let mut noted = settling;
             for (number, value) in &values {
-                let at = Wall::from_ms(u64::from(*number) * self.period_s * 1_000);
+                let at = Wall::from_ms(u64::from(*number) * period_s * 1_000);
                 match track.news(*number, *value) {
                     News::Known => continue,
-                    News::New => noted.iter_mut().for_each(|it| it.told()),
-                    News::Changed => {
-                        let age = now.since(at.plus(period));
-                        noted.iter_mut().for_each(|it| it.changed(age));
-                    }
+                    News::New => settling.told(),
+                    News::Changed => settling.changed(now.since(at.plus(period))),
                 }
                 let point = CloudWatchPoint { at, period, value: *value };
                 told.push(Told { series: series.clone(), point });
@@ -211,31 +208,33 @@ impl Ledger {
         self.settling.values_mut().for_each(Settling::finish_round);
     }
 
-    /// What of `values` was asked for and is a number, one for each period, in order of time.
-    fn settled(&self, values: Vec<(Wall, f64)>, start: u32, end: u32) -> Vec<(u32, f64)> {
-        let numbered = values.into_iter().map(|(at, value)| (self.number(at), value));
-        let mut kept: Vec<(u32, f64)> =
-            numbered.filter(|(at, value)| (start..end).contains(at) && value.is_finite()).collect();
-        // Stable, so that of two values for one period the later told comes later …
-        kept.sort_by_key(|(at, _)| *at);
-        // … and is the one that stays.
-        kept.reverse();
-        kept.dedup_by_key(|(at, _)| *at);
-        kept.reverse();
-        kept
-    }
-
     fn period(&self) -> Duration {
         Duration::from_secs(self.period_s)
     }
 
     fn number(&self, at: Wall) -> u32 {
-        u32::try_from(at.as_seconds() / self.period_s).unwrap_or(u32::MAX)
+        number(at, self.period_s)
     }
 
     fn at(&self, number: u32) -> Wall {
         Wall::from_ms(u64::from(number) * self.period_s * 1_000)
     }
+}
+
+fn number(at: Wall, period_s: u64) -> u32 {
+    u32::try_from(at.as_seconds() / period_s).unwrap_or(u32::MAX)
+}
+
+/// What of `values` was asked for and is a number, one for each period, in order of time.
+fn in_order(values: Vec<(Wall, f64)>, asked: Range<u32>, period_s: u64) -> Vec<(u32, f64)> {
+    let numbered = values.into_iter().map(|(at, value)| (number(at, period_s), value));
+    let mut kept: Vec<(u32, f64)> =
+        numbered.filter(|(at, value)| asked.contains(at) && value.is_finite()).collect();
+    // Backwards, so that of two values for one period the one told later comes first and stays.
+    kept.reverse();
+    kept.sort_by_key(|(at, _)| *at);
+    kept.dedup_by_key(|(at, _)| *at);
+    kept
 }
 
 fn settle(track: &mut Track, complete: Complete, end: u32, values: &[(u32, f64)]) {

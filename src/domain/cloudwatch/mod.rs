@@ -1,6 +1,8 @@
 //! Owns what is asked of CloudWatch: of which things, which metrics, for which minutes, in how few
 //! calls, for how much money, and what is given up first. Refuses to call anyone and to read a clock.
 //! Sources: reference/metrics.md 3.1, 3.2, 3.6, 9 (17-24).
+//!
+#![doc = include_str!("paper.md")]
 
 pub mod bucket;
 pub mod budget;

@@ -93,7 +93,9 @@ mod tests {
         assert_eq!(round(&mut settling, 10, 10, 9_999), 600);
         let calm = (0..CALM_ROUNDS).map(|_| round(&mut settling, 10, 0, 0)).last();
         assert_eq!(calm, Some(570));
-        (0..CALM_ROUNDS * 20).for_each(|_| drop(round(&mut settling, 10, 0, 0)));
+        for _ in 0..CALM_ROUNDS * 20 {
+            round(&mut settling, 10, 0, 0);
+        }
         assert_eq!(settling.delay(), LEAST);
     }
 

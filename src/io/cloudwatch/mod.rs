@@ -118,8 +118,8 @@ pub struct Poller<A> {
     ledger: Ledger,
     budget: Budget,
     purse: Option<Purse>,
-    /// What there is to ask for, given up or not.
-    all: Vec<Series>,
+    /// What there is to ask for, given up or not; `None` before it was looked at.
+    all: Option<Vec<Series>>,
     calls_of_finder: u64,
 }
 
@@ -148,7 +148,7 @@ impl<A: Ask> Poller<A> {
             sources,
             events,
             said: Said::default(),
-            all: Vec::new(),
+            all: None,
             calls_of_finder: 0,
         }
     }
@@ -167,7 +167,8 @@ impl<A: Ask> Poller<A> {
         let mut failures = 0_u32;
         loop {
             self.look_around();
-            if self.all.is_empty() && self.something_comes().await.is_none() {
+            let is_empty = self.all.as_ref().is_none_or(Vec::is_empty);
+            if is_empty && self.something_comes().await.is_none() {
                 return;
             }
             let began = self.desk.clock.now();
@@ -200,16 +201,28 @@ impl<A: Ask> Poller<A> {
 
     /// Takes in what there is, and what of it the budget allows.
     fn look_around(&mut self) {
-        let found = self.sources.found.borrow_and_update().clone();
-        self.budget.charge(found.calls.saturating_sub(self.calls_of_finder));
-        self.calls_of_finder = found.calls;
-        let listed = Arc::clone(&self.sources.streams.borrow_and_update());
-        let streams: Vec<StreamName> =
-            self.config.streams.iter().chain(listed.iter()).cloned().collect();
-        self.all = self.config.plan.series(&streams, &found.series);
+        let Sources { streams, found } = &mut self.sources;
+        let changed =
+            streams.has_changed().unwrap_or(false) || found.has_changed().unwrap_or(false);
+        let is_news = changed || self.all.is_none();
+        if is_news {
+            let found = found.borrow_and_update().clone();
+            self.budget.charge(found.calls.saturating_sub(self.calls_of_finder));
+            self.calls_of_finder = found.calls;
+            let listed = Arc::clone(&streams.borrow_and_update());
+            let streams: Vec<StreamName> =
+                self.config.streams.iter().chain(listed.iter()).cloned().collect();
+            self.all = Some(self.config.plan.series(&streams, &found.series));
+        }
+        let all = self.all.as_deref().unwrap_or_default();
         let before = self.budget.given_up();
-        self.budget.decide(Demand::of(&self.all), self.desk.clock.now().wall);
+        self.budget.decide(Demand::of(all), self.desk.clock.now().wall);
         let given_up = self.budget.given_up();
+        self.desk.metrics.budget(&self.budget);
+        if is_news || given_up != before {
+            self.ledger.set_period(period(self.config.period, given_up));
+            self.ledger.want(plan::without(all, given_up));
+        }
         if given_up != before {
             let names: Vec<_> = given_up.iter().map(|detail| detail.as_str()).collect();
             tracing::warn!(
@@ -218,9 +231,6 @@ impl<A: Ask> Poller<A> {
                 "what is asked of CloudWatch changes, so that the month's budget holds"
             );
         }
-        self.desk.metrics.budget(&self.budget);
-        self.ledger.set_period(period(self.config.period, given_up));
-        self.ledger.want(plan::without(&self.all, given_up));
     }
 
     /// One poll: what is due, and once more what was answered in part. The last fault, if any.
