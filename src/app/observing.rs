@@ -91,7 +91,10 @@ pub fn rules(config: &Config) -> Vec<Rule> {
         config.alerts.rules.iter().filter(leaves).map(|rule| rule.name.as_str()).collect();
     if !left.is_empty() {
         let rules = left.join(", ");
-        tracing::info!(rules, "the hub alerts on what many pods share; this sidecar leaves these rules to it");
+        tracing::info!(
+            rules,
+            "the hub alerts on what many pods share; this sidecar leaves these rules to it"
+        );
     }
     config.alerts.rules.iter().filter(|rule| !leaves(rule)).cloned().collect()
 }

@@ -11,6 +11,8 @@ use crate::app::fleet::{self, Heard};
 use crate::app::observing;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
+use crate::domain::alert::glob;
+use crate::domain::cloudwatch::plan;
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::{self, Admin, FleetSource, ReloadSource, SnapshotSource};
@@ -295,16 +297,20 @@ pub async fn start(
             exclude: config.cloudwatch.exclude.clone(),
         };
         let (streams, lister) =
-            Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
+            Lister::new(kinesis.clone(), clock.clone(), selection, LIST_EVERY, events.clone());
         stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
-        let poller = cloudwatch::Poller::new(
-            sdk.cloudwatch(config.cloudwatch.endpoint.clone()),
-            clock.clone(),
-            poll_config(&config),
-            streams,
-            events.clone(),
-            cloudwatch::CloudWatchMetrics::register(&registry)?,
-        );
+        let tags = config.cloudwatch.tags.clone();
+        let (streams, tagged) = cloudwatch::Tagged::new(kinesis, clock.clone(), tags, streams);
+        stage.spawn("tags", Policy::Helpful, tagged.run(stage.token()));
+        let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
+        let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?;
+        let polled = poll_config(&config);
+        let (found, finder) =
+            cloudwatch::Finder::new(ask.clone(), clock.clone(), &polled.plan, metrics.clone());
+        stage.spawn("cloudwatch finder", Policy::Helpful, finder.run(stage.token()));
+        let sources = cloudwatch::Sources { streams, found };
+        let poller =
+            cloudwatch::Poller::new(ask, clock.clone(), polled, sources, events.clone(), metrics);
         stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
     }
 
@@ -402,9 +408,28 @@ fn receiver(receiver: &config::Receiver) -> Receiver {
 }
 
 fn poll_config(config: &Config) -> cloudwatch::Config {
+    let config::CloudWatch { include, exclude, .. } = &config.cloudwatch;
+    let excluded = |name: &str| exclude.iter().any(|glob| glob::matches(glob, name));
+    // Where tags are asked for, a name alone is not enough.
+    let known = |name: &&String| {
+        config.cloudwatch.tags.is_empty() && plan::is_exact(name) && !excluded(name)
+    };
+    let exact = include.iter().filter(known);
+    let replicas = f64::from(config.hub_share.replicas);
     cloudwatch::Config {
         interval: config.cloudwatch.interval,
         delay: config.cloudwatch.delay,
+        plan: plan::Plan {
+            shard_level: config.cloudwatch.shard_level,
+            consumers: config.cloudwatch.consumers,
+            functions: config.cloudwatch.functions.clone(),
+            firehose: config.cloudwatch.firehose.clone(),
+            flink: config.cloudwatch.flink.clone(),
+            share: config.hub_share,
+        },
+        streams: exact.map(|name| name.as_str().into()).collect(),
+        dollars_per_month: config.cloudwatch.dollars_per_month.map(|dollars| dollars / replicas),
+        state: config.state.clone(),
         ..cloudwatch::Config::default()
     }
 }

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod backoff;
 pub mod capacity;
+pub mod cloudwatch;
 pub mod engine;
 pub mod envelope;
 pub mod fleet;

@@ -3,6 +3,7 @@
 
 use crate::domain::alert::AlertView;
 use crate::domain::capacity::StreamLoad;
+use crate::domain::cloudwatch::{Metric, Subject};
 use crate::domain::lag::{Assessment, CheckpointLag};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
@@ -19,6 +20,8 @@ pub struct Snapshot {
     pub streams: Vec<StreamView>,
     /// What is put to the shards of each stream that is written to: by this pod, or by all in a hub.
     pub loads: Vec<StreamLoad>,
+    /// What CloudWatch said beside the five metrics of each stream.
+    pub cloudwatch: Vec<SubjectView>,
     /// Alerts that are pending or firing, and those resolved of late.
     pub alerts: Vec<AlertView>,
     /// What was seen but not remembered, because a bound was reached.
@@ -32,6 +35,8 @@ pub struct LeftOut {
     pub stream_events: u64,
     /// Reads of shards over `EngineLimits::windows_max`.
     pub reads: u64,
+    /// Points of CloudWatch's details that found no room.
+    pub cloudwatch_points: u64,
 }
 
 /// One consumer of one stream.
@@ -138,6 +143,15 @@ pub struct CloudWatchPoint {
     pub period: Duration,
     /// The statistic's value in the metric's unit (records, bytes, milliseconds, count).
     pub value: f64,
+}
+
+/// What CloudWatch said of one thing: a stream's details, a shard, a consumer, a function, ….
+#[derive(Debug, Clone, PartialEq)]
+pub struct SubjectView {
+    /// The thing.
+    pub subject: Subject,
+    /// The newest settled point of each metric that had one.
+    pub points: Vec<(Metric, CloudWatchPoint)>,
 }
 
 /// The newest settled point of each metric; `None` where CloudWatch had none. Missing is not zero.

@@ -193,7 +193,8 @@ mod tests {
 
     #[tokio::test]
     async fn silences_survive_a_restart_and_end() {
-        let folder = std::env::temp_dir().join(format!("kinescope-silences-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("kinescope-silences-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (events, mut heard) = mpsc::channel(10);
         let open = || {

@@ -2,6 +2,7 @@
 //! at once. Refuses to carry out anything: each room takes its own part.
 
 mod alerting;
+mod cloudwatch;
 mod fault;
 mod limits;
 mod proxy;
@@ -16,6 +17,7 @@ mod walk;
 
 pub use crate::wire::status::Role;
 pub use alerting::Alerting;
+pub use cloudwatch::CloudWatch;
 pub use fault::{Fault, Faults, Place};
 pub use limits::Limits;
 pub use proxy::{Allow, App, Deliver, Propagate, Propagation, Proxy, StreamPolicy, Tls};
@@ -24,11 +26,11 @@ pub use summary::summary;
 pub(crate) use value::duration;
 
 use crate::domain::alert::Rule;
+use crate::domain::cloudwatch::Share;
 use crate::io::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Everything that was decided before the start.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Config {
     pub external_labels: BTreeMap<String, String>,
     /// `hub.endpoint`: the hub that spans go to, too; its base address.
     pub hub_endpoint: Option<String>,
+    /// `hub.replicas`: which of how many hubs this is.
+    pub hub_share: Share,
     /// The data plane.
     pub proxy: Proxy,
     /// The CloudWatch poller.
@@ -65,23 +69,6 @@ pub struct Config {
     pub limits: Limits,
     /// What is legal but probably not meant; said once, at start.
     pub warnings: Vec<String>,
-}
-
-/// The CloudWatch poller's part.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloudWatch {
-    /// Whether it polls; `auto` is resolved: on in hub and all, off in a sidecar.
-    pub enabled: bool,
-    /// In place of CloudWatch's own endpoint.
-    pub endpoint: Option<String>,
-    /// Between two polls.
-    pub interval: Duration,
-    /// How old a point must be to be settled.
-    pub delay: Duration,
-    /// Globs on stream names that are polled …
-    pub include: Vec<String>,
-    /// … and of those, the ones that are not.
-    pub exclude: Vec<String>,
 }
 
 /// Where spans go; what is `None` here is left to `OTEL_EXPORTER_OTLP_*`.

@@ -1,20 +1,19 @@
 //! Owns what each key of the configuration means: one straight walk over the tree of what was
 //! written. Refuses to touch files except through the opener it is given.
 
+use super::cloudwatch;
 use super::fault::{Fault, Faults, Place};
-use super::limits::{Limits, positive};
+use super::limits::Limits;
 use super::proxy::{listen, proxy};
 use super::raw::{self, Node};
 use super::sources::{self, Flags};
-use super::value::{Endpoint, Folder, Meaning, Pattern, words};
+use super::value::{Endpoint, Folder, Meaning, words};
 use super::walk::{Later, Spot, Table, Walk};
-use super::{
-    Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers,
-};
+use super::{Admin, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers};
+use crate::domain::cloudwatch::Share;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 words!(Role { "sidecar" => Self::Sidecar, "hub" => Self::Hub, "all" => Self::All });
 words!(OtlpProtocol { "http/protobuf" => Self::HttpProtobuf, "grpc" => Self::Grpc });
@@ -68,16 +67,20 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
+    let region = region(&table.key("region"))
+        .or_else(|| variable("AWS_REGION"))
+        .or_else(|| variable("AWS_DEFAULT_REGION"));
+    let external_labels = external_labels(&table.key("external_labels"));
+    let (hub_endpoint, hub_share) = hub(&table.key("hub"), role, environment, &mut warnings);
     let config = Config {
         role,
         service_name,
-        region: region(&table.key("region"))
-            .or_else(|| variable("AWS_REGION"))
-            .or_else(|| variable("AWS_DEFAULT_REGION")),
-        external_labels: external_labels(&table.key("external_labels")),
-        hub_endpoint: hub(&table.key("hub"), role, &mut warnings),
+        region,
+        external_labels,
+        hub_endpoint,
+        hub_share,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
-        cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
+        cloudwatch: cloudwatch::cloudwatch(&table.key("cloudwatch"), role),
         otlp: otlp(&table.key("otlp"), role),
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
@@ -159,8 +162,8 @@ fn state(spot: &Spot<'_>) -> Option<PathBuf> {
 }
 
 /// `auto`, or a plain yes or no.
-#[derive(Clone, Copy)]
-enum Switch {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Switch {
     Auto,
     On,
     Off,
@@ -183,42 +186,6 @@ impl Meaning for Switch {
     fn of_bool(truth: bool) -> Option<Self> {
         Some(if truth { Self::On } else { Self::Off })
     }
-}
-
-fn cloudwatch(spot: &Spot<'_>, role: Role) -> CloudWatch {
-    let mut table = spot.table();
-    let mut streams = table.key("streams").table();
-    let patterns = |spot: Spot<'_>, default: &[&str]| -> Vec<String> {
-        let default = default.iter().map(|text| Pattern((*text).to_owned())).collect();
-        spot.list(default).into_iter().map(|Pattern(pattern)| pattern).collect()
-    };
-    let enabled = match (table.key("enabled").or(Switch::Auto), role) {
-        (Switch::On, _) | (Switch::Auto, Role::Hub | Role::All) => true,
-        (Switch::Off, _) | (Switch::Auto, Role::Sidecar) => false,
-    };
-    let cloudwatch = CloudWatch {
-        enabled,
-        endpoint: table.key("endpoint").maybe().map(|Endpoint { text, .. }| text),
-        interval: positive(&table.key("interval"), Duration::from_secs(60)),
-        delay: table.key("delay").or(Duration::from_secs(120)),
-        include: patterns(streams.key("include"), &["*"]),
-        exclude: patterns(streams.key("exclude"), &[]),
-    };
-    streams.key("tags").later(&Later::Map(&[]));
-    streams.done();
-    later(
-        &mut table,
-        &[
-            ("shard_level", Later::Word("auto")),
-            ("consumers", Later::Word("true")),
-            ("lambda_functions", Later::Empty),
-            ("firehose", Later::Empty),
-            ("flink", Later::Empty),
-            ("budget_dollars_per_month", Later::Word("25")),
-        ],
-    );
-    table.done();
-    cloudwatch
 }
 
 fn otlp(spot: &Spot<'_>, role: Role) -> Otlp {
@@ -245,17 +212,24 @@ fn otlp(spot: &Spot<'_>, role: Role) -> Otlp {
 }
 
 /// The hub's address is its sidecars'; the hub itself sends its spans nowhere.
-fn hub(spot: &Spot<'_>, role: Role, warnings: &mut Vec<String>) -> Option<String> {
+fn hub(
+    spot: &Spot<'_>,
+    role: Role,
+    environment: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> (Option<String>, Share) {
     let mut table = spot.table();
     let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
+    let share = cloudwatch::share(&mut table, environment);
     table.done();
-    match (role, &endpoint) {
+    let endpoint = match (role, &endpoint) {
         (Role::Sidecar, _) | (Role::Hub | Role::All, None) => endpoint,
         (Role::Hub | Role::All, Some(_)) => {
             warnings.push("hub.endpoint is for sidecars: this process is a hub".to_owned());
             None
         }
-    }
+    };
+    (endpoint, share)
 }
 
 fn traces(spot: &Spot<'_>) -> Traces {

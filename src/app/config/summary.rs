@@ -13,7 +13,6 @@ use std::fmt::Display;
 pub fn summary(config: &Config) -> Vec<(String, String)> {
     let or = |value: &Option<String>, none: &str| value.clone().unwrap_or_else(|| none.to_owned());
     let receivers = config.alerts.receivers.iter().map(|receiver| &receiver.name);
-    let cloudwatch = if config.cloudwatch.enabled { "polled" } else { "not polled" };
     [
         ("role", config.role.as_str().to_owned()),
         ("service", config.service_name.clone()),
@@ -24,11 +23,14 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("upstream", upstream(config)),
         ("propagation", propagation(config)),
         ("allowed", allowed(&config.proxy.allow)),
-        ("cloudwatch", cloudwatch.to_owned()),
+        ("cloudwatch", cloudwatch(config)),
         ("otlp", otlp(&config.otlp)),
         ("otlp received", join(&config.otlp.receive)),
         ("hub", or(&config.hub_endpoint, "none")),
-        ("alert rules", join(config.alerts.rules.iter().filter(|rule| rule.enabled).map(|rule| &rule.name))),
+        (
+            "alert rules",
+            join(config.alerts.rules.iter().filter(|rule| rule.enabled).map(|rule| &rule.name)),
+        ),
         ("alerts", config.alerts.alerting.words()),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),
@@ -51,6 +53,18 @@ fn tls(config: &Config) -> String {
         let certificate = if mounted { "certificate mounted" } else { "certificate made at start" };
         format!("{}, {certificate}", join(&tls.listen))
     })
+}
+
+fn cloudwatch(config: &Config) -> String {
+    if !config.cloudwatch.enabled {
+        return "not polled".to_owned();
+    }
+    let share = config.hub_share;
+    let share = format!("shard {} of {}", share.ordinal + 1, share.replicas);
+    match config.cloudwatch.dollars_per_month {
+        Some(dollars) => format!("polled for at most ${dollars} a month, {share}"),
+        None => format!("polled at any price, {share}"),
+    }
 }
 
 fn upstream(config: &Config) -> String {

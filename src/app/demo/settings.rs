@@ -78,8 +78,9 @@ pub(super) fn hub(index: u16, places: Places) -> Result<Config, Faults> {
     config.cloudwatch.enabled = true;
     config.cloudwatch.endpoint = Some(format!("http://{}", places.cloudwatch));
     config.cloudwatch.interval = Duration::from_secs(5);
-    // This CloudWatch counts a datum at once.
+    // This CloudWatch counts a datum at once, and has no lists of metrics.
     config.cloudwatch.delay = Duration::ZERO;
+    (config.cloudwatch.shard_level, config.cloudwatch.consumers) = (false, false);
     alert(&mut config, places);
     Ok(config)
 }

@@ -85,9 +85,9 @@ impl Entry {
         now: Moment,
     ) {
         let seen = rule.sees(reading);
-        let in_grace = reading.and_then(|reading| reading.disturbed).is_some_and(|disturbed| {
-            now.mono.saturating_sub(disturbed.at) < rule.grace()
-        });
+        let in_grace = reading
+            .and_then(|reading| reading.disturbed)
+            .is_some_and(|disturbed| now.mono.saturating_sub(disturbed.at) < rule.grace());
         let transition = self.machine.step(seen, in_grace, rule, self.keep(rule), now);
         match seen {
             Seen::Value(_) => self.missing_since = None,
@@ -305,10 +305,8 @@ impl Entry {
 
     /// Goes on where another process left off.
     pub(super) fn restore(&mut self, saved: SavedAlert, now: Moment) {
-        let moment = |wall: Wall| Moment {
-            wall,
-            mono: now.mono.saturating_sub(now.wall.since(wall)),
-        };
+        let moment =
+            |wall: Wall| Moment { wall, mono: now.mono.saturating_sub(now.wall.since(wall)) };
         self.told = saved.told;
         self.bad_since = saved.bad_since;
         self.fires = saved.fires.iter().map(|wall| moment(*wall).mono).collect();

@@ -94,8 +94,7 @@ impl Day {
             Some(stream) => Subject::Stream { stream: stream.to_owned() },
             None => Subject::Consumer { stream: "orders".to_owned(), consumer: who.to_owned() },
         };
-        let reading =
-            self.readings.entry(who.to_owned()).or_insert_with(|| Reading::of(subject));
+        let reading = self.readings.entry(who.to_owned()).or_insert_with(|| Reading::of(subject));
         let Some((name, value)) = word.split_once('=') else {
             match word {
                 "gone" => drop(self.readings.remove(who)),
@@ -132,7 +131,8 @@ impl Day {
                 AlertState::Pending => "pending",
             };
             let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
-            let who = if label("consumer").is_empty() { label("stream") } else { label("consumer") };
+            let who =
+                if label("consumer").is_empty() { label("stream") } else { label("consumer") };
             let flapping = alert.annotations.contains_key("flapping");
             let mark = if flapping { " (flapping)" } else { "" };
             let repeat = if notice.reason.as_str().starts_with("repeat") { " again" } else { "" };

@@ -1,6 +1,7 @@
 //! Owns the heart: the closed list of all that can happen and all that we may do. Refuses to do
 //! it: one task in `app::engine_loop` feeds events in and carries effects out.
 
+mod details;
 mod memory;
 mod reading;
 mod watch;
@@ -12,12 +13,14 @@ use crate::domain::alert::saved::Saved;
 use crate::domain::alert::silence::Silence;
 use crate::domain::alert::{Notice, Rule};
 use crate::domain::capacity::{Heavy, Puts};
+use crate::domain::cloudwatch::Told;
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
 use crate::domain::snapshot::StreamDescription;
-use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, ShardInfo, Snapshot};
+use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, LeftOut, ShardInfo, Snapshot};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
+use details::Details;
 use memory::{Memory, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -150,6 +153,11 @@ pub enum Event {
     Silenced(Vec<Silence>),
     /// The process has begun to end: what is seen from here on says nothing about anybody else.
     Draining,
+    /// CloudWatch gave settled points of what no verdict looks at: they are only told.
+    CloudWatchDetails {
+        /// In order of time for each series.
+        told: Vec<Told>,
+    },
     /// Nothing happened but time: `wake_at` had come.
     Tick,
 }
@@ -221,6 +229,7 @@ const EVALUATION_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Engine {
     memory: Memory,
+    details: Details,
     watch: Watch,
     evaluated_at: Option<Duration>,
 }
@@ -238,6 +247,7 @@ impl Engine {
         let EngineConfig { rules, external_labels, repeat_interval, limits } = config;
         Self {
             memory: Memory::new(limits, judging),
+            details: Details::default(),
             watch: Watch::new(rules, external_labels, repeat_interval),
             evaluated_at: None,
         }
@@ -267,6 +277,7 @@ impl Engine {
         if now.mono >= self.evaluation_due() {
             self.evaluated_at = Some(now.mono);
             self.memory.forget(now.mono);
+            self.details.forget(now);
             let (readings, changes) = self.memory.evaluate(now.mono, self.watch.has_rules());
             effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
             let told = self.watch.step(readings, &self.memory, now);
@@ -295,8 +306,12 @@ impl Engine {
             consumers: self.memory.consumers(now),
             streams: self.memory.streams(),
             loads: self.memory.load_views(now.mono),
+            cloudwatch: self.details.views(),
             alerts: self.watch.alerts(),
-            left_out: self.memory.left_out(),
+            left_out: LeftOut {
+                cloudwatch_points: self.details.left_out(),
+                ..self.memory.left_out()
+            },
         }
     }
 
@@ -355,6 +370,10 @@ impl Engine {
                 let new = memory.see(&stream);
                 memory.add_point(&stream, metric, point);
                 new.then_some(stream)
+            }
+            Event::CloudWatchDetails { told } => {
+                told.into_iter().for_each(|told| self.details.take(told));
+                None
             }
             Event::StreamMissing { stream } => {
                 memory.lose(&stream);

@@ -121,6 +121,7 @@ impl Ledger {
             | Event::StreamDescribed { .. }
             | Event::KeysSeen { .. }
             | Event::CloudWatch { .. }
+            | Event::CloudWatchDetails { .. }
             | Event::StreamMissing { .. }
             | Event::Counted(_)
             | Event::Silenced(_)

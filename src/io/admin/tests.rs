@@ -249,10 +249,9 @@ async fn a_head_that_is_too_large_is_refused() {
 #[tokio::test]
 async fn silences_are_made_shown_and_ended() {
     let served = serve_with(true).await;
-    let post = |body: &str| {
-        format!("content-length: {}\r\n\r\n{body}", body.len())
-    };
-    let body = r#"{"matchers":[{"name":"stream","value":"orders"}],"endsAt":"2030-01-01T00:00:00Z"}"#;
+    let post = |body: &str| format!("content-length: {}\r\n\r\n{body}", body.len());
+    let body =
+        r#"{"matchers":[{"name":"stream","value":"orders"}],"endsAt":"2030-01-01T00:00:00Z"}"#;
     let made = ask(&served, "POST /api/v1/silences", &post(body)).await;
     assert_eq!(made.0, 200);
     let said: serde_json::Value = serde_json::from_slice(&made.2).unwrap();

@@ -1,23 +1,45 @@
-//! Owns what is told about polling itself: calls, results, cost, freshness. Refuses the polled
-//! values, which go to the engine.
+//! Owns what is told about polling itself: calls, results, cost, freshness, what was given up.
+//! Refuses the polled values, which go to the engine.
 
-use crate::io::cloudwatch::plan::ResultStatus;
+use crate::domain::cloudwatch::Budget;
+use crate::domain::cloudwatch::Detail;
+use crate::domain::cloudwatch::Job;
+use crate::domain::cloudwatch::Series;
+use crate::domain::cloudwatch::budget::DOLLARS_EACH;
+use crate::domain::time::Wall;
+use crate::io::cloudwatch::ask::ResultStatus;
 use crate::io::credentials::fault::Fault;
 use prometheus::CounterVec;
+use prometheus::Gauge;
 use prometheus::GaugeVec;
 use prometheus::IntCounterVec;
+use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
+use prometheus::core::Collector;
+use std::time::Duration;
 
-const OPERATION: &str = "GetMetricData";
-const JOB: &str = "streams";
+/// Up to so many statistics of one metric in one request are one metric, by one reading of the price.
+const STATISTICS_AS_ONE: usize = 5;
 
-/// What AWS asks for one metric.
-const DOLLARS_PER_METRIC: f64 = 0.01 / 1_000.0;
+/// The job of listing what there is.
+pub(super) const DISCOVERY: &str = "discovery";
 
-/// The two readings of AWS's price list: each statistic is a metric, or up to five statistics of a
-/// metric in one request are one.
-const BILLINGS: [&str; 2] = ["per_statistic", "per_metric"];
+/// What is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    GetMetricData,
+    ListMetrics,
+}
+
+impl Operation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::GetMetricData => "GetMetricData",
+            Self::ListMetrics => "ListMetrics",
+        }
+    }
+}
 
 /// The poller's own families. Series appear when there is something to tell.
 #[derive(Debug, Clone)]
@@ -26,7 +48,11 @@ pub struct CloudWatchMetrics {
     results: IntCounterVec,
     metrics_requested: IntCounterVec,
     cost_dollars: CounterVec,
-    last_success_seconds: GaugeVec,
+    last_success: GaugeVec,
+    given_up: IntGaugeVec,
+    budget_dollars: Gauge,
+    month_dollars: Gauge,
+    delay: GaugeVec,
 }
 
 impl CloudWatchMetrics {
@@ -35,27 +61,21 @@ impl CloudWatchMetrics {
     /// # Errors
     /// When one of the names is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name, help, labels: &[&str]| {
-            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+        fn add<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            family: prometheus::Result<C>,
+        ) -> prometheus::Result<C> {
+            let family = family?;
             registry.register(Box::new(family.clone()))?;
-            prometheus::Result::Ok(family)
+            Ok(family)
+        }
+        let counter = |name, help, labels: &[&str]| {
+            add(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let cost_dollars = CounterVec::new(
-            Opts::new(
-                "kinescope_cloudwatch_estimated_cost_dollars_total",
-                "What the metrics asked of CloudWatch cost at list price, by either reading of it.",
-            ),
-            &["billing"],
-        )?;
-        registry.register(Box::new(cost_dollars.clone()))?;
-        let last_success_seconds = GaugeVec::new(
-            Opts::new(
-                "kinescope_cloudwatch_last_success_timestamp_seconds",
-                "When a poll of CloudWatch was last answered without any fault.",
-            ),
-            &["job"],
-        )?;
-        registry.register(Box::new(last_success_seconds.clone()))?;
+        let gauges = |name, help, labels: &[&str]| {
+            add(registry, GaugeVec::new(Opts::new(name, help), labels))
+        };
+        let gauge = |name, help| add(registry, Gauge::with_opts(Opts::new(name, help)));
         Ok(Self {
             requests: counter(
                 "kinescope_cloudwatch_requests_total",
@@ -72,36 +92,100 @@ impl CloudWatchMetrics {
                 "Metrics asked of CloudWatch in answered calls, by either reading of its price list.",
                 &["billing"],
             )?,
-            cost_dollars,
-            last_success_seconds,
+            cost_dollars: add(
+                registry,
+                CounterVec::new(
+                    Opts::new(
+                        "kinescope_cloudwatch_estimated_cost_dollars_total",
+                        "What was asked of CloudWatch at list price, by either reading of it.",
+                    ),
+                    &["billing"],
+                ),
+            )?,
+            last_success: gauges(
+                "kinescope_cloudwatch_last_success_timestamp_seconds",
+                "When all that a job asked of CloudWatch was last answered without any fault.",
+                &["job"],
+            )?,
+            given_up: add(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "kinescope_cloudwatch_given_up",
+                        "1 for a detail that is not asked for, so that the month's budget holds.",
+                    ),
+                    &["detail"],
+                ),
+            )?,
+            budget_dollars: gauge(
+                "kinescope_cloudwatch_budget_dollars",
+                "This replica's part of the month's budget for CloudWatch; infinite where it has none.",
+            )?,
+            month_dollars: gauge(
+                "kinescope_cloudwatch_month_cost_dollars",
+                "What this replica asked of CloudWatch this month (UTC) at list price, by the dearer reading.",
+            )?,
+            delay: gauges(
+                "kinescope_cloudwatch_settle_delay_seconds",
+                "How old a period's end must be before a job takes it for settled, as learned.",
+                &["job"],
+            )?,
         })
     }
 
-    /// A call was answered. `queries` have one statistic each, and no two are of the same metric,
-    /// so that both billings agree; a further page is a request of its own.
-    pub fn answered(&self, queries: usize) {
-        self.requests.with_label_values(&[OPERATION, "ok"]).inc();
-        let queries = u32::try_from(queries).unwrap_or(u32::MAX);
-        for billing in BILLINGS {
-            self.metrics_requested.with_label_values(&[billing]).inc_by(queries.into());
-            let cost = f64::from(queries) * DOLLARS_PER_METRIC;
-            self.cost_dollars.with_label_values(&[billing]).inc_by(cost);
+    /// A page of GetMetricData was answered. A further page is a request of its own.
+    pub(super) fn answered(&self, series: &[Series]) {
+        self.answered_call(Operation::GetMetricData);
+        let as_one = |group: &[Series]| group.len().div_ceil(STATISTICS_AS_ONE);
+        let same =
+            |a: &Series, b: &Series| a.metric.name() == b.metric.name() && a.subject == b.subject;
+        let metrics = series.chunk_by(same).map(as_one).sum();
+        for (billing, count) in [("per_statistic", series.len()), ("per_metric", metrics)] {
+            self.metrics_requested.with_label_values(&[billing]).inc_by(count as u64);
+            self.cost_dollars.with_label_values(&[billing]).inc_by(count as f64 * DOLLARS_EACH);
         }
     }
 
+    /// A page of ListMetrics was answered, which has one price by any reading.
+    pub(super) fn listed(&self) {
+        self.answered_call(Operation::ListMetrics);
+        for billing in ["per_statistic", "per_metric"] {
+            self.cost_dollars.with_label_values(&[billing]).inc_by(DOLLARS_EACH);
+        }
+    }
+
+    fn answered_call(&self, operation: Operation) {
+        self.requests.with_label_values(&[operation.as_str(), "ok"]).inc();
+    }
+
     /// A call failed; AWS does not bill it.
-    pub fn failed(&self, fault: Fault) {
-        self.requests.with_label_values(&[OPERATION, fault.as_str()]).inc();
+    pub(super) fn failed(&self, operation: Operation, fault: Fault) {
+        self.requests.with_label_values(&[operation.as_str(), fault.as_str()]).inc();
     }
 
     /// A result had this status.
-    pub fn result(&self, status: ResultStatus) {
+    pub(super) fn result(&self, status: ResultStatus) {
         self.results.with_label_values(&[status.as_str()]).inc();
     }
 
-    /// A whole poll went well at this time, in seconds since the epoch.
-    #[expect(clippy::cast_precision_loss, reason = "a clock's seconds fit a double until 2^53")]
-    pub fn succeeded(&self, at_seconds: u64) {
-        self.last_success_seconds.with_label_values(&[JOB]).set(at_seconds as f64);
+    /// All of a job's asks of one poll went well, which began then.
+    pub(super) fn succeeded(&self, job: &str, began: Wall) {
+        self.last_success.with_label_values(&[job]).set(began.as_seconds() as f64);
+    }
+
+    /// What the budget says now.
+    pub(super) fn budget(&self, budget: &Budget) {
+        let given_up = budget.given_up();
+        for detail in Detail::ORDER {
+            let gauge = self.given_up.with_label_values(&[detail.as_str()]);
+            gauge.set(i64::from(given_up.contains(&detail)));
+        }
+        self.budget_dollars.set(budget.dollars().unwrap_or(f64::INFINITY));
+        self.month_dollars.set(budget.spent_dollars());
+    }
+
+    /// How long a job's periods take to settle.
+    pub(super) fn delay(&self, job: Job, delay: Duration) {
+        self.delay.with_label_values(&[job.as_str()]).set(delay.as_secs_f64());
     }
 }

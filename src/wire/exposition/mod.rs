@@ -4,6 +4,7 @@
 
 mod capacity;
 mod catalog;
+mod cloudwatch;
 pub mod openmetrics;
 
 pub use catalog::FAMILIES;
@@ -21,7 +22,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A CloudWatch point this old is history: its family goes absent rather than showing it as now.
+/// A CloudWatch point of a minute that is this old is history: its family goes absent rather than showing it as now.
 /// Ten minutes are five times the poller's usual delay.
 const CLOUDWATCH_STALE_AFTER: Duration = Duration::from_secs(600);
 
@@ -67,8 +68,9 @@ pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
         snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
         for view in &snapshot.streams {
             stream(&mut sheet, view);
-            cloudwatch(&mut sheet, view, snapshot.now.wall);
+            stream_cloudwatch(&mut sheet, view, snapshot.now.wall);
         }
+        cloudwatch::write(&mut sheet, &snapshot.cloudwatch, scope.series_max, snapshot.now.wall);
     }
     alerts(&mut sheet, snapshot);
     let build = [("version", scope.version.as_str()), ("revision", scope.revision.as_str())];
@@ -226,11 +228,14 @@ fn stream(sheet: &mut Sheet<'_>, view: &StreamView) {
     sheet.gauge(catalog::STREAM_RETENTION, &[stream], Some(retention));
 }
 
-fn cloudwatch(sheet: &mut Sheet<'_>, view: &StreamView, now: Wall) {
+/// Where periods were made longer to spare the budget, a point holds until the next is overdue.
+fn is_fresh(point: CloudWatchPoint, now: Wall) -> bool {
+    now.since(point.at.plus(point.period)) <= CLOUDWATCH_STALE_AFTER.max(point.period * 2)
+}
+
+fn stream_cloudwatch(sheet: &mut Sheet<'_>, view: &StreamView, now: Wall) {
     let labels = [("stream", view.stream.as_str())];
-    let fresh = |point: Option<CloudWatchPoint>| {
-        point.filter(|point| now.since(point.at.plus(point.period)) <= CLOUDWATCH_STALE_AFTER)
-    };
+    let fresh = |point: Option<CloudWatchPoint>| point.filter(|point| is_fresh(*point, now));
     // A period of zero would make the rate infinite, which `gauge` leaves out.
     let rate = |point| fresh(point).map(|point| point.value / point.period.as_secs_f64());
     let CloudWatchView {

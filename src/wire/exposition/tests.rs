@@ -86,6 +86,7 @@ fn every_family_is_listed() {
     let mut snapshot = sample::snapshot();
     snapshot.streams[0].cloudwatch.read_throttles = snapshot.streams[0].cloudwatch.write_throttles;
     snapshot.consumers[0].worst.catch_up = Some(Duration::from_secs(1));
+    snapshot.cloudwatch = cloudwatch::tests::details(snapshot.now.wall, 1.0);
     let exposed = families(&snapshot, &sample::scope());
     let extra = left_out(&BTreeMap::from([("x", 1)]));
     let names: BTreeSet<_> = exposed.families.iter().chain([&extra]).map(|f| f.name()).collect();

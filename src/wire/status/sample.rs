@@ -74,6 +74,7 @@ pub(crate) fn snapshot() -> Snapshot {
             },
         ],
         loads: loads(),
+        cloudwatch: Vec::new(),
         alerts: vec![
             alert("KinesisConsumerStopped", "critical", AlertState::Firing),
             alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),

@@ -49,9 +49,8 @@ impl Memory {
             })
             .collect();
         if shards.len() > SHARDS_MAX {
-            shards.sort_by(|(_, a), (_, b)| {
-                b.rates.utilization().total_cmp(&a.rates.utilization())
-            });
+            shards
+                .sort_by(|(_, a), (_, b)| b.rates.utilization().total_cmp(&a.rates.utilization()));
             shards.truncate(SHARDS_MAX);
         }
         let reading = |(stream, load): (StreamName, ShardLoad)| {

@@ -209,7 +209,7 @@ mod tests {
     fn metrics(registry: &Registry) -> Metrics {
         let labels = ["queue", "reason"];
         let dropped = IntCounterVec::new(Opts::new("dropped", "d"), &labels).unwrap();
-        Metrics::register(registry, "eu-west-1", dropped, Arc::default()).unwrap()
+        Metrics::register(registry, "eu-west-1", dropped, std::sync::Arc::default()).unwrap()
     }
 
     fn at(ms: u64) -> Moment {
