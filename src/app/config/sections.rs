@@ -5,6 +5,7 @@ use super::fault::{Fault, Faults, Place};
 use super::limits::{Limits, positive};
 use super::proxy::{listen, proxy};
 use super::raw::{self, Node};
+use super::receiver_kinds::Reader;
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
@@ -68,6 +69,8 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
+    let hub_endpoint = hub(&table.key("hub"), role, &mut warnings);
+    let has_hub = hub_endpoint.is_some();
     let config = Config {
         role,
         service_name,
@@ -75,14 +78,18 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION")),
         external_labels: external_labels(&table.key("external_labels")),
-        hub_endpoint: hub(&table.key("hub"), role, &mut warnings),
+        hub_endpoint,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
         otlp: otlp(&table.key("otlp"), role),
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
         metrics: metrics(&table.key("metrics")),
-        alerts: receivers::alerts(&table.key("alerts"), open),
+        alerts: receivers::alerts(
+            &table.key("alerts"),
+            open,
+            Reader { open, alone: role == Role::Sidecar && !has_hub, warnings: &mut warnings },
+        ),
         admin: admin(&admin_spot),
         state: state(&table.key("state")),
         limits: Limits::read(&table.key("limits")),

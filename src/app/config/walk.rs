@@ -207,7 +207,6 @@ impl<'w> Spot<'w> {
         let Some(node) = self.node.filter(|_| self.given()) else { return };
         let why = "not in this version; leave it out";
         match (default, &node.shape) {
-            (Later::Absent, _) => self.fault(why),
             (Later::Map(keys), Shape::Map(_)) => {
                 let mut table = self.table();
                 for (key, default) in *keys {
@@ -228,8 +227,6 @@ impl<'w> Spot<'w> {
 /// What the contract gives a key that this version does not carry out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Later {
-    /// Null.
-    Absent,
     /// A scalar, as text.
     Word(&'static str),
     /// An empty list.

@@ -6,9 +6,10 @@ use crate::app::config;
 use crate::app::config::Config;
 use crate::app::config::Faults;
 use crate::app::config::Flags;
+use crate::app::config::Kind;
 use crate::app::config::Receiver;
 use crate::app::config::Role;
-use crate::app::config::Webhook;
+use crate::app::config::SecretPlace;
 use crate::domain::alert::Missing;
 use crate::domain::alert::Rule;
 use crate::domain::alert::Severity;
@@ -54,9 +55,9 @@ pub(super) fn sidecar(
     config.cloudwatch.enabled = false;
     config.otlp.endpoint = Some(format!("http://{}", places.otlp));
     config.alerts.rules = rules();
-    let url = Some(Secret::new(format!("http://{}/hook", places.webhook)));
-    let webhook = Webhook { url, url_file: None };
-    config.alerts.receivers = vec![Receiver { name: "demo".to_owned(), webhook }];
+    let url = SecretPlace::Given(Secret::new(format!("http://{}/hook", places.webhook)));
+    let webhook = Kind::Webhook { url, secret_file: None };
+    config.alerts.receivers = vec![Receiver::new("demo", webhook)];
     Ok(config)
 }
 
