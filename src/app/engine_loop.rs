@@ -5,7 +5,7 @@ use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
 use crate::domain::lag::Status;
 use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
-use crate::io::notify::{Notifier, RENEW_EVERY};
+use crate::io::notify::Notifier;
 use crate::io::streams::DescribeQueue;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,8 @@ impl EngineLoop {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
-        let mut renew_at = self.clock.now().mono + RENEW_EVERY;
+        let renew_every = self.notifier.renew_every();
+        let mut renew_at = self.clock.now().mono + renew_every.unwrap_or_default();
         loop {
             let wake_at = self.engine.wake_at();
             let woken = async {
@@ -51,9 +52,9 @@ impl EngineLoop {
                     let _ = ask.send(self.engine.snapshot(self.clock.now()));
                 }
                 () = woken => self.handle(Event::Tick),
-                () = self.clock.sleep_until(renew_at), if self.notifier.renews() => {
+                () = self.clock.sleep_until(renew_at), if renew_every.is_some() => {
                     self.notifier.renew(self.engine.snapshot(self.clock.now()).alerts);
-                    renew_at = self.clock.now().mono + RENEW_EVERY;
+                    renew_at = self.clock.now().mono + renew_every.unwrap_or_default();
                 }
                 taken = self.events.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {

@@ -84,13 +84,15 @@ unpacked() {
 # One of the PATH is the second choice, so that a green run here does not hide that the first fails.
 debian_peers() {
   local root=$there/debian
-  [ -x "$root/usr/bin/promtool" ] && return
-  echo "unpacking Debian's prometheus in target/peers/debian"
-  unpacked "$root" prometheus
-  [ -x "$root/usr/bin/promtool" ] && return
+  [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
+  echo "unpacking Debian's prometheus and its Alertmanager in target/peers/debian"
+  unpacked "$root" prometheus prometheus-alertmanager
+  [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
   rm -rf "$root"
-  command -v prometheus >/dev/null && command -v promtool >/dev/null && return
-  leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
+  command -v prometheus >/dev/null && command -v promtool >/dev/null ||
+    leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
+  command -v prometheus-alertmanager >/dev/null ||
+    leave_out "alertmanager: it is not on the PATH and Debian's package could not be fetched"
 }
 
 # The SDK's sources are Debian's, without modules: GOPATH mode. Only the program stays.

@@ -1,14 +1,16 @@
 //! Owns how a receiver is read: exactly one kind, its address and its keys, who is told in its place,
 //! and what is legal but will not work yet. Refuses to keep what a file of secrets holds.
 
+use super::limits::positive;
 use super::sections::Open;
 use super::value::Endpoint;
 use super::walk::{Spot, Table};
-use crate::io::notify::{FALLBACK_AFTER, Kind, Place, Receiver};
+use crate::io::notify::{FALLBACK_AFTER, Kind, Place, RENEW_EVERY, Receiver};
 use crate::io::secret::Secret;
 use crate::wire::notify::pagerduty;
 use crate::wire::notify::signature::Keys;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The kinds, as they are written.
 const KINDS: [&str; 5] = ["webhook", "alertmanager", "slack", "pagerduty", "teams"];
@@ -28,7 +30,7 @@ pub(super) struct Reader<'r> {
 /// All receivers, each name once.
 pub(super) fn read(spot: &Spot<'_>, mut reader: Reader<'_>) -> Vec<Receiver> {
     let mut receivers: Vec<Receiver> = Vec::new();
-    let mut fallbacks = Vec::new();
+    let (mut names, mut fallbacks) = (Vec::<String>::new(), Vec::new());
     for spot in spot.items().unwrap_or_default() {
         let mut table = spot.table();
         let name_spot = table.key("name");
@@ -36,9 +38,10 @@ pub(super) fn read(spot: &Spot<'_>, mut reader: Reader<'_>) -> Vec<Receiver> {
         if spot.is_map() && name.is_empty() {
             spot.fault("should have a `name`");
         }
-        if receivers.iter().any(|receiver| receiver.name == name && !name.is_empty()) {
+        if names.iter().any(|other| *other == name && !name.is_empty()) {
             name_spot.fault("should differ from every other receiver's");
         }
+        names.push(name.clone());
         let fallback = table.key("fallback");
         let fallback_name: Option<String> = fallback.maybe();
         fallbacks.push(fallback);
@@ -50,7 +53,7 @@ pub(super) fn read(spot: &Spot<'_>, mut reader: Reader<'_>) -> Vec<Receiver> {
         }
         table.done();
     }
-    fallbacks_exist(&receivers, &fallbacks);
+    fallbacks_exist(&names, &receivers, &fallbacks);
     receivers
 }
 
@@ -67,7 +70,11 @@ fn kind(spot: &Spot<'_>, table: &mut Table<'_>) -> Option<Kind> {
     let (url, rest) = kinds.into_iter().next().flatten()?;
     Some(match named {
         "webhook" => Kind::Webhook { url, secret_file: rest.file },
-        "alertmanager" => Kind::Alertmanager { url, token_file: rest.file },
+        "alertmanager" => Kind::Alertmanager {
+            url,
+            token_file: rest.file,
+            renew_every: rest.renew_every.unwrap_or(RENEW_EVERY),
+        },
         "slack" => Kind::Slack { url },
         "teams" => Kind::Teams { url },
         _ => Kind::PagerDuty { url, routing_key: rest.key? },
@@ -79,6 +86,7 @@ fn kind(spot: &Spot<'_>, table: &mut Table<'_>) -> Option<Kind> {
 struct Rest {
     file: Option<PathBuf>,
     key: Option<Place>,
+    renew_every: Option<Duration>,
 }
 
 fn one_kind((name, spot): &(&'static str, Spot<'_>)) -> Option<(Place, Rest)> {
@@ -87,7 +95,10 @@ fn one_kind((name, spot): &(&'static str, Spot<'_>)) -> Option<(Place, Rest)> {
     let mut file = |key| table.key(key).maybe().map(|path: String| PathBuf::from(path));
     match *name {
         "webhook" => rest.file = file("secret_file"),
-        "alertmanager" => rest.file = file("token_file"),
+        "alertmanager" => {
+            rest.file = file("token_file");
+            rest.renew_every = Some(positive(&table.key("renew"), RENEW_EVERY));
+        }
         "pagerduty" => rest.key = one_of(spot, &mut table, "routing_key", "routing_key_file", key),
         _ => {}
     }
@@ -126,14 +137,14 @@ fn one_of(
 }
 
 /// A fallback is another receiver, and not by some way round the same one.
-fn fallbacks_exist(receivers: &[Receiver], spots: &[Spot<'_>]) {
+fn fallbacks_exist(names: &[String], receivers: &[Receiver], spots: &[Spot<'_>]) {
     let named = |name: &str| receivers.iter().find(|receiver| receiver.name == name);
     for spot in spots.iter().filter(|spot| spot.given()) {
         let Some(name) = spot.maybe::<String>() else { continue };
-        let Some(first) = named(&name) else {
+        if !names.contains(&name) {
             spot.fault("should be the name of another receiver");
-            continue;
-        };
+        }
+        let Some(first) = named(&name) else { continue };
         let next = |one: &&Receiver| one.fallback.as_deref().and_then(named);
         if std::iter::successors(Some(first), next).take(CHAIN_MAX).count() == CHAIN_MAX {
             spot.fault("leads back to a receiver that it is the fallback of");

@@ -69,15 +69,17 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
+    let written_region = region(&table.key("region"));
+    let external_labels = external_labels(&table.key("external_labels"));
     let hub_endpoint = hub(&table.key("hub"), role, &mut warnings);
     let has_hub = hub_endpoint.is_some();
     let config = Config {
         role,
         service_name,
-        region: region(&table.key("region"))
+        region: written_region
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION")),
-        external_labels: external_labels(&table.key("external_labels")),
+        external_labels,
         hub_endpoint,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),

@@ -13,11 +13,9 @@ use http::{HeaderValue, Request, Uri};
 use http_body_util::Full;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// How long an alert lives in an Alertmanager that is not told of it again: four renewals, as
-/// Prometheus has it.
-pub(super) const LIFETIME: Duration = Duration::from_secs(4 * 60);
+/// How many renewals an Alertmanager may miss before it lets an alert end, as Prometheus has it.
+const RENEWALS_MISSED_MAX: u32 = 4;
 
 /// A request, and what must not be seen of it.
 #[derive(Debug)]
@@ -49,13 +47,14 @@ pub(super) async fn compose(
             }
             body
         }
-        Kind::Alertmanager { token_file, .. } => {
+        Kind::Alertmanager { token_file, renew_every, .. } => {
             if let Some(file) = token_file {
                 let token = read_file(file).await?;
                 headers.push((AUTHORIZATION.as_str(), format!("Bearer {token}")));
                 secrets.push(token);
             }
-            alertmanager::body(alerts(), external_url, now, LIFETIME)
+            let lifetime = renew_every.saturating_mul(RENEWALS_MISSED_MAX);
+            alertmanager::body(alerts(), external_url, now, lifetime)
         }
         Kind::Slack { .. } => slack::body(&all(), external_url),
         Kind::Teams { .. } => teams::body(&all(), external_url),

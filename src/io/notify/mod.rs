@@ -26,12 +26,10 @@ use std::time::Duration;
 
 pub use crate::io::notify::delivery::Delivery;
 pub use crate::io::notify::keeper::Keeper;
-pub use crate::io::notify::receiver::{FALLBACK_AFTER, Kind, Place, Receiver};
+pub use crate::io::notify::receiver::{FALLBACK_AFTER, Kind, Place, RENEW_EVERY, Receiver};
 
 /// From the decision to tell until it is given up: nobody acts on an alert of yesterday.
 const AGE_MAX: Duration = Duration::from_secs(24 * 3_600);
-/// How often an Alertmanager is told again of what fires.
-pub const RENEW_EVERY: Duration = Duration::from_secs(60);
 
 /// What delivery is built from.
 #[derive(Debug)]
@@ -72,6 +70,7 @@ pub struct Built {
 pub struct Notifier {
     outgoing: Arc<Outgoing>,
     clock: Clock,
+    renew_every: Option<Duration>,
 }
 
 impl Room<'_> {
@@ -91,9 +90,9 @@ impl Room<'_> {
         let counters = |receiver: &Receiver| {
             ReceiverMetrics::new(&receiver.name, self.metrics, self.dropped)
         };
-        let renews = |receiver: &Receiver| matches!(receiver.kind, Kind::Alertmanager { .. });
         let line = |receiver: &Receiver| {
-            Line::new(receiver.name.clone(), counters(receiver), renews(receiver))
+            let renews = receiver.kind.renew_every().is_some();
+            Line::new(receiver.name.clone(), counters(receiver), renews)
         };
         let lines = self.receivers.iter().map(line).collect();
         let (is_durable, clock) = (store.is_durable(), self.clock.clone());
@@ -115,7 +114,8 @@ impl Room<'_> {
         let deliveries = deliveries.collect();
         let durable = self.metrics.durable.clone();
         let keeper = Keeper { outgoing: Arc::clone(&outgoing), store, durable };
-        let notifier = Notifier { outgoing, clock };
+        let renew_every = self.receivers.iter().filter_map(|one| one.kind.renew_every()).min();
+        let notifier = Notifier { outgoing, clock, renew_every };
         Ok(Built { notifier, deliveries, keeper, machine: restored.machine })
     }
 }
@@ -132,11 +132,10 @@ impl Notifier {
         self.outgoing.save_machine(bytes);
     }
 
-    /// Whether any receiver forgets what it is not told again: then [`Notifier::renew`] is due every
-    /// [`RENEW_EVERY`].
+    /// How often [`Notifier::renew`] is due, if any receiver forgets what it is not told again.
     #[must_use]
-    pub fn renews(&self) -> bool {
-        self.outgoing.renews()
+    pub fn renew_every(&self) -> Option<Duration> {
+        self.renew_every
     }
 
     /// Tells those receivers again what fires; nothing of it is kept. Ends are told only once: said

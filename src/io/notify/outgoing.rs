@@ -240,10 +240,6 @@ impl Outgoing {
             .collect()
     }
 
-    pub(super) fn renews(&self) -> bool {
-        self.lines.iter().any(|line| line.renews)
-    }
-
     fn count(&self, fates: &[(usize, Fate)]) {
         for (receiver, fate) in fates {
             if let Some(line) = self.lines.get(*receiver) {

@@ -7,6 +7,9 @@ use std::time::Duration;
 /// How long a notice may fail before a fallback gets it too, unless configured.
 pub const FALLBACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
+/// How often an Alertmanager is told again of what fires, unless configured.
+pub const RENEW_EVERY: Duration = Duration::from_secs(60);
+
 /// Somebody who is told of alerts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receiver {
@@ -36,6 +39,9 @@ pub enum Kind {
         url: Place,
         /// Holds a token that it is called with.
         token_file: Option<PathBuf>,
+        /// How often it is told again of what fires; untold, it lets an alert end after four times
+        /// that, as it does with Prometheus'.
+        renew_every: Duration,
     },
     /// An incoming webhook of Slack.
     Slack {
@@ -84,6 +90,17 @@ impl Kind {
             | Self::Slack { url }
             | Self::PagerDuty { url, .. }
             | Self::Teams { url } => url,
+        }
+    }
+
+    /// How often it must be told again of what fires, if it forgets.
+    pub(super) fn renew_every(&self) -> Option<Duration> {
+        match self {
+            Self::Alertmanager { renew_every, .. } => Some(*renew_every),
+            Self::Webhook { .. }
+            | Self::Slack { .. }
+            | Self::PagerDuty { .. }
+            | Self::Teams { .. } => None,
         }
     }
 

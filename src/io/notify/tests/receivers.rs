@@ -32,7 +32,7 @@ async fn alertmanager_is_told_of_many_at_once_and_the_bad_one_is_found() {
     let mut server = Server::start(vec![Answer::Unless("bad"); 9]).await;
     let file = place("token", "t0ken\n");
     let url = given(&server.url.replace("/s3cret", "/prefix/"));
-    let kind = Kind::Alertmanager { url, token_file: Some(file.clone()) };
+    let kind = Kind::Alertmanager { url, token_file: Some(file.clone()), renew_every: RENEW_EVERY };
     let mut room = Delivered::start(vec![Receiver::new("am", kind)], QUICK).await;
     let now = room.clock.now();
     let alerts = ["a", "bad", "c", "d"].map(|name| alert(name, now)).to_vec();
@@ -54,9 +54,9 @@ async fn alertmanager_is_told_of_many_at_once_and_the_bad_one_is_found() {
 #[tokio::test]
 async fn alertmanager_is_told_again_of_what_fires() {
     let mut server = Server::start([]).await;
-    let kind = Kind::Alertmanager { url: given(&server.url), token_file: None };
+    let kind = Kind::Alertmanager { url: given(&server.url), token_file: None, renew_every: RENEW_EVERY };
     let mut room = Delivered::start(vec![Receiver::new("am", kind)], QUICK).await;
-    assert!(room.notifier.renews());
+    assert_eq!(room.notifier.renew_every(), Some(RENEW_EVERY));
     let now = room.clock.now();
     let over = AlertView { state: AlertState::Resolved, ends_at: Some(now.wall), ..alert("b", now) };
     room.notifier.renew([alert("a", now), over]);
@@ -64,7 +64,7 @@ async fn alertmanager_is_told_again_of_what_fires() {
     assert_eq!(told.as_array().unwrap().len(), 1);
     let time = |name: &str| told[0][name].as_str().unwrap().to_owned();
     assert_eq!(time("startsAt"), now.wall.to_string());
-    assert!(time("endsAt") >= now.wall.plus(message::LIFETIME).to_string());
+    assert!(time("endsAt") >= now.wall.plus(RENEW_EVERY * 4).to_string());
     room.until("renewed am", 1).await;
     room.end(&[("renewed am", 1)]).await;
 }
@@ -102,6 +102,36 @@ async fn slack_says_no_with_200_and_many_groups_are_one_message() {
     let message = server.seen().await.json();
     assert!(message["text"].as_str().unwrap().ends_with("(and 9 more)"), "{message}");
     room.end(&[("delivered slack", 10), ("undeliverable slack", 1)]).await;
+}
+
+/// A thousand alerts of groups of their own, at once, with the store on disk.
+#[tokio::test]
+async fn a_storm_is_delivered_within_ten_seconds() {
+    let (mut hook_server, mut am_server) = (Server::start([]).await, Server::start([]).await);
+    let url = given(&am_server.url);
+    let am = Kind::Alertmanager { url, token_file: None, renew_every: RENEW_EVERY };
+    let receivers = vec![hook("hook", &hook_server.url), Receiver::new("am", am)];
+    let folder = std::env::temp_dir().join(format!("kinescope-storm-{}", std::process::id()));
+    let mut room = Delivered::kept(receivers, Timing::DEFAULT, Some(folder.clone())).await;
+    let began = room.clock.now();
+    for n in 0..WAITING_MAX {
+        room.offer(&format!("g{n}"));
+    }
+    let mut posts = 0;
+    let mut told = std::collections::BTreeSet::new();
+    while told.len() < WAITING_MAX {
+        told.insert(hook_server.next().await);
+    }
+    room.until("delivered am", WAITING_MAX as u64).await;
+    let took = room.clock.now().since(began);
+    while am_server.told.try_recv().is_ok() {
+        posts += 1;
+    }
+    assert!(posts <= WAITING_MAX / 50, "an Alertmanager is told of many at once: {posts} requests");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    room.end(&[("delivered am", WAITING_MAX as u64), ("delivered hook", WAITING_MAX as u64)]).await;
+    drop(room);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]
