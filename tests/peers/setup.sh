@@ -87,6 +87,9 @@ debian_peers() {
   [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
   echo "unpacking Debian's prometheus and its Alertmanager in target/peers/debian"
   unpacked "$root" prometheus prometheus-alertmanager
+  # Alertmanager's own templates have a path of the system: made relative, in the same number of bytes.
+  LC_ALL=C sed -i 's#/usr/share/prometheus/alertmanager#usr/share/prometheus/alertmanager/#g' \
+    "$root/usr/bin/prometheus-alertmanager" 2>>"$log"
   [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
   rm -rf "$root"
   command -v prometheus >/dev/null && command -v promtool >/dev/null ||

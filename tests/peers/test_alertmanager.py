@@ -4,7 +4,7 @@ them, and tells their ends with their annotations, also when either side was res
 import pytest
 
 from alertmanager import Alertmanager
-from harness import free_port, wait_for
+from harness import Kinescope, free_port, wait_for
 from lagging import ALERT, RULE, Lagging, Posts, Reader, firing
 
 
@@ -33,6 +33,9 @@ def scene(kinescope, tmp_path):
 
         def sidecar(self):
             return kinescope(upstream.url, config, port=port)
+
+        def sidecar_to_be_killed(self):
+            return Kinescope(tmp_path, upstream.url, config, port=port)
 
         def alertmanager(self):
             return Alertmanager(tmp_path, told.url, alertmanager_port)
@@ -81,7 +84,7 @@ def test_alertmanager_groups_and_resolves(scene):
 
 
 def test_a_restart_of_either_side_loses_nothing(scene):
-    sidecar = scene.sidecar()
+    sidecar = scene.sidecar_to_be_killed()
     scene.lag(9)
     both = ["orders-1", "orders-2"]
     failing = lambda: sidecar.metrics().value("kinescope_notifications_total", receiver="am", outcome="retried")

@@ -185,7 +185,9 @@ fn warn(name: &str, kind: &Kind, direct: bool, reader: &mut Reader<'_>) {
     }
     match kind {
         Kind::Webhook { secret_file: Some(path), .. } => {
-            file("secret_file", path, &|text| Keys::parse(text).err().map(|fault| fault.to_string()));
+            file("secret_file", path, &|text| {
+                Keys::parse(text).err().map(|fault| fault.to_string())
+            });
         }
         Kind::Alertmanager { token_file: Some(path), .. } => file("token_file", path, &empty),
         Kind::PagerDuty { routing_key: Place::File(path), .. } => {

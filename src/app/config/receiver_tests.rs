@@ -52,7 +52,10 @@ fn every_kind_is_read() {
     assert_eq!(receivers[0].fallback.as_deref(), Some("e"));
     assert_eq!(receivers[0].fallback_after, Duration::from_secs(60));
     let Kind::PagerDuty { url, .. } = &receivers[3].kind else { panic!("{receivers:?}") };
-    assert!(format!("{receivers:?}").matches("[secret]").count() >= 2 && !format!("{url:?}").contains("pagerduty"));
+    assert!(
+        format!("{receivers:?}").matches("[secret]").count() >= 2
+            && !format!("{url:?}").contains("pagerduty")
+    );
 }
 
 #[test]
@@ -104,8 +107,11 @@ fn what_will_not_work_is_warned_of_and_not_shown() {
                      - { name: c, slack: { url_file: url } }\n    \
                      - { name: d, pagerduty: { routing_key_file: empty } }\n";
     let config = read(receivers, "").unwrap();
-    let begins: Vec<String> =
-        config.warnings.iter().map(|w| w.split_whitespace().take(5).collect::<Vec<_>>().join(" ")).collect();
+    let begins: Vec<String> = config
+        .warnings
+        .iter()
+        .map(|w| w.split_whitespace().take(5).collect::<Vec<_>>().join(" "))
+        .collect();
     let expected = [
         "receiver a: webhook.url_file does not",
         "receiver a: webhook.secret_file holds a",

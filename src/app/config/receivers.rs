@@ -2,8 +2,8 @@
 //! Refuses to open an address.
 
 use super::fault::Place;
-use super::sections::{Open, parse_file};
 use super::receiver_kinds::{self, Reader};
+use super::sections::{Open, parse_file};
 use super::walk::Spot;
 use super::{Alerts, rules};
 use crate::domain::alert::Rule;

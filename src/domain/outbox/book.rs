@@ -129,7 +129,8 @@ impl Book {
         let mut groups = BTreeSet::new();
         for (seq, entry) in &self.waiting {
             let is_first = groups.insert(entry.notice.group_key.as_str());
-            let settled = self.settling.get(&entry.notice.group_key).is_none_or(|v| *v <= committed);
+            let settled =
+                self.settling.get(&entry.notice.group_key).is_none_or(|v| *v <= committed);
             if !is_first || entry.in_work || !settled || entry.version > committed {
                 continue;
             }

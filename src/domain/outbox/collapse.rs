@@ -48,7 +48,8 @@ pub(super) fn only(notice: &Arc<Notice>, keep: impl Fn(&AlertView) -> bool) -> O
     if notice.alerts.iter().all(&keep) {
         return (!notice.alerts.is_empty()).then(|| Arc::clone(notice));
     }
-    let alerts: Vec<AlertView> = notice.alerts.iter().filter(|alert| keep(alert)).cloned().collect();
+    let alerts: Vec<AlertView> =
+        notice.alerts.iter().filter(|alert| keep(alert)).cloned().collect();
     (!alerts.is_empty()).then(|| Arc::new(Notice { alerts, ..Notice::clone(notice) }))
 }
 

@@ -120,6 +120,8 @@ pub struct Outbox {
     books: Vec<Book>,
     ledger: Ledger,
     committed: u64,
+    /// Nobody waits for the disk.
+    ahead: bool,
     age_max: Duration,
 }
 
@@ -131,7 +133,7 @@ impl Outbox {
         let version = kept.waiting.iter().map(|(_, seq, _)| *seq).max().unwrap_or(0);
         let books = lines.into_iter().map(Book::new).collect();
         let ledger = Ledger { version, changes: Vec::new() };
-        let mut outbox = Self { books, ledger, committed: version, age_max };
+        let mut outbox = Self { books, ledger, committed: version, ahead: false, age_max };
         for (name, seq, notice) in kept.waiting {
             // The monotonic clock began again with the process: the calendar says how old it is.
             let left = age_max.saturating_sub(now.wall.since(notice.at.wall));
@@ -168,8 +170,9 @@ impl Outbox {
     pub fn next(&mut self, receiver: usize, now: Moment, max: usize, last: bool) -> Next {
         let mut next = Next::default();
         loop {
+            let committed = if self.ahead { u64::MAX } else { self.committed };
             let Some(book) = self.books.get_mut(receiver) else { return next };
-            let taken = book.next(now, self.committed, max, last, &mut self.ledger);
+            let taken = book.next(now, committed, max, last, &mut self.ledger);
             next.fates.extend(taken.fates.into_iter().map(|fate| (receiver, fate)));
             for notice in taken.not_for_it {
                 self.hand_over(receiver, notice, now, &mut next.fates);
@@ -233,6 +236,11 @@ impl Outbox {
     pub fn committed(&mut self, version: u64) {
         self.committed = self.committed.max(version);
         self.books.iter_mut().for_each(|book| book.settled(version));
+    }
+
+    /// Whether what is not on disk counts all the same, while that is slow.
+    pub fn go_ahead(&mut self, ahead: bool) {
+        self.ahead = ahead;
     }
 
     /// How many wait for this receiver, and since when the oldest does.

@@ -8,8 +8,12 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 const AGE_MAX: Duration = Duration::from_secs(86_400);
-const QUICK: Backoff =
-    Backoff { initial: Duration::from_secs(1), factor: 2.0, max: Duration::from_secs(60), jitter: 0.0 };
+const QUICK: Backoff = Backoff {
+    initial: Duration::from_secs(1),
+    factor: 2.0,
+    max: Duration::from_secs(60),
+    jitter: 0.0,
+};
 
 fn at(seconds: u64) -> Moment {
     let mono = Duration::from_secs(seconds);
@@ -29,7 +33,14 @@ fn alert(name: &str, from: u64, to: Option<u64>) -> AlertView {
 
 fn group(name: &str, reason: NoticeReason, alerts: Vec<AlertView>, now: u64) -> Arc<Notice> {
     let group_labels = [("alertname".to_owned(), name.to_owned())].into();
-    Arc::new(Notice { id: 1, group_key: name.to_owned(), group_labels, reason, alerts, at: at(now) })
+    Arc::new(Notice {
+        id: 1,
+        group_key: name.to_owned(),
+        group_labels,
+        reason,
+        alerts,
+        at: at(now),
+    })
 }
 
 fn fires(name: &str, now: u64) -> Arc<Notice> {

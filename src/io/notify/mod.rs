@@ -87,9 +87,8 @@ impl Room<'_> {
         };
         let lines = self.receivers.iter().map(line).collect();
         let outbox = Outbox::new(lines, restored.kept, AGE_MAX, self.clock.now());
-        let counters = |receiver: &Receiver| {
-            ReceiverMetrics::new(&receiver.name, self.metrics, self.dropped)
-        };
+        let counters =
+            |receiver: &Receiver| ReceiverMetrics::new(&receiver.name, self.metrics, self.dropped);
         let line = |receiver: &Receiver| {
             let renews = receiver.kind.renew_every().is_some();
             Line::new(receiver.name.clone(), counters(receiver), renews)

@@ -92,7 +92,11 @@ impl Outgoing {
         self.changed.notify_one();
     }
 
-    pub(super) fn renew(&self, alerts: Vec<AlertView>, notice: impl FnOnce(Vec<AlertView>) -> Notice) {
+    pub(super) fn renew(
+        &self,
+        alerts: Vec<AlertView>,
+        notice: impl FnOnce(Vec<AlertView>) -> Notice,
+    ) {
         let notice = Arc::new(notice(alerts));
         let mut state = self.lock();
         for (slot, line) in state.renewals.iter_mut().zip(&self.lines) {
@@ -128,6 +132,12 @@ impl Outgoing {
     pub(super) fn committed(&self, version: u64, durable: bool) {
         self.durable.store(durable, Ordering::Relaxed);
         self.lock().outbox.committed(version);
+        self.lines.iter().for_each(|line| line.ready.notify_waiters());
+    }
+
+    /// Whether notices are delivered although the disk does not have them yet.
+    pub(super) fn go_ahead(&self, ahead: bool) {
+        self.lock().outbox.go_ahead(ahead);
         self.lines.iter().for_each(|line| line.ready.notify_waiters());
     }
 
@@ -193,13 +203,7 @@ impl Outgoing {
         self.settle(receiver, &fates);
     }
 
-    pub(super) fn failed(
-        &self,
-        receiver: usize,
-        jobs: &[Job],
-        backoff: &Backoff,
-        asked: Duration,
-    ) {
+    pub(super) fn failed(&self, receiver: usize, jobs: &[Job], backoff: &Backoff, asked: Duration) {
         let (now, chance) = (self.clock.now(), entropy::chance());
         let fates = self.lock().outbox.failed(receiver, jobs, now, (backoff, chance), asked);
         self.settle(receiver, &fates);

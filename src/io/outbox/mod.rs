@@ -10,15 +10,18 @@ mod tables;
 use crate::domain::outbox::{Change, Kept};
 use redb::Database;
 use std::error::Error as StdError;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::task::JoinHandle;
 
 /// The file's name in the state folder.
 const FILE: &str = "alerts.redb";
-/// How long a commit may take. A disk that is slower than that must not keep alerts back.
-const COMMIT_MAX: Duration = Duration::from_secs(5);
+/// How long the opening may take: a disk that hangs must not keep the service from starting.
+const OPEN_MAX: Duration = Duration::from_secs(5);
+/// How long a commit may take before the disk counts as gone.
+const COMMIT_MAX: Duration = Duration::from_secs(30);
 
 /// Why the file cannot be used.
 #[derive(Debug, Error)]
@@ -49,14 +52,16 @@ impl StoreError {
         match self {
             Self::Folder(_) | Self::Slow(_) => false,
             Self::Panicked => true,
-            Self::Redb(error) => matches!(
-                **error,
-                redb::Error::Corrupted(_)
-                    | redb::Error::UpgradeRequired(_)
-                    | redb::Error::TableTypeMismatch { .. }
-                    | redb::Error::TypeDefinitionChanged { .. }
-                    | redb::Error::RepairAborted
-            ) || is_no_database(error),
+            Self::Redb(error) => {
+                matches!(
+                    **error,
+                    redb::Error::Corrupted(_)
+                        | redb::Error::UpgradeRequired(_)
+                        | redb::Error::TableTypeMismatch { .. }
+                        | redb::Error::TypeDefinitionChanged { .. }
+                        | redb::Error::RepairAborted
+                ) || is_no_database(error)
+            }
         }
     }
 }
@@ -130,18 +135,23 @@ impl Store {
     pub async fn commit(&mut self, changes: Vec<Change>, machine: Option<Vec<u8>>) {
         let Some(database) = self.database.clone() else { return };
         let write = move || tables::write(&database, &changes, machine.as_deref());
-        let wrote = tokio::task::spawn_blocking(write);
-        let wrote = match tokio::time::timeout(COMMIT_MAX, wrote).await {
-            Ok(Ok(wrote)) => wrote,
-            Ok(Err(_panicked)) => Err(StoreError::Panicked),
-            Err(_elapsed) => Err(StoreError::Slow(COMMIT_MAX)),
-        };
+        let wrote = within(COMMIT_MAX, tokio::task::spawn_blocking(write)).await;
         if let Err(error) = wrote {
             say_memory_only(&error);
             self.database = None;
-            drop(tokio::fs::remove_file(&self.path).await);
+            let removing = tokio::fs::remove_file(&self.path);
+            drop(tokio::time::timeout(OPEN_MAX, removing).await);
         }
     }
+}
+
+/// What the blocking pool gives back, if it does in time.
+async fn within<T>(
+    max: Duration,
+    work: JoinHandle<Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let done = tokio::time::timeout(max, work).await.map_err(|_elapsed| StoreError::Slow(max))?;
+    done.map_err(|_panicked| StoreError::Panicked).flatten()
 }
 
 async fn open(folder: PathBuf) -> Result<(Database, Restored), StoreError> {
@@ -149,7 +159,7 @@ async fn open(folder: PathBuf) -> Result<(Database, Restored), StoreError> {
         std::fs::create_dir_all(&folder).map_err(StoreError::Folder)?;
         tables::open(&folder.join(FILE))
     };
-    tokio::task::spawn_blocking(work).await.map_err(|_panicked| StoreError::Panicked).flatten()
+    within(OPEN_MAX, tokio::task::spawn_blocking(work)).await
 }
 
 fn say_memory_only(error: &StoreError) {
@@ -157,14 +167,6 @@ fn say_memory_only(error: &StoreError) {
         error = error as &dyn StdError,
         "alerts cannot be kept on disk: a restart will forget what is not delivered yet"
     );
-}
-
-/// What a file holds, for a test and for a person's tool.
-///
-/// # Errors
-/// As [`Store::open`] finds them.
-pub fn read(path: &Path) -> Result<Restored, StoreError> {
-    tables::open(path).map(|(_, restored)| restored)
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use super::*;
 use crate::domain::alert::{AlertState, AlertView, Notice, NoticeReason};
 use crate::domain::outbox::Told;
 use crate::domain::time::{Moment, Wall};
+use std::path::Path;
 
 fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("kinescope-outbox-{name}-{}", std::process::id()));
+    let folder =
+        std::env::temp_dir().join(format!("kinescope-outbox-{name}-{}", std::process::id()));
     drop(std::fs::remove_dir_all(&folder));
     folder
 }
@@ -95,7 +97,12 @@ async fn what_cannot_be_written_is_memory() {
     let (mut store, _) = Store::open(Some(folder.clone())).await;
     assert!(!store.is_durable());
     store.commit(vec![put(1)], None).await;
-    std::fs::remove_file(folder).unwrap();
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir_all(&folder).unwrap();
+    std::os::unix::fs::symlink("/dev/full", folder.join(FILE)).unwrap();
+    let (store, _) = Store::open(Some(folder.clone())).await;
+    assert!(!store.is_durable(), "a full disk");
+    std::fs::remove_dir_all(folder).unwrap();
     let (store, restored) = Store::open(None).await;
     assert!(!store.is_durable() && restored.kept.waiting.is_empty());
 }

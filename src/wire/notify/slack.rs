@@ -32,7 +32,9 @@ pub fn body(notices: &[&Notice], external_url: &str) -> Vec<u8> {
         blocks.extend(own);
     }
     if left_out > 0 {
-        blocks.push(json!({ "type": "context", "elements": [plain(&format!("and {left_out} more"))] }));
+        blocks.push(
+            json!({ "type": "context", "elements": [plain(&format!("and {left_out} more"))] }),
+        );
     }
     let first = alerts.first().map(|alert| format!("{} · {}", title(alert), summary(alert)));
     let more = match alerts.len() {
@@ -40,7 +42,11 @@ pub fn body(notices: &[&Notice], external_url: &str) -> Vec<u8> {
         count => format!(" (and {} more)", count - 1),
     };
     let text = escaped(&cut(&first.unwrap_or_default(), 300)) + &more;
-    let icon = if notices.iter().any(|notice| fires(notice)) { ":red_circle:" } else { ":white_check_mark:" };
+    let icon = if notices.iter().any(|notice| fires(notice)) {
+        ":red_circle:"
+    } else {
+        ":white_check_mark:"
+    };
     json!({ "text": format!("{icon} {text}"), "blocks": blocks }).to_string().into_bytes()
 }
 
@@ -84,7 +90,8 @@ fn escaped(text: &str) -> String {
 #[must_use]
 pub fn is_taken(answer: &[u8]) -> bool {
     let json = serde_json::from_slice::<Value>(answer).ok();
-    answer.trim_ascii() == b"ok" || json.is_some_and(|json| json.get("ok") == Some(&Value::Bool(true)))
+    answer.trim_ascii() == b"ok"
+        || json.is_some_and(|json| json.get("ok") == Some(&Value::Bool(true)))
 }
 
 #[cfg(test)]

@@ -30,12 +30,12 @@ pub fn body(notices: &[&Notice], external_url: &str) -> Vec<u8> {
         parts.extend(own);
     }
     if left_out > 0 {
-        parts.push(json!({ "type": "TextBlock", "text": format!("and {left_out} more"), "wrap": true }));
+        parts.push(
+            json!({ "type": "TextBlock", "text": format!("and {left_out} more"), "wrap": true }),
+        );
     }
     let links = alerts.first().map(|alert| links(alert, external_url)).unwrap_or_default();
-    let open = |(name, url): (String, String)| {
-        json!({ "type": "Action.OpenUrl", "title": cut(&name, 100), "url": url })
-    };
+    let open = |(name, url): (String, String)| json!({ "type": "Action.OpenUrl", "title": cut(&name, 100), "url": url });
     let fits = |action: &Value| {
         bytes += action.to_string().len();
         bytes <= BYTES_MAX
@@ -63,9 +63,7 @@ fn alert_parts(alert: &AlertView) -> Vec<Value> {
         (true, Some("warning" | "info")) => "Warning",
         (true, _) => "Attention",
     };
-    let fact = |(name, value): (String, String)| {
-        json!({ "title": escaped(&cut(&name, 60)), "value": escaped(&cut(&value, FACT_CHARS_MAX)) })
-    };
+    let fact = |(name, value): (String, String)| json!({ "title": escaped(&cut(&name, 60)), "value": escaped(&cut(&value, FACT_CHARS_MAX)) });
     let facts: Vec<Value> = facts(alert, FACTS_MAX).into_iter().map(fact).collect();
     let text = |text: &str| escaped(&cut(text, TEXT_CHARS_MAX));
     let mut parts = vec![
@@ -76,7 +74,9 @@ fn alert_parts(alert: &AlertView) -> Vec<Value> {
         json!({ "type": "TextBlock", "text": text(&summary(alert)), "wrap": true }),
     ];
     if let Some(why) = description(alert) {
-        parts.push(json!({ "type": "TextBlock", "text": text(&why), "wrap": true, "isSubtle": true }));
+        parts.push(
+            json!({ "type": "TextBlock", "text": text(&why), "wrap": true, "isSubtle": true }),
+        );
     }
     parts.push(json!({ "type": "FactSet", "facts": facts }));
     parts

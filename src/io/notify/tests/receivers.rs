@@ -42,7 +42,8 @@ async fn alertmanager_is_told_of_many_at_once_and_the_bad_one_is_found() {
         let seen = server.seen().await;
         assert_eq!(seen.path, "/prefix/api/v2/alerts");
         assert_eq!(seen.headers["authorization"], "Bearer t0ken");
-        let name = |alert: &serde_json::Value| alert["labels"]["alertname"].as_str().unwrap().to_owned();
+        let name =
+            |alert: &serde_json::Value| alert["labels"]["alertname"].as_str().unwrap().to_owned();
         told.push(seen.json().as_array().unwrap().iter().map(name).collect());
     }
     let (left, right) = (vec!["a", "bad"], vec!["c", "d"]);
@@ -54,11 +55,13 @@ async fn alertmanager_is_told_of_many_at_once_and_the_bad_one_is_found() {
 #[tokio::test]
 async fn alertmanager_is_told_again_of_what_fires() {
     let mut server = Server::start([]).await;
-    let kind = Kind::Alertmanager { url: given(&server.url), token_file: None, renew_every: RENEW_EVERY };
+    let kind =
+        Kind::Alertmanager { url: given(&server.url), token_file: None, renew_every: RENEW_EVERY };
     let mut room = Delivered::start(vec![Receiver::new("am", kind)], QUICK).await;
     assert_eq!(room.notifier.renew_every(), Some(RENEW_EVERY));
     let now = room.clock.now();
-    let over = AlertView { state: AlertState::Resolved, ends_at: Some(now.wall), ..alert("b", now) };
+    let over =
+        AlertView { state: AlertState::Resolved, ends_at: Some(now.wall), ..alert("b", now) };
     room.notifier.renew([alert("a", now), over]);
     let told = server.seen().await.json();
     assert_eq!(told.as_array().unwrap().len(), 1);
@@ -74,12 +77,16 @@ async fn pagerduty_is_told_of_each_alert_by_its_incident() {
     let mut server = Server::start([]).await;
     let (url, routing_key) = (given(&server.url), given("R0UTE"));
     let mut room =
-        Delivered::start(vec![Receiver::new("pd", Kind::PagerDuty { url, routing_key })], QUICK).await;
+        Delivered::start(vec![Receiver::new("pd", Kind::PagerDuty { url, routing_key })], QUICK)
+            .await;
     let now = room.clock.now();
     let alerts = ["a", "b"].map(|name| alert(name, now)).to_vec();
     room.notifier.offer(Notice { alerts: alerts.clone(), ..notice("g", now) });
     let keys = [server.seen().await.json(), server.seen().await.json()].map(|event| {
-        assert_eq!((&event["routing_key"], &event["event_action"]), (&"R0UTE".into(), &"trigger".into()));
+        assert_eq!(
+            (&event["routing_key"], &event["event_action"]),
+            (&"R0UTE".into(), &"trigger".into())
+        );
         event["dedup_key"].as_str().unwrap().to_owned()
     });
     assert_eq!(keys, [0, 1].map(|n: usize| crate::wire::notify::incident_id(&alerts[n].labels)));
@@ -89,7 +96,8 @@ async fn pagerduty_is_told_of_each_alert_by_its_incident() {
 #[tokio::test]
 async fn slack_says_no_with_200_and_many_groups_are_one_message() {
     let script = [Answer::Saying(200, "invalid_payload"), Answer::Saying(200, "ok")];
-    let mut server = Server::start(script.into_iter().chain(vec![Answer::Saying(200, "ok"); 5])).await;
+    let mut server =
+        Server::start(script.into_iter().chain(vec![Answer::Saying(200, "ok"); 5])).await;
     let kind = Kind::Slack { url: given(&server.url) };
     let mut room = Delivered::start(vec![Receiver::new("slack", kind)], QUICK).await;
     room.offer("refused");
