@@ -96,6 +96,8 @@ fn common(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
     let mut config = config::load(None, &environment(), &Flags::default())?;
     config.service_name = service.to_owned();
     config.region = Some(REGION.to_owned());
+    // A demo leaves nothing behind, and its sidecars would meet in one folder.
+    config.state = None;
     config.proxy.listen = vec![loopback(0)];
     config.proxy.upstream_endpoint = format!("http://{}", places.kinesis).parse().ok();
     config.admin.listen = vec![loopback(free(ADMIN_PORT + index))];

@@ -5,6 +5,8 @@ use super::{Restored, StoreError};
 use crate::domain::outbox::{Change, Kept};
 use crate::wire::notify::stored;
 use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Receiver and number; the notice as JSON.
@@ -22,7 +24,11 @@ const CACHE_BYTES: usize = 2 << 20;
 pub(super) fn open(path: &Path) -> Result<(Database, Restored), StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    let database = builder.create(path)?;
+    // What alerts say is for those who run the service.
+    let mut options = OpenOptions::new();
+    let file =
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let database = builder.create_file(file)?;
     let making = database.begin_write()?;
     with_tables(&making)?;
     making.commit()?;
