@@ -1,7 +1,9 @@
 //! Owns the laws of the configuration: every text is a configuration or a list of faults, each with
 //! a place inside the text, and neither shows a secret.
 
-use kinescope::app::config::{Config, Faults, Flags, Place, load_with, summary};
+use kinescope::app::config::{
+    Config, Faults, Flags, Place, Receiver, SecretPlace, load_with, summary,
+};
 use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind};
 use std::path::Path;
@@ -33,10 +35,13 @@ pub fn config(data: &[u8]) {
     match seen {
         Ok(config) => {
             let shown = format!("{config:?}\n{:?}", summary(&config));
-            let urls =
-                config.alerts.receivers.iter().filter_map(|known| known.webhook.url.as_ref());
-            for url in urls.map(|url| url.reveal()).filter(|url| url.len() > 12) {
-                assert!(!shown.contains(url), "a secret is shown");
+            let given = |known: &Receiver| match known.kind.url() {
+                SecretPlace::Given(url) => Some(url.reveal().to_owned()),
+                SecretPlace::File(_) => None,
+            };
+            let urls = config.alerts.receivers.iter().filter_map(given);
+            for url in urls.filter(|url| url.len() > 12) {
+                assert!(!shown.contains(&url), "a secret is shown");
             }
         }
         Err(faults) => {

@@ -64,6 +64,8 @@ impl EngineLoop {
     /// Runs until `stop`.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
+        let renew_every = self.notifier.renew_every();
+        let mut renew_at = self.clock.now().mono + renew_every.unwrap_or_default();
         loop {
             let silent = self.fleet.as_ref().and_then(|fleet| fleet.pods.wake_at());
             let wake_at = self.engine.wake_at().into_iter().chain(silent).min();
@@ -89,6 +91,10 @@ impl EngineLoop {
                 () = woken => {
                     self.forget_pods();
                     self.handle(Event::Tick);
+                }
+                () = self.clock.sleep_until(renew_at), if renew_every.is_some() => {
+                    self.notifier.renew(self.engine.snapshot(self.clock.now()).alerts);
+                    renew_at = self.clock.now().mono + renew_every.unwrap_or_default();
                 }
                 taken = self.events.recv_many(&mut batch, BATCH_MAX) => {
                     if taken == 0 {

@@ -8,6 +8,7 @@ use crate::io::clock::Clock;
 use prometheus::{IntGauge, Registry};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,7 @@ pub struct Reloader {
     clock: Clock,
     successful: IntGauge,
     succeeded_at: IntGauge,
+    count: Arc<AtomicU64>,
 }
 
 impl Reloader {
@@ -73,9 +75,16 @@ impl Reloader {
         registry.register(Box::new(succeeded_at.clone()))?;
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (in_force, watched) = watch::channel(Arc::new(config));
-        let reloader = Self { load, in_force, asks: asked, clock, successful, succeeded_at };
+        let count = Arc::default();
+        let reloader = Self { load, in_force, asks: asked, clock, successful, succeeded_at, count };
         reloader.succeeded();
         Ok((reloader, ReloadSource(asks), watched))
+    }
+
+    /// How often the configuration was read without a fault, for rooms that begin anew with it.
+    #[must_use]
+    pub fn count(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.count)
     }
 
     /// Works until `stop`.
@@ -125,6 +134,7 @@ impl Reloader {
     }
 
     fn succeeded(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.successful.set(1);
         let seconds = self.clock.now().wall.as_seconds();
         self.succeeded_at.set(i64::try_from(seconds).unwrap_or(i64::MAX));

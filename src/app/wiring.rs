@@ -21,7 +21,8 @@ use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
 use crate::io::hub;
-use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
+use crate::io::notify::{self, Built};
+use crate::io::outbox;
 use crate::io::silences::SilenceBook;
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Describer, Lister, Selection};
@@ -168,6 +169,7 @@ pub async fn start(
     let registry = Registry::new();
     let (reloader, reload, in_force) =
         Reloader::new(load, config.clone(), clock.clone(), &registry)?;
+    let reloads = reloader.count();
     let dropped = IntCounterVec::new(
         Opts::new(
             "kinescope_dropped_total",
@@ -250,10 +252,21 @@ pub async fn start(
     let external_url =
         admin_addresses.first().map(|at| format!("http://{}/", reachable(at))).unwrap_or_default();
     let notify_metrics = notify::metrics::Metrics::register(&registry)?;
-    let receivers = config.alerts.receivers.iter().map(receiver).collect();
-    let https = notify::client::client();
-    let (notifier, deliveries) =
-        Notifier::new(receivers, &external_url, &https, &clock, &notify_metrics, &dropped);
+    let (store, restored) = outbox::Store::open(config.state.clone()).await;
+    let notify = notify::Room {
+        receivers: config.alerts.receivers.clone(),
+        external_url: &external_url,
+        client: &notify::client::client(),
+        clock: &clock,
+        registry: &registry,
+        metrics: &notify_metrics,
+        dropped: &dropped,
+        reloads,
+    };
+    let Built { notifier, deliveries, keeper, machine: _ } = notify.build(store, restored)?;
+    // Stopped after the deliveries, whose last words it writes down.
+    let stage = supervisor.stage("outbox");
+    stage.spawn("keeper", Policy::Helpful, keeper.run(stage.token()));
     let stage = supervisor.stage("notify");
     for delivery in deliveries {
         stage.spawn("delivery", Policy::Helpful, delivery.run(stage.token()));
@@ -396,15 +409,6 @@ fn with_ipv4_fallback(listen: &[SocketAddr]) -> Vec<SocketAddr> {
     let any = |at: &&SocketAddr| at.is_ipv6() && at.ip().is_unspecified();
     let ipv4 = |at: &SocketAddr| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port());
     listen.iter().copied().chain(listen.iter().filter(any).map(ipv4)).collect()
-}
-
-fn receiver(receiver: &config::Receiver) -> Receiver {
-    let config::Webhook { url, url_file } = &receiver.webhook;
-    let url = match (url, url_file) {
-        (Some(url), _) => ReceiverUrl::Given(url.clone()),
-        (None, file) => ReceiverUrl::File(file.clone().unwrap_or_default()),
-    };
-    Receiver { name: receiver.name.clone(), url }
 }
 
 fn poll_config(config: &Config) -> cloudwatch::Config {

@@ -13,6 +13,7 @@ pub mod fleet;
 pub mod json;
 pub mod lag;
 pub mod observation;
+pub mod outbox;
 pub mod saga;
 pub mod sampling;
 pub mod snapshot;

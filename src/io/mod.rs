@@ -10,6 +10,7 @@ pub mod http;
 pub mod hub;
 pub mod notify;
 pub mod otlp;
+pub mod outbox;
 pub mod proxy;
 pub mod quiet;
 pub mod secret;

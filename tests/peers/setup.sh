@@ -110,13 +110,18 @@ unpacked() {
 # One of the PATH is the second choice, so that a green run here does not hide that the first fails.
 debian_peers() {
   local root=$there/debian
-  [ -x "$root/usr/bin/promtool" ] && return
-  echo "unpacking Debian's prometheus in target/peers/debian"
-  unpacked "$root" prometheus
-  [ -x "$root/usr/bin/promtool" ] && return
+  [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
+  echo "unpacking Debian's prometheus and its Alertmanager in target/peers/debian"
+  unpacked "$root" prometheus prometheus-alertmanager
+  # Alertmanager's own templates have a path of the system: made relative, in the same number of bytes.
+  LC_ALL=C sed -i 's#/usr/share/prometheus/alertmanager#usr/share/prometheus/alertmanager/#g' \
+    "$root/usr/bin/prometheus-alertmanager" 2>>"$log"
+  [ -x "$root/usr/bin/promtool" ] && [ -x "$root/usr/bin/prometheus-alertmanager" ] && return
   rm -rf "$root"
-  command -v prometheus >/dev/null && command -v promtool >/dev/null && return
-  leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
+  command -v prometheus >/dev/null && command -v promtool >/dev/null ||
+    leave_out "prometheus: it is not on the PATH and Debian's package could not be fetched"
+  command -v prometheus-alertmanager >/dev/null ||
+    leave_out "alertmanager: it is not on the PATH and Debian's package could not be fetched"
 }
 
 # Runs unpacked, with the libraries that a small system lacks beside it.

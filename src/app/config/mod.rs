@@ -7,6 +7,7 @@ mod fault;
 mod limits;
 mod proxy;
 mod raw;
+mod receiver_kinds;
 mod receivers;
 mod rules;
 mod sections;
@@ -15,6 +16,7 @@ mod summary;
 mod value;
 mod walk;
 
+pub use crate::io::notify::{Kind, Place as SecretPlace, Receiver};
 pub use crate::wire::status::Role;
 pub use alerting::Alerting;
 pub use cloudwatch::CloudWatch;
@@ -27,7 +29,6 @@ pub(crate) use value::duration;
 
 use crate::domain::alert::Rule;
 use crate::domain::cloudwatch::Share;
-use crate::io::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -132,24 +133,6 @@ pub struct Alerts {
     pub alerting: Alerting,
 }
 
-/// Who is told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Receiver {
-    /// The label `receiver`.
-    pub name: String,
-    /// How.
-    pub webhook: Webhook,
-}
-
-/// A webhook's address: exactly one of the two is there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Webhook {
-    /// The address; often it holds its own password.
-    pub url: Option<Secret>,
-    /// A file that holds the address, read when it is needed.
-    pub url_file: Option<PathBuf>,
-}
-
 /// The admin listener's part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admin {
@@ -187,5 +170,7 @@ pub fn load_with(
 
 #[cfg(test)]
 mod proxy_tests;
+#[cfg(test)]
+mod receiver_tests;
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,15 @@
 //! Refuses to open an address.
 
 use super::fault::Place;
+use super::receiver_kinds::{self, Reader};
 use super::sections::{Open, parse_file};
-use super::value::Endpoint;
-use super::walk::{Later, Spot};
-use super::{Alerts, Receiver, Webhook, alerting, rules};
+use super::walk::Spot;
+use super::{Alerts, alerting, rules};
 use crate::domain::alert::Rule;
 use crate::domain::alert::builtin::builtin;
-use crate::io::secret::Secret;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-pub(super) fn alerts(spot: &Spot<'_>, open: Open<'_>) -> Alerts {
+pub(super) fn alerts(spot: &Spot<'_>, open: Open<'_>, reader: Reader<'_>) -> Alerts {
     let mut table = spot.table();
     let mut in_force = builtin();
     let written = table.key("rules");
@@ -24,7 +23,7 @@ pub(super) fn alerts(spot: &Spot<'_>, open: Open<'_>) -> Alerts {
     }
     // Inline rules come last: the configuration overrides the files that it names.
     rules::read(&inline, &mut in_force);
-    let receivers = receivers(&table.key("receivers"));
+    let receivers = receiver_kinds::read(&table.key("receivers"), reader);
     let alerting = alerting::read(&mut table);
     table.done();
     Alerts { rules: in_force, receivers, alerting }
@@ -43,46 +42,4 @@ fn rule_file(path: &str, named_at: &Spot<'_>, open: Open<'_>, in_force: &mut Vec
         Err(fault) if fault.place == Place::Nowhere => named_at.fault(fault.why),
         Err(fault) => named_at.walk().fault(fault),
     }
-}
-
-fn receivers(spot: &Spot<'_>) -> Vec<Receiver> {
-    let mut receivers: Vec<Receiver> = Vec::new();
-    for spot in spot.items().unwrap_or_default() {
-        let mut table = spot.table();
-        let name_spot = table.key("name");
-        let name: String = name_spot.or(String::new());
-        if spot.is_map() && name.is_empty() {
-            spot.fault("should have a `name`");
-        }
-        if receivers.iter().any(|receiver| receiver.name == name && !name.is_empty()) {
-            name_spot.fault("should differ from every other receiver's");
-        }
-        let kinds = ["alertmanager", "slack", "pagerduty", "teams"];
-        let later = kinds.map(|kind| table.key(kind)).into_iter().filter(Spot::given);
-        let later: Vec<_> = later.collect();
-        later.iter().for_each(|spot| spot.later(&Later::Absent));
-        let webhook_spot = table.key("webhook");
-        if spot.is_map() && later.is_empty() && !webhook_spot.given() {
-            spot.fault("should have a `webhook`");
-        }
-        let webhook = webhook(&webhook_spot);
-        receivers.push(Receiver { name, webhook });
-        table.done();
-    }
-    receivers
-}
-
-fn webhook(spot: &Spot<'_>) -> Webhook {
-    let mut table = spot.table();
-    let (url, url_file) = (table.key("url"), table.key("url_file"));
-    if spot.is_map() && url.given() == url_file.given() {
-        spot.fault("should have exactly one of `url` and `url_file`");
-    }
-    let webhook = Webhook {
-        url: url.maybe().map(|Endpoint { text, .. }| Secret::new(text)),
-        url_file: url_file.maybe().map(|path: String| PathBuf::from(path)),
-    };
-    table.key("secret_file").later(&Later::Absent);
-    table.done();
-    webhook
 }

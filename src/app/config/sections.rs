@@ -6,6 +6,7 @@ use super::fault::{Fault, Faults, Place};
 use super::limits::Limits;
 use super::proxy::{listen, proxy};
 use super::raw::{self, Node};
+use super::receiver_kinds::Reader;
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, words};
 use super::walk::{Later, Spot, Table, Walk};
@@ -67,15 +68,16 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
-    let region = region(&table.key("region"))
-        .or_else(|| variable("AWS_REGION"))
-        .or_else(|| variable("AWS_DEFAULT_REGION"));
+    let written_region = region(&table.key("region"));
     let external_labels = external_labels(&table.key("external_labels"));
     let (hub_endpoint, hub_share) = hub(&table.key("hub"), role, environment, &mut warnings);
+    let has_hub = hub_endpoint.is_some();
     let config = Config {
         role,
         service_name,
-        region,
+        region: written_region
+            .or_else(|| variable("AWS_REGION"))
+            .or_else(|| variable("AWS_DEFAULT_REGION")),
         external_labels,
         hub_endpoint,
         hub_share,
@@ -85,7 +87,11 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
         metrics: metrics(&table.key("metrics")),
-        alerts: receivers::alerts(&table.key("alerts"), open),
+        alerts: receivers::alerts(
+            &table.key("alerts"),
+            open,
+            Reader { open, alone: role == Role::Sidecar && !has_hub, warnings: &mut warnings },
+        ),
         admin: admin(&admin_spot),
         state: state(&table.key("state")),
         limits: Limits::read(&table.key("limits")),

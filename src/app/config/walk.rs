@@ -207,7 +207,6 @@ impl<'w> Spot<'w> {
         let Some(node) = self.node.filter(|_| self.given()) else { return };
         let why = "not in this version; leave it out";
         match (default, &node.shape) {
-            (Later::Absent, _) => self.fault(why),
             (Later::Empty, Shape::List(items)) if items.is_empty() => {}
             (Later::Word(word), shape) if scalar(shape) == Some(word) => {}
             (Later::Word(word), _) => {
@@ -221,8 +220,6 @@ impl<'w> Spot<'w> {
 /// What the contract gives a key that this version does not carry out.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Later {
-    /// Null.
-    Absent,
     /// A scalar, as text.
     Word(&'static str),
     /// An empty list.

@@ -6,9 +6,10 @@ use crate::app::config;
 use crate::app::config::Config;
 use crate::app::config::Faults;
 use crate::app::config::Flags;
+use crate::app::config::Kind;
 use crate::app::config::Receiver;
 use crate::app::config::Role;
-use crate::app::config::Webhook;
+use crate::app::config::SecretPlace;
 use crate::domain::alert::Missing;
 use crate::domain::alert::Rule;
 use crate::domain::alert::Sense;
@@ -62,9 +63,9 @@ pub(super) fn sidecar(
 /// Rules, and whom they are told.
 fn alert(config: &mut Config, places: Places) {
     config.alerts.rules = rules();
-    let url = Some(Secret::new(format!("http://{}/hook", places.webhook)));
-    let webhook = Webhook { url, url_file: None };
-    config.alerts.receivers = vec![Receiver { name: "demo".to_owned(), webhook }];
+    let url = SecretPlace::Given(Secret::new(format!("http://{}/hook", places.webhook)));
+    let webhook = Kind::Webhook { url, secret_file: None };
+    config.alerts.receivers = vec![Receiver::new("demo", webhook)];
 }
 
 /// The hub, which alone alerts on consumers.
@@ -102,6 +103,8 @@ fn common(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
     let mut config = config::load(None, &environment(), &Flags::default())?;
     config.service_name = service.to_owned();
     config.region = Some(REGION.to_owned());
+    // A demo leaves nothing behind, and its sidecars would meet in one folder.
+    config.state = None;
     config.proxy.listen = vec![loopback(0)];
     config.proxy.upstream_endpoint = format!("http://{}", places.kinesis).parse().ok();
     config.admin.listen = vec![loopback(free(ADMIN_PORT + index))];

@@ -1,38 +1,53 @@
-//! Owns one POST to one receiver and what its outcome means. Refuses to try again, and to name the
-//! URL in what it says.
+//! Owns one POST to one receiver and what its outcome means. Refuses to try again, and to name an
+//! address or a key in what it says.
 
 use crate::io::clock::Clock;
-use crate::io::notify::ReceiverUrl;
 use crate::io::notify::client::HttpsClient;
-use crate::wire::notify::retry_after;
+use crate::io::notify::message::Message;
+use crate::io::notify::receiver::Kind;
+use crate::wire::notify::signature::KeysFault;
+use crate::wire::notify::{retry_after, slack, teams};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
 
-/// How much of an answer is read, only so that its connection can be used again.
+/// How much of an answer is read.
 const ANSWER_BYTES_MAX: usize = 16 * 1024;
 /// How long that may take.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
+/// How much of it is quoted in the log.
+const QUOTE_CHARS_MAX: usize = 200;
 
 /// Why an attempt did not deliver.
 #[derive(Debug, Error)]
 pub(super) enum Failure {
-    /// The file that holds the URL.
-    #[error("the receiver's url_file can't be read")]
-    UrlFile(#[source] io::Error),
+    /// A file that holds an address or a key.
+    #[error("a file of the receiver can't be read")]
+    File(#[source] io::Error),
+    /// What the file of keys holds.
+    #[error("the receiver's secret_file {0}")]
+    BadKeys(#[source] KeysFault),
+    /// A key that no header can hold.
+    #[error("the receiver's token_file holds no token")]
+    BadHeader,
     /// What the configuration or the file holds.
     #[error("the receiver's url is not an http or https url")]
     BadUrl {
         /// A file may hold a better one next time.
         from_file: bool,
     },
+    /// It said so before, with a 410.
+    #[error("the receiver is gone; it is asked again after a reload of the configuration")]
+    Gone,
+    /// Our own bug: a notice without alerts.
+    #[error("there is nothing to say")]
+    NothingToSay,
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
@@ -40,12 +55,24 @@ pub(super) enum Failure {
     #[error("no answer: {0}")]
     Connection(String),
     /// An answer that is not 2xx.
-    #[error("answered {status}")]
+    #[error("answered {status}{quote}")]
     Status {
         /// The answer's status.
         status: StatusCode,
         /// How long it asks to wait.
         retry_after: Option<Duration>,
+        /// The beginning of what it says, without secrets.
+        quote: String,
+    },
+    /// An answer of success that says it is none.
+    #[error("answered {status}, but did not take it{quote}")]
+    NotTaken {
+        /// The answer's status.
+        status: StatusCode,
+        /// Whether it was asked too often.
+        throttled: bool,
+        /// The beginning of what it says, without secrets.
+        quote: String,
     },
 }
 
@@ -54,8 +81,11 @@ impl Failure {
     #[must_use]
     pub(super) fn is_retryable(&self) -> bool {
         match self {
-            Self::UrlFile(_) | Self::Timeout(_) | Self::Connection(_) => true,
+            Self::File(_) | Self::BadKeys(_) | Self::BadHeader => true,
+            Self::Timeout(_) | Self::Connection(_) => true,
             Self::BadUrl { from_file } => *from_file,
+            Self::Gone | Self::NothingToSay => false,
+            Self::NotTaken { throttled, .. } => *throttled,
             Self::Status { status, .. } => {
                 status.is_server_error()
                     || *status == StatusCode::TOO_MANY_REQUESTS
@@ -64,62 +94,112 @@ impl Failure {
         }
     }
 
+    /// Whether a part of what was sent may be what was refused.
+    #[must_use]
+    pub(super) fn may_be_partial(&self) -> bool {
+        let partial = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        self.status().is_some_and(|status| partial.contains(&status))
+    }
+
+    /// Whether nobody is there any more.
+    #[must_use]
+    pub(super) fn is_gone(&self) -> bool {
+        self.status() == Some(StatusCode::GONE)
+    }
+
+    fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::File(_)
+            | Self::BadKeys(_)
+            | Self::BadHeader
+            | Self::BadUrl { .. }
+            | Self::Gone
+            | Self::NothingToSay
+            | Self::Timeout(_)
+            | Self::Connection(_)
+            | Self::NotTaken { .. } => None,
+        }
+    }
+
     /// How long the receiver asks to be left alone.
     #[must_use]
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            Self::UrlFile(_) | Self::BadUrl { .. } | Self::Timeout(_) | Self::Connection(_) => None,
+            Self::File(_)
+            | Self::BadKeys(_)
+            | Self::BadHeader
+            | Self::BadUrl { .. }
+            | Self::Gone
+            | Self::NothingToSay
+            | Self::Timeout(_)
+            | Self::Connection(_)
+            | Self::NotTaken { .. } => None,
         }
     }
 }
 
-/// Posts `body` once; an answer 2xx is success, whatever it says.
+/// Posts once; an answer 2xx is success, unless its kind of receiver says no by it.
 ///
 /// # Errors
 /// With why the receiver does not have it, as far as can be known: a connection that was cut may
 /// have delivered, so the receiver may get it twice.
 pub(super) async fn post(
     client: &HttpsClient,
-    url: &ReceiverUrl,
-    body: Bytes,
+    kind: &Kind,
+    message: Message,
     attempt_max: Duration,
     clock: &Clock,
 ) -> Result<(), Failure> {
-    let request = Request::post(read_url(url).await?)
-        .header(CONTENT_TYPE, "application/json")
-        .header(USER_AGENT, concat!("kinescope/", env!("CARGO_PKG_VERSION")))
-        .body(Full::new(body))
-        .map_err(|_| Failure::BadUrl { from_file: matches!(url, ReceiverUrl::File(_)) })?;
+    let Message { request, secrets } = message;
     let answer = tokio::time::timeout(attempt_max, client.request(request))
         .await
         .map_err(|_| Failure::Timeout(attempt_max))?
         .map_err(|error| Failure::Connection(cause(&error)))?;
-    let (status, retry_after) = (answer.status(), retry_after(&answer, clock));
-    let rest = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect();
-    // The status has decided: a body that never ends must not make the receiver be told again.
-    let _ = tokio::time::timeout(ANSWER_MAX, rest).await;
-    if status.is_success() { Ok(()) } else { Err(Failure::Status { status, retry_after }) }
-}
-
-fn retry_after(answer: &Response<Incoming>, clock: &Clock) -> Option<Duration> {
-    let value = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    retry_after::parse(value, clock.now().wall)
-}
-
-async fn read_url(url: &ReceiverUrl) -> Result<Uri, Failure> {
-    match url {
-        ReceiverUrl::Given(secret) => parse_url(secret.reveal(), false),
-        ReceiverUrl::File(path) => {
-            let text = tokio::fs::read_to_string(path).await.map_err(Failure::UrlFile)?;
-            parse_url(text.trim(), true)
-        }
+    let (head, body) = answer.into_parts();
+    let rest = Limited::new(body, ANSWER_BYTES_MAX).collect();
+    // The status decides, but for Slack: a body that never ends must not have others told again.
+    let rest = tokio::time::timeout(ANSWER_MAX, rest).await;
+    let said = rest.ok().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+    let (status, quote) = (head.status, quote(&said, &secrets));
+    if !status.is_success() {
+        let retry_after = retry_after(&head.headers, clock);
+        return Err(Failure::Status { status, retry_after, quote });
+    }
+    match refusal(kind, &said) {
+        None => Ok(()),
+        Some(throttled) => Err(Failure::NotTaken { status, throttled, quote }),
     }
 }
 
-fn parse_url(text: &str, from_file: bool) -> Result<Uri, Failure> {
-    let is_usable = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https"));
-    text.parse().ok().filter(is_usable).ok_or(Failure::BadUrl { from_file })
+/// Whether what an answer of success says is a no, and if so whether one to asking too often.
+fn refusal(kind: &Kind, said: &Bytes) -> Option<bool> {
+    match kind {
+        Kind::Slack { .. } => (!slack::is_taken(said)).then_some(false),
+        Kind::Teams { .. } => teams::is_throttled(said).then_some(true),
+        Kind::Webhook { .. } | Kind::Alertmanager { .. } | Kind::PagerDuty { .. } => None,
+    }
+}
+
+/// `: "the beginning"` of an answer, in one line and without what is secret of its request.
+fn quote(said: &[u8], secrets: &[String]) -> String {
+    let mut text = String::from_utf8_lossy(said).into_owned();
+    for secret in secrets.iter().filter(|secret| secret.len() > 1) {
+        text = text.replace(secret.as_str(), "[secret]");
+    }
+    let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+    let line: String = words.join(" ").chars().take(QUOTE_CHARS_MAX).collect();
+    if line.trim().is_empty() { String::new() } else { format!(": {:?}", line.trim()) }
+}
+
+fn retry_after(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    retry_after::parse(value, clock.now().wall)
 }
 
 /// What went wrong, without what the errors say of host and path.
@@ -168,7 +248,7 @@ mod tests {
     fn what_was_refused_is_not_tried_again() {
         let check = |status, expected| {
             let status = StatusCode::from_u16(status).unwrap();
-            let failure = Failure::Status { status, retry_after: None };
+            let failure = Failure::Status { status, retry_after: None, quote: String::new() };
             assert_eq!(failure.is_retryable(), expected, "{status}");
         };
         for status in [408, 429, 500, 502, 503, 504, 599] {
@@ -180,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_http() {
-        let check = |text, expected| assert_eq!(parse_url(text, false).is_ok(), expected, "{text}");
-        check("http://127.0.0.1:9/a?b=c", true);
-        check("https://hooks.example/T0/B0", true);
-        check("ftp://hooks.example/", false);
-        check("hooks.example", false);
-        check("/path", false);
-        check("", false);
+    fn answers_are_quoted_in_bounds() {
+        let secrets = ["http://h/s3cret".to_owned(), "/s3cret".to_owned(), "/".to_owned()];
+        let check = |said: &str, expected| assert_eq!(quote(said.as_bytes(), &secrets), expected);
+        check("", "");
+        check(" \n", "");
+        check("no\n  such http://h/s3cret\u{7}", r#": "no   such [secret]""#);
+        check("POST /s3cret is wrong", r#": "POST [secret] is wrong""#);
+        assert!(quote(&[0xff; 5_000], &secrets).len() < 1_000);
     }
 }

@@ -2,7 +2,7 @@
 //! Refuses to post anything: a receiver is connected to and left.
 
 use super::Verdict;
-use crate::app::config::{Config, Receiver, Tls};
+use crate::app::config::{Config, Receiver, SecretPlace, Tls};
 use crate::app::logging::chain;
 use crate::app::{data_plane, exporting};
 use crate::io::clock::Clock;
@@ -98,14 +98,12 @@ async fn probe(
 
 /// Whether a receiver can be connected to; its address may be a secret and is not shown.
 pub(super) async fn receiver(receiver: &Receiver) -> Verdict {
-    let webhook = &receiver.webhook;
-    let address = match (&webhook.url, &webhook.url_file) {
-        (Some(url), _) => url.reveal().to_owned(),
-        (None, Some(file)) => match tokio::fs::read_to_string(file).await {
+    let address = match receiver.kind.url() {
+        SecretPlace::Given(url) => url.reveal().to_owned(),
+        SecretPlace::File(file) => match tokio::fs::read_to_string(file).await {
             Ok(text) => text.trim().to_owned(),
             Err(error) => return Verdict::failed(format!("url_file cannot be read: {error}")),
         },
-        (None, None) => return Verdict::failed("has no address"),
     };
     let Ok(uri) = address.parse::<http::Uri>() else {
         return Verdict::failed("the address is not one");
@@ -158,7 +156,7 @@ pub(super) fn state(folder: Option<&Path>) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::Webhook;
+    use crate::app::config::Kind;
     use crate::io::secret::Secret;
     use std::path::PathBuf;
 
@@ -203,8 +201,9 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let check = async |address: String, word: &str| {
-            let webhook = Webhook { url: Some(Secret::new(address.clone())), url_file: None };
-            let verdict = receiver(&Receiver { name: "hook".to_owned(), webhook }).await;
+            let url = SecretPlace::Given(Secret::new(address.clone()));
+            let kind = Kind::Webhook { url, secret_file: None };
+            let verdict = receiver(&Receiver::new("hook", kind)).await;
             starts(&verdict, word);
             assert!(!format!("{verdict:?}").contains("hunter2"), "{verdict:?}");
         };
