@@ -17,9 +17,10 @@ use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
 use crate::io::hub;
+use crate::io::leases;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
 use crate::io::streams::RecordLimits;
-use crate::io::streams::{Describer, Lister, Selection};
+use crate::io::streams::{Asking, Describer, Lister, Pacer, Selection};
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
 use std::collections::BTreeMap;
@@ -36,8 +37,10 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_MAX: usize = 4_096;
 /// Who may wait for a snapshot at once; more are answered 503.
 const ASKS_MAX: usize = 64;
-/// How often a stream's retention and shards are asked for again.
+/// How often a hub asks again for a stream's retention and shards.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(300);
+/// A sidecar does so more rarely: there is one in every pod.
+const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 /// How often a hub lists the account's streams.
 const LIST_EVERY: Duration = Duration::from_secs(300);
 /// Alertmanager's own default.
@@ -244,12 +247,13 @@ pub async fn start(
     let (events, happened) = mpsc::channel::<Event>(EVENTS_MAX);
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
+    let asking = asking(&config, &clock);
     let (describe, describer) = Describer::new(
         kinesis.clone(),
         clock.clone(),
         events.clone(),
         record_limits.clone(),
-        DESCRIBE_EVERY,
+        asking.clone(),
     );
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
@@ -269,9 +273,11 @@ pub async fn start(
         let selection = Selection {
             include: config.cloudwatch.include.clone(),
             exclude: config.cloudwatch.exclude.clone(),
+            tags: config.cloudwatch.tags.clone(),
         };
+        let calls = (kinesis, asking.pacer);
         let (streams, lister) =
-            Lister::new(kinesis, clock.clone(), selection, LIST_EVERY, events.clone());
+            Lister::new(calls, clock.clone(), selection, LIST_EVERY, events.clone());
         stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
         let poller = cloudwatch::Poller::new(
             sdk.cloudwatch(config.cloudwatch.endpoint.clone()),
@@ -282,6 +288,13 @@ pub async fn start(
             cloudwatch::CloudWatchMetrics::register(&registry)?,
         );
         stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
+    }
+    let lease_metrics = leases::LeaseMetrics::register(&registry)?;
+    for table in &config.leases {
+        let (events, metrics) = (events.clone(), lease_metrics.clone());
+        let watcher =
+            leases::Watcher::new(sdk.dynamodb(), clock.clone(), table.clone(), events, metrics);
+        stage.spawn("leases", Policy::Helpful, watcher.run(stage.token()));
     }
 
     let mut data_plane = Vec::new();
@@ -314,6 +327,21 @@ pub async fn start(
         clock,
         drain,
     })
+}
+
+/// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
+fn asking(config: &Config, clock: &Clock) -> Asking {
+    match config.role {
+        Role::Sidecar => Asking {
+            pacer: Pacer::sidecar(clock.clone()),
+            refresh: DESCRIBE_EVERY_SIDECAR,
+            consumers: false,
+        },
+        Role::Hub | Role::All => {
+            let pacer = Pacer::hub(clock.clone());
+            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
+        }
+    }
 }
 
 fn scope(config: &Config, region: &str) -> exposition::Scope {

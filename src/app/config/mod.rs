@@ -2,6 +2,7 @@
 //! at once. Refuses to carry out anything: each room takes its own part.
 
 mod fault;
+mod leases;
 mod limits;
 mod proxy;
 mod raw;
@@ -45,6 +46,8 @@ pub struct Config {
     pub proxy: Proxy,
     /// The CloudWatch poller.
     pub cloudwatch: CloudWatch,
+    /// KCL applications whose checkpoints are watched; none in a sidecar.
+    pub leases: Vec<crate::io::leases::Table>,
     /// Where spans go.
     pub otlp: Otlp,
     /// How spans are made.
@@ -80,6 +83,8 @@ pub struct CloudWatch {
     pub include: Vec<String>,
     /// … and of those, the ones that are not.
     pub exclude: Vec<String>,
+    /// Tags that a stream must bear to be polled, each with its value.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// Where spans go; what is `None` here is left to `OTEL_EXPORTER_OTLP_*`.

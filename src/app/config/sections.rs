@@ -9,7 +9,8 @@ use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, Pattern, words};
 use super::walk::{Later, Spot, Table, Walk};
 use super::{
-    Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers,
+    Admin, CloudWatch, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, leases,
+    receivers,
 };
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -78,6 +79,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         hub_endpoint: hub(&table.key("hub"), role, &mut warnings),
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
+        leases: leases::leases(&table.key("leases"), role, &mut warnings),
         otlp: otlp(&table.key("otlp"), role),
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
@@ -89,13 +91,9 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         warnings,
     };
     ports_differ(&config, &admin_spot);
-    later(&mut table, LATER);
     table.done();
     config
 }
-
-/// Keys of the whole that this version does not carry out.
-const LATER: &[(&str, Later)] = &[("leases", Later::Empty)];
 
 /// Reads the keys of one table that this version does not carry out.
 fn later(table: &mut Table<'_>, keys: &[(&'static str, Later)]) {
@@ -203,8 +201,8 @@ fn cloudwatch(spot: &Spot<'_>, role: Role) -> CloudWatch {
         delay: table.key("delay").or(Duration::from_secs(120)),
         include: patterns(streams.key("include"), &["*"]),
         exclude: patterns(streams.key("exclude"), &[]),
+        tags: leases::tags(&streams.key("tags")),
     };
-    streams.key("tags").later(&Later::Map(&[]));
     streams.done();
     later(
         &mut table,

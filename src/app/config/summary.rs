@@ -25,6 +25,7 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("propagation", propagation(config)),
         ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch.to_owned()),
+        ("leases", join(config.leases.iter().map(|table| &table.table))),
         ("otlp", otlp(&config.otlp)),
         ("otlp received", join(&config.otlp.receive)),
         ("hub", or(&config.hub_endpoint, "none")),

@@ -208,19 +208,12 @@ impl<'w> Spot<'w> {
         let why = "not in this version; leave it out";
         match (default, &node.shape) {
             (Later::Absent, _) => self.fault(why),
-            (Later::Map(keys), Shape::Map(_)) => {
-                let mut table = self.table();
-                for (key, default) in *keys {
-                    table.key(key).later(default);
-                }
-                table.done();
-            }
             (Later::Empty, Shape::List(items)) if items.is_empty() => {}
             (Later::Word(word), shape) if scalar(shape) == Some(word) => {}
             (Later::Word(word), _) => {
                 self.fault(format!("not in this version; leave it out, or at `{word}`"));
             }
-            (Later::Map(_) | Later::Empty, _) => self.fault(why),
+            (Later::Empty, _) => self.fault(why),
         }
     }
 }
@@ -234,8 +227,6 @@ pub(super) enum Later {
     Word(&'static str),
     /// An empty list.
     Empty,
-    /// A map.
-    Map(&'static [(&'static str, Later)]),
 }
 
 fn scalar(shape: &Shape) -> Option<&str> {

@@ -10,7 +10,7 @@ use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, View, Wind
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, CloudWatchView};
 use crate::domain::snapshot::{LeftOut, ShardInfo, StreamDescription};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub(super) struct Memory {
 pub(super) struct Stream {
     description: Option<StreamDescription>,
     cloudwatch: CloudWatchView,
+    /// The end of the last period in which CloudWatch saw records.
+    records_until: Option<Wall>,
     parents: BTreeMap<ShardId, Vec<ShardId>>,
     clock: SequenceClock,
     consumers: BTreeMap<ConsumerName, Consumer>,
@@ -94,6 +96,27 @@ impl Memory {
         known.description = Some(description);
     }
 
+    /// A stream that was described is no more: nothing that was known of it holds.
+    pub(super) fn gone(&mut self, stream: &StreamName) {
+        let Some(known) = self.streams.get_mut(stream) else { return };
+        if known.description.is_some() {
+            let windows: usize = known.consumers.values().map(|it| it.shards.len()).sum();
+            self.windows = self.windows.saturating_sub(windows);
+            *known = Stream::default();
+        }
+    }
+
+    /// Whether a shard is on no list yet although there is one; said once.
+    pub(super) fn is_unlisted(&mut self, stream: &StreamName, shard: &ShardId) -> bool {
+        let Some(known) = self.streams.get_mut(stream) else { return false };
+        let parents = &mut known.parents;
+        let unlisted = !parents.is_empty() && !parents.contains_key(shard) && is_named(shard);
+        if unlisted {
+            parents.insert(shard.clone(), Vec::new());
+        }
+        unlisted
+    }
+
     /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
     pub(super) fn list(&mut self, stream: &StreamName, shards: Vec<ShardInfo>) {
         let Some(known) = self.streams.get_mut(stream) else { return };
@@ -115,6 +138,9 @@ impl Memory {
         point: CloudWatchPoint,
     ) {
         if let Some(known) = self.streams.get_mut(stream) {
+            if metric == CloudWatchMetric::IncomingRecords && point.value > 0.0 {
+                known.records_until = known.records_until.max(Some(point.at.plus(point.period)));
+            }
             let slot = known.cloudwatch.slot(metric);
             if slot.is_none_or(|old| old.at <= point.at) {
                 *slot = Some(point);
@@ -256,7 +282,17 @@ impl Memory {
     }
 }
 
+/// A point of CloudWatch's is settled and polled by this age.
+const POINTS_LATE: Duration = Duration::from_secs(300);
+
 impl Stream {
+    /// When the newest record that CloudWatch knows of had come, where it has seen none for long.
+    fn quiet_since(&self, now: Moment) -> Option<Wall> {
+        self.cloudwatch.incoming_records?;
+        let until = self.records_until.unwrap_or_default();
+        (now.wall.since(until) > POINTS_LATE).then_some(until)
+    }
+
     /// What surrounds one shard of one consumer.
     fn around<'a>(
         &self,

@@ -104,6 +104,12 @@ pub enum Event {
         /// What it said.
         description: StreamDescription,
     },
+    /// The control plane knows no stream of this name. It may be another account's or region's;
+    /// one that was described before has been deleted.
+    StreamGone {
+        /// The stream.
+        stream: StreamName,
+    },
     /// CloudWatch gave a settled point.
     CloudWatch {
         /// The stream.
@@ -120,7 +126,7 @@ pub enum Event {
 /// All that we may do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Ask the control plane about this stream, at leisure.
+    /// Ask the control plane about this stream, at leisure: it is new, or has a new shard.
     Describe(StreamName),
     /// Tell every receiver.
     Notify(Notice),
@@ -255,7 +261,8 @@ impl Engine {
             Event::Read { stream, consumer, shard, observation } => {
                 let new = memory.see(&stream);
                 memory.read(place(&stream, &consumer, &shard), &observation);
-                new.then_some(stream)
+                let unlisted = memory.is_unlisted(&stream, &shard);
+                (new || unlisted).then_some(stream)
             }
             Event::ReadFailed { stream, consumer, shard, failure } => {
                 let new = memory.see(&stream);
@@ -287,6 +294,10 @@ impl Engine {
             Event::StreamDescribed { stream, description } => {
                 memory.see(&stream);
                 memory.describe(&stream, description);
+                None
+            }
+            Event::StreamGone { stream } => {
+                memory.gone(&stream);
                 None
             }
             Event::CloudWatch { stream, metric, point } => {

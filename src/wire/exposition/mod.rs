@@ -3,6 +3,7 @@
 //! no series. A sidecar's consumer families speak for its pod. Source: reference/metrics.md 5.2.
 
 mod catalog;
+mod streams;
 
 pub use catalog::FAMILIES;
 
@@ -60,7 +61,7 @@ pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
     if scope.hub {
         snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
         for view in &snapshot.streams {
-            stream(&mut sheet, view);
+            streams::stream(&mut sheet, view, snapshot.now);
             cloudwatch(&mut sheet, view, snapshot.now.wall);
         }
     }
@@ -203,19 +204,6 @@ fn checkpoints(sheet: &mut Sheet<'_>, view: &ConsumerView) {
         ];
         sheet.gauge(catalog::CHECKPOINT_LAG, &labels, Some(lag.value.as_secs_f64()));
     }
-}
-
-fn stream(sheet: &mut Sheet<'_>, view: &StreamView) {
-    let usable = view.sequence_clock_usable.map(|usable| f64::from(u8::from(usable)));
-    sheet.gauge(catalog::SEQUENCE_CLOCK_USABLE, &[("stream", view.stream.as_str())], usable);
-    let Some(description) = &view.description else { return };
-    let stream = ("stream", view.stream.as_str());
-    let info =
-        [stream, ("mode", description.mode.as_str()), ("status", description.status.as_str())];
-    sheet.gauge(catalog::STREAM_INFO, &info, Some(1.0));
-    sheet.gauge(catalog::STREAM_OPEN_SHARDS, &[stream], Some(description.open_shards.into()));
-    let retention = description.retention.as_secs_f64();
-    sheet.gauge(catalog::STREAM_RETENTION, &[stream], Some(retention));
 }
 
 fn cloudwatch(sheet: &mut Sheet<'_>, view: &StreamView, now: Wall) {
