@@ -35,6 +35,8 @@ def statuses(application):
 
 @pytest.mark.parametrize("application", ["polling"], indirect=True)
 def test_polling(application, moto, ministack):
+    # A record that waits for its first read tells nothing of when records come.
+    wait_for(lambda: application.events("records"), 120, "KCL to poll")
     application.put(OBJECTS[0])
     application.wait_for_records(1)
     # It was given the first record and is busy with it: what is put now makes it late.

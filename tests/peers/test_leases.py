@@ -1,12 +1,14 @@
 """Owns: the lease table of a KCL application is read as KCL writes it, what is no lease is left alone,
 and a table that cannot be read is told as what it is. moto is DynamoDB."""
 
+import json
+import subprocess
 import uuid
 
 import pytest
 
 from door import Door
-from harness import Boto3, iterator, new_stream, wait_for
+from harness import ENV, REGION, Boto3, binary, iterator, new_stream, wait_for
 from test_lag import LAG, SHARD
 
 CHECKPOINT = "kinesis_consumer_checkpoint_lag_seconds"
@@ -148,3 +150,25 @@ def test_tables_that_cannot_be_read(kinesis_mock, kinescope, door):
         lines = [line for line in log.splitlines() if application in line and "lease table not read" in line]
         assert len(lines) == 1 and outcome in lines[0], lines
     assert not reader.hub.metrics().all(CHECKPOINT)
+
+
+def test_check_online_tries_the_tables(kinesis_mock, door, tmp_path):
+    table, stream = Table(door.url), new_stream(kinesis_mock.url, 2)
+    table.lease(SHARD, "LATEST")
+    other = Table(door.url, key="orderId")
+    other.put("17", total=3)
+    path = tmp_path / "online.yaml"
+    path.write_text(json.dumps({
+        "role": "hub", "state": None, "region": REGION, "proxy": {"upstream": {"endpoint": kinesis_mock.url}},
+        "leases": [{"application": table.name, "stream": stream}, {"application": other.name},
+                   {"application": "not-there"}]}))
+    done = subprocess.run(
+        [binary(), "check", "--online", "--config", path], capture_output=True, text=True, timeout=60,
+        env={**ENV, "AWS_ENDPOINT_URL_DYNAMODB": door.url})
+    lines = done.stdout.splitlines()
+    line = lambda word, what: next(l for l in lines if l.startswith(f"{word:8} {what} "))  # noqa: E731
+    assert "1 leases" in line("ok", f"leases {table.name}")
+    assert "2 listed" in line("ok", f"leases {table.name}: shards")
+    assert "another program" in line("failed", f"leases {other.name}")
+    assert "no such table" in line("failed", "leases not-there")
+    assert done.returncode == 1

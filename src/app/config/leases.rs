@@ -87,7 +87,7 @@ mod tests {
             interval: INTERVAL,
             units_per_second: 10,
         };
-        assert_eq!(config.leases, [expected.clone()]);
+        assert_eq!(config.leases.first(), Some(&expected));
         let config = good(
             "role: all\nleases: [{ application: mail, table: mail-leases, consumer: mailer, \
              interval: 1s, read_units_per_second: 50 }]\n",
