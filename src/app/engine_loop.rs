@@ -7,7 +7,7 @@ use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
 use crate::io::streams::DescribeQueue;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Events taken from the queue at once.
@@ -28,6 +28,8 @@ pub struct EngineLoop {
     pub describe: DescribeQueue,
     /// Who is told.
     pub notifier: Notifier,
+    /// Whether alerts are told: a hub that stands by is silent.
+    pub working: watch::Receiver<bool>,
 }
 
 impl EngineLoop {
@@ -61,6 +63,7 @@ impl EngineLoop {
     }
 
     fn handle(&mut self, event: Event) {
+        self.engine.alert(*self.working.borrow());
         for effect in self.engine.handle(event, self.clock.now()) {
             match effect {
                 // Full: the stream is described again by the refresh, or seen again.

@@ -19,6 +19,7 @@ use crate::io::http::client::Client;
 use crate::io::hub;
 use crate::io::leases;
 use crate::io::notify::{self, Notifier, Receiver, ReceiverUrl};
+use crate::io::standby::{self, while_working};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Asking, Describer, Lister, Pacer, Selection};
 use crate::wire::{exposition, status};
@@ -255,6 +256,14 @@ pub async fn start(
         record_limits.clone(),
         asking.clone(),
     );
+    let (working, holder) = match &config.hub_standby {
+        Some(table) => {
+            let table = table.clone();
+            let held = standby::Holder::new(sdk.dynamodb(), clock.clone(), table, &registry)?;
+            (held.0, Some(held.1))
+        }
+        None => (standby::always(), None),
+    };
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
         engine: Engine::new(engine_config(&config, &region)),
@@ -263,12 +272,18 @@ pub async fn start(
         asks: asked,
         describe,
         notifier,
+        working: working.clone(),
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
 
     let stage = supervisor.stage("aws");
     stage.spawn("credentials", Policy::Helpful, credentials.clone().run(stage.token()));
     stage.spawn("describe", Policy::Helpful, describer.run(stage.token()));
+    if let Some(holder) = holder {
+        stage.spawn("standby", Policy::Helpful, holder.run(stage.token()));
+    }
+    let token = stage.token();
+    let rest = || (working.clone(), token.clone());
     if config.cloudwatch.enabled {
         let selection = Selection {
             include: config.cloudwatch.include.clone(),
@@ -278,7 +293,8 @@ pub async fn start(
         let calls = (kinesis, asking.pacer);
         let (streams, lister) =
             Lister::new(calls, clock.clone(), selection, LIST_EVERY, events.clone());
-        stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
+        let list = while_working(rest(), lister.run(stage.token()));
+        stage.spawn("list", Policy::Helpful, list);
         let poller = cloudwatch::Poller::new(
             sdk.cloudwatch(config.cloudwatch.endpoint.clone()),
             clock.clone(),
@@ -287,14 +303,16 @@ pub async fn start(
             events.clone(),
             cloudwatch::CloudWatchMetrics::register(&registry)?,
         );
-        stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
+        let poll = while_working(rest(), poller.run(stage.token()));
+        stage.spawn("cloudwatch", Policy::Helpful, poll);
     }
     let lease_metrics = leases::LeaseMetrics::register(&registry)?;
     for table in &config.leases {
         let (events, metrics) = (events.clone(), lease_metrics.clone());
         let watcher =
             leases::Watcher::new(sdk.dynamodb(), clock.clone(), table.clone(), events, metrics);
-        stage.spawn("leases", Policy::Helpful, watcher.run(stage.token()));
+        let watch = while_working(rest(), watcher.run(stage.token()));
+        stage.spawn("leases", Policy::Helpful, watch);
     }
 
     let mut data_plane = Vec::new();

@@ -14,6 +14,7 @@ pub mod lease;
 pub mod saga;
 pub mod sampling;
 pub mod snapshot;
+pub mod standby;
 pub mod stream;
 pub mod time;
 pub mod trace;

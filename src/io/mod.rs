@@ -14,4 +14,5 @@ pub mod otlp;
 pub mod proxy;
 pub mod quiet;
 pub mod secret;
+pub mod standby;
 pub mod streams;

@@ -172,3 +172,25 @@ def test_check_online_tries_the_tables(kinesis_mock, door, tmp_path):
     assert "another program" in line("failed", f"leases {other.name}")
     assert "no such table" in line("failed", "leases not-there")
     assert done.returncode == 1
+
+
+def test_a_hub_stands_by_until_the_other_is_gone(kinesis_mock, kinescope, door):
+    hubs = Table(door.url)
+    application = Table(door.url)
+    application.lease(SHARD, "LATEST")
+    config = {"hub": {"standby": hubs.name},
+              "leases": [{"application": application.name, "stream": "orders", "interval": "250ms"}]}
+    start = lambda: kinescope(kinesis_mock.url, config, role="hub",  # noqa: E731
+                              env={"AWS_ENDPOINT_URL_DYNAMODB": door.url})
+    works = lambda hub: hub.metrics().value("kinescope_hub_working")  # noqa: E731
+    reads = lambda hub: hub.metrics().value(READINGS, application=application.name, outcome="ok") or 0  # noqa: E731
+    first = start()
+    wait_for(lambda: works(first) == 1 and reads(first) > 1, 20, "the first hub to work")
+    second = start()
+    seen = reads(first)
+    wait_for(lambda: reads(first) > seen + 8, 20, "the first hub to go on")
+    assert (works(first), works(second), reads(second)) == (1, 0, 0)
+    # It gives the lease back when it is told to end.
+    first.stop()
+    wait_for(lambda: works(second) == 1 and reads(second) > 1, 12, "the second hub to take over")
+    assert "this hub works" in second.output()

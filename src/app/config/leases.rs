@@ -1,4 +1,4 @@
-//! Owns how `leases` and the tags of `cloudwatch.streams` are read. Refuses to open a table.
+//! Owns how `leases`, `hub.standby` and the tags of `cloudwatch.streams` are read. Refuses to open a table.
 
 use super::Role;
 use super::limits::positive;
@@ -62,6 +62,21 @@ fn table(spot: &Spot<'_>) -> Table {
 fn is_table_name(name: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     (3..=255).contains(&name.len()) && name.bytes().all(plain)
+}
+
+/// The table whose lease says which of several hubs works.
+pub(super) fn standby(spot: &Spot<'_>, role: Role, warnings: &mut Vec<String>) -> Option<String> {
+    let name: String = spot.maybe()?;
+    if !is_table_name(&name) {
+        spot.fault("should be a DynamoDB table's name: 3 to 255 letters, digits, `_`, `-` and `.`");
+    }
+    match role {
+        Role::Hub | Role::All => Some(name),
+        Role::Sidecar => {
+            warnings.push("hub.standby is for hubs: this process is a sidecar".to_owned());
+            None
+        }
+    }
 }
 
 /// Tags that a stream must bear, each with its value.
@@ -133,6 +148,21 @@ mod tests {
             &[],
             &["1:40: cloudwatch.streams.tags.team: should be text (a number or true/false is put \
                in quotes to be text)"],
+        );
+    }
+
+    #[test]
+    fn a_standby_is_a_hub() {
+        let standby = |text: &str| good(text, &[]).hub_standby;
+        assert_eq!(standby("role: hub\nhub: { standby: hubs }\n").as_deref(), Some("hubs"));
+        assert_eq!(standby("hub: { standby: hubs }\n"), None);
+        check(
+            "role: hub\nhub: { standby: a }\n",
+            &[],
+            &[
+                "2:17: hub.standby: should be a DynamoDB table's name: 3 to 255 letters, digits, `_`, \
+               `-` and `.`",
+            ],
         );
     }
 

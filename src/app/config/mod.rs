@@ -42,6 +42,9 @@ pub struct Config {
     pub external_labels: BTreeMap<String, String>,
     /// `hub.endpoint`: the hub that spans go to, too; its base address.
     pub hub_endpoint: Option<String>,
+    /// `hub.standby`: the DynamoDB table by whose lease one of several hubs works; `None`: this one
+    /// always does.
+    pub hub_standby: Option<String>,
     /// The data plane.
     pub proxy: Proxy,
     /// The CloudWatch poller.

@@ -69,6 +69,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             );
             "unknown".to_owned()
         });
+    let (hub_endpoint, hub_standby) = hub(&table.key("hub"), role, &mut warnings);
     let config = Config {
         role,
         service_name,
@@ -76,7 +77,8 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
             .or_else(|| variable("AWS_REGION"))
             .or_else(|| variable("AWS_DEFAULT_REGION")),
         external_labels: external_labels(&table.key("external_labels")),
-        hub_endpoint: hub(&table.key("hub"), role, &mut warnings),
+        hub_endpoint,
+        hub_standby,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch(&table.key("cloudwatch"), role),
         leases: leases::leases(&table.key("leases"), role, &mut warnings),
@@ -242,16 +244,22 @@ fn otlp(spot: &Spot<'_>, role: Role) -> Otlp {
     otlp
 }
 
-/// The hub's address is its sidecars'; the hub itself sends its spans nowhere.
-fn hub(spot: &Spot<'_>, role: Role, warnings: &mut Vec<String>) -> Option<String> {
+/// The hub's address is its sidecars', and its standby its own; the hub itself sends its spans
+/// nowhere.
+fn hub(
+    spot: &Spot<'_>,
+    role: Role,
+    warnings: &mut Vec<String>,
+) -> (Option<String>, Option<String>) {
     let mut table = spot.table();
     let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
+    let standby = leases::standby(&table.key("standby"), role, warnings);
     table.done();
     match (role, &endpoint) {
-        (Role::Sidecar, _) | (Role::Hub | Role::All, None) => endpoint,
+        (Role::Sidecar, _) | (Role::Hub | Role::All, None) => (endpoint, standby),
         (Role::Hub | Role::All, Some(_)) => {
             warnings.push("hub.endpoint is for sidecars: this process is a hub".to_owned());
-            None
+            (None, standby)
         }
     }
 }

@@ -29,6 +29,7 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("otlp", otlp(&config.otlp)),
         ("otlp received", join(&config.otlp.receive)),
         ("hub", or(&config.hub_endpoint, "none")),
+        ("hub's lease", or(&config.hub_standby, "none")),
         ("alert rules", join(config.alerts.rules.iter().map(|rule| &rule.name))),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),

@@ -82,6 +82,11 @@ impl Board {
         told
     }
 
+    /// Forgets every alert, without a word.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// When [`Board::step`] is due although no signal changed, in monotonic time.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {

@@ -193,6 +193,8 @@ pub struct Engine {
     board: Board,
     /// Without rules nobody needs readings.
     has_rules: bool,
+    /// A hub that stands by alerts nobody.
+    alerts: bool,
     evaluated_at: Option<Duration>,
 }
 
@@ -209,9 +211,18 @@ impl Engine {
         let EngineConfig { rules, external_labels, repeat_interval, limits } = config;
         Self {
             has_rules: !rules.is_empty(),
+            alerts: true,
             memory: Memory::new(limits, judging),
             board: Board::new(rules, external_labels, repeat_interval),
             evaluated_at: None,
+        }
+    }
+
+    /// Alerts from now on, or no more. With each change all alerts begin anew: whoever takes over
+    /// tells what is wrong, and whoever is relieved calls nothing resolved.
+    pub fn alert(&mut self, on: bool) {
+        if std::mem::replace(&mut self.alerts, on) != on {
+            self.board.clear();
         }
     }
 
@@ -222,9 +233,12 @@ impl Engine {
         if now.mono >= self.evaluation_due() {
             self.evaluated_at = Some(now.mono);
             self.memory.forget(now.mono);
-            let (readings, changes) = self.memory.evaluate(now.mono, self.has_rules);
+            let has_rules = self.has_rules && self.alerts;
+            let (readings, changes) = self.memory.evaluate(now.mono, has_rules);
             effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
-            effects.extend(self.board.step(&readings, now).into_iter().map(Effect::Notify));
+            if self.alerts {
+                effects.extend(self.board.step(&readings, now).into_iter().map(Effect::Notify));
+            }
         }
         effects
     }
