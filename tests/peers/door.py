@@ -31,5 +31,8 @@ class Door:
         connection.close()
         return answer.status, form, body
 
+    def count(self, operation):
+        return sum(1 for called, _ in list(self.calls) if called == operation)
+
     def close(self):
         self.server.close()

@@ -140,9 +140,9 @@ def test_tables_that_cannot_be_read(kinesis_mock, kinescope, door):
     for application, outcome in expected.items():
         wait_for(lambda: reader.readings(application, outcome), 20, f"{application} to be {outcome}")
     # A table that comes, and one that may be read again, are read without a restart.
-    refused[throttled] = None
     for name in (later, throttled):
         Table(door.url, name=name).lease(SHARD, "LATEST")
+    refused[throttled] = None
     for name in (later, throttled):
         wait_for(lambda: reader.readings(name, "ok"), 30, f"{name} to be read")
     log = reader.hub.output()

@@ -18,6 +18,9 @@ const LIFE: Duration = Duration::from_secs(15);
 /// Giving it back is a courtesy, and must not hold up a drain.
 const RELEASE_MAX: Duration = Duration::from_secs(2);
 
+/// After a call that failed: a renewal has two tries left.
+const RETRY: Duration = Duration::from_secs(2);
+
 /// The table's key, as KCL's tables have it, and the row's.
 const KEY: &str = "leaseKey";
 const ROW: &str = "kinescope-hub";
@@ -83,15 +86,20 @@ impl Holder {
             // A call that hangs must not keep the lease beyond its time.
             let until = began + self.standby.pace();
             let clock = self.clock.clone();
-            tokio::select! {
-                () = self.step(step, began) => {}
-                () = clock.sleep_until(until) => self.say_failed("no answer in time"),
-            }
-            let now = self.clock.now().mono;
+            let came = tokio::select! {
+                came = self.step(step, began) => came,
+                () = clock.sleep_until(until) => Err("no answer in time".to_owned()),
+            };
+            let now = clock.now().mono;
             self.tell(self.standby.holds(now));
-            let free = matches!(self.standby.next(now), Step::Write { .. });
-            let at_once = free && !self.fails && !self.standby.holds(now);
-            let next = if at_once { now } else { until };
+            let next = match came {
+                Ok(Came::Settled) => until,
+                Ok(Came::Open) => now,
+                Err(said) => {
+                    self.say_failed(&said);
+                    now + RETRY
+                }
+            };
             if let Some(end) = self.standby.ends_at().filter(|end| now < *end && *end < next) {
                 clock.sleep_until(end).await;
                 self.tell(false);
@@ -100,24 +108,29 @@ impl Holder {
         }
     }
 
-    async fn step(&mut self, step: Step, began: Duration) {
-        match step {
-            Step::Look => match self.look().await {
-                Ok(found) => {
-                    self.fails = false;
-                    self.standby.saw(found, self.clock.now().mono);
+    async fn step(&mut self, step: Step, began: Duration) -> Result<Came, String> {
+        let came = match step {
+            Step::Look => {
+                let found = self.look().await?;
+                let now = self.clock.now().mono;
+                self.standby.saw(found, now);
+                match self.standby.next(now) {
+                    Step::Look => Came::Settled,
+                    Step::Write { .. } => Came::Open,
                 }
-                Err(said) => self.say_failed(&said),
-            },
-            Step::Write { seen, claim } => match self.write(seen.as_ref(), &claim).await {
-                Ok(true) => {
-                    self.fails = false;
+            }
+            Step::Write { seen, claim } => {
+                if self.write(seen.as_ref(), &claim).await? {
                     self.standby.wrote(claim, began);
+                    Came::Settled
+                } else {
+                    self.standby.refused();
+                    Came::Open
                 }
-                Ok(false) => self.standby.refused(),
-                Err(said) => self.say_failed(&said),
-            },
-        }
+            }
+        };
+        self.fails = false;
+        Ok(came)
     }
 
     async fn look(&self) -> Result<Option<Claim>, String> {
@@ -180,6 +193,15 @@ impl Holder {
             tracing::info!(table = self.table, "{what}");
         }
     }
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Came {
+    /// The next one has time.
+    Settled,
+    /// The next one follows at once.
+    Open,
 }
 
 #[cfg(test)]
