@@ -10,7 +10,7 @@ use crate::io::notify::Notifier;
 use crate::io::otlp::Observations;
 use crate::io::streams::DescribeQueue;
 use prometheus::{IntCounter, IntGauge};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Events taken from the queue at once.
@@ -35,6 +35,8 @@ pub struct EngineLoop {
     pub observations: Option<Observations>,
     /// What the hub merges, where this is one.
     pub fleet: Option<Merging>,
+    /// Whether alerts are told: a hub that stands by is silent.
+    pub working: watch::Receiver<bool>,
 }
 
 /// What a hub merges with what it sees itself.
@@ -138,6 +140,7 @@ impl EngineLoop {
     }
 
     fn handle(&mut self, event: Event) {
+        self.engine.alert(*self.working.borrow());
         for effect in self.engine.handle(event, self.clock.now()) {
             match effect {
                 // Full: the stream is described again by the refresh, or seen again.

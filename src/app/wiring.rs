@@ -2,7 +2,7 @@
 //! Refuses to decide anything that a room decides.
 
 use crate::app::commands::REVISION;
-use crate::app::config::{self, Config, Role};
+use crate::app::config::{self, Config, PerShard, Role};
 use crate::app::counted::Counted;
 use crate::app::data_plane::{self, DoorError, Given};
 use crate::app::engine_loop::EngineLoop;
@@ -21,11 +21,13 @@ use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
 use crate::io::hub;
+use crate::io::leases;
 use crate::io::notify::{self, Built};
 use crate::io::outbox;
 use crate::io::silences::SilenceBook;
+use crate::io::standby::{self, while_working};
 use crate::io::streams::RecordLimits;
-use crate::io::streams::{Describer, Lister, Selection};
+use crate::io::streams::{Asking, Describer, Lister, Pacer, Selection};
 use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
@@ -43,8 +45,10 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_MAX: usize = 4_096;
 /// Who may wait for a snapshot at once; more are answered 503.
 const ASKS_MAX: usize = 64;
-/// How often a stream's retention and shards are asked for again.
+/// How often a hub asks again for a stream's retention and shards.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(300);
+/// A sidecar does so more rarely: there is one in every pod.
+const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 /// How often a hub lists the account's streams.
 const LIST_EVERY: Duration = Duration::from_secs(300);
 /// The `region` label where nothing names one.
@@ -274,13 +278,22 @@ pub async fn start(
 
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
+    let asking = asking(&config, &clock);
     let (describe, describer) = Describer::new(
         kinesis.clone(),
         clock.clone(),
         events.clone(),
         record_limits.clone(),
-        DESCRIBE_EVERY,
+        asking.clone(),
     );
+    let (working, holder) = match &config.hub_standby {
+        Some(table) => {
+            let table = table.clone();
+            let held = standby::Holder::new(sdk.dynamodb(), clock.clone(), table, &registry)?;
+            (held.0, Some(held.1))
+        }
+        None => (standby::always(), None),
+    };
     let stage = supervisor.stage("engine");
     let engine = EngineLoop {
         engine: engine(&config, &region, &external_url),
@@ -291,6 +304,7 @@ pub async fn start(
         notifier,
         observations,
         fleet: merging,
+        working: working.clone(),
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
     let counted = Counted {
@@ -304,27 +318,42 @@ pub async fn start(
     let stage = supervisor.stage("aws");
     stage.spawn("credentials", Policy::Helpful, credentials.clone().run(stage.token()));
     stage.spawn("describe", Policy::Helpful, describer.run(stage.token()));
+    if let Some(holder) = holder {
+        stage.spawn("standby", Policy::Helpful, holder.run(stage.token()));
+    }
+    let token = stage.token();
+    let rest = || (working.clone(), token.clone());
     if config.cloudwatch.enabled {
         let selection = Selection {
             include: config.cloudwatch.include.clone(),
             exclude: config.cloudwatch.exclude.clone(),
+            tags: config.cloudwatch.tags.clone(),
         };
+        let calls = (kinesis, asking.pacer);
         let (streams, lister) =
-            Lister::new(kinesis.clone(), clock.clone(), selection, LIST_EVERY, events.clone());
-        stage.spawn("list", Policy::Helpful, lister.run(stage.token()));
-        let tags = config.cloudwatch.tags.clone();
-        let (streams, tagged) = cloudwatch::Tagged::new(kinesis, clock.clone(), tags, streams);
-        stage.spawn("tags", Policy::Helpful, tagged.run(stage.token()));
+            Lister::new(calls, clock.clone(), selection, LIST_EVERY, events.clone());
+        let list = while_working(rest(), lister.run(stage.token()));
+        stage.spawn("list", Policy::Helpful, list);
         let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
         let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?;
         let polled = poll_config(&config);
         let (found, finder) =
             cloudwatch::Finder::new(ask.clone(), clock.clone(), &polled.plan, metrics.clone());
-        stage.spawn("cloudwatch finder", Policy::Helpful, finder.run(stage.token()));
+        let find = while_working(rest(), finder.run(stage.token()));
+        stage.spawn("cloudwatch finder", Policy::Helpful, find);
         let sources = cloudwatch::Sources { streams, found };
         let poller =
             cloudwatch::Poller::new(ask, clock.clone(), polled, sources, events.clone(), metrics);
-        stage.spawn("cloudwatch", Policy::Helpful, poller.run(stage.token()));
+        let poll = while_working(rest(), poller.run(stage.token()));
+        stage.spawn("cloudwatch", Policy::Helpful, poll);
+    }
+    let lease_metrics = leases::LeaseMetrics::register(&registry)?;
+    for table in &config.leases {
+        let (events, metrics) = (events.clone(), lease_metrics.clone());
+        let watcher =
+            leases::Watcher::new(sdk.dynamodb(), clock.clone(), table.clone(), events, metrics);
+        let watch = while_working(rest(), watcher.run(stage.token()));
+        stage.spawn("leases", Policy::Helpful, watch);
     }
 
     let told = events.clone();
@@ -362,6 +391,21 @@ pub async fn start(
     })
 }
 
+/// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
+fn asking(config: &Config, clock: &Clock) -> Asking {
+    match config.role {
+        Role::Sidecar => Asking {
+            pacer: Pacer::sidecar(clock.clone()),
+            refresh: DESCRIBE_EVERY_SIDECAR,
+            consumers: false,
+        },
+        Role::Hub | Role::All => {
+            let pacer = Pacer::hub(clock.clone());
+            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
+        }
+    }
+}
+
 fn scope(config: &Config, region: &str) -> exposition::Scope {
     exposition::Scope {
         region: region.to_owned(),
@@ -369,7 +413,11 @@ fn scope(config: &Config, region: &str) -> exposition::Scope {
         verdicts: config.hub_endpoint.is_none(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         revision: REVISION.to_owned(),
-        series_max: config.metrics.max_series,
+        per_shard: config.metrics.per_shard != PerShard::None,
+        series_max: match config.metrics.per_shard {
+            PerShard::Top | PerShard::None => config.metrics.max_series,
+            PerShard::All => usize::MAX,
+        },
     }
 }
 

@@ -104,8 +104,35 @@ pub struct StreamDescription {
     pub record_bytes_max: Option<u64>,
     /// `StreamCreationTimestamp`: another one means another stream under the same name.
     pub created_at: Option<Wall>,
+    /// What else there is to know.
+    pub details: StreamDetails,
     /// When this was learned.
     pub at: Moment,
+}
+
+/// What the control plane said of a stream beside what every figure needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamDetails {
+    /// Whether records are encrypted where they are kept; `None` where it was not said.
+    pub encrypted: Option<bool>,
+    /// The metrics that CloudWatch has for each shard, by its names; empty: enhanced monitoring is
+    /// off.
+    pub shard_metrics: Vec<String>,
+    /// Who is registered for enhanced fan-out; `None` where that was not asked or not permitted.
+    pub consumers: Option<Vec<FanOutConsumer>>,
+}
+
+/// A consumer registered for enhanced fan-out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FanOutConsumer {
+    /// Its name, which a consumer made anew keeps.
+    pub name: String,
+    /// Its ARN, which a consumer made anew does not keep.
+    pub arn: String,
+    /// `ACTIVE`, …
+    pub status: String,
+    /// When it was registered.
+    pub created_at: Option<Wall>,
 }
 
 /// The CloudWatch metrics that are polled for a stream.

@@ -1,12 +1,13 @@
-"""Owns a real KCL application behind a sidecar of its own: one shard, DynamoDB by moto, CloudWatch by
-ministack. It is pointed at all three by the environment alone."""
+"""Owns a real KCL application behind a sidecar of its own, which is a hub too and watches its leases: one
+shard, DynamoDB by moto, CloudWatch by ministack. It is pointed at all three by the environment alone."""
 
 import base64
 import json
 import subprocess
 
-from harness import ENV, PEERS, Boto3, Kinescope, Program, new_stream, wait_for
-from receivers import Otlp
+from door import Door
+from harness import ENV, PEERS, Boto3, Kinescope, Program, iterator, new_stream, wait_for
+from receivers import Otlp, gap
 from sdks import java
 
 
@@ -19,13 +20,13 @@ class Application(Program):
 
     def __init__(self, folder, mode, upstream, moto, ministack):
         self.folder, self.upstream, self.otlp = folder, upstream, Otlp(folder)
-        self.sidecar = self.start_sidecar()
-        self.stream = new_stream(upstream.url)
+        self.stream, self.door = new_stream(upstream.url), Door(moto.url)
         self.name, self.log = f"kcl-{mode}", folder / f"kcl-{mode}.log"
         self.application = f"app-{self.stream}"
+        self.sidecar = self.start_sidecar()
         env = {
             "AWS_ENDPOINT_URL_KINESIS": self.sidecar.url,
-            "AWS_ENDPOINT_URL_DYNAMODB": moto.url,
+            "AWS_ENDPOINT_URL_DYNAMODB": self.door.url,
             "AWS_ENDPOINT_URL_CLOUDWATCH": ministack.url,
         }
         with open(self.log, "wb") as out:
@@ -37,8 +38,11 @@ class Application(Program):
 
     def start_sidecar(self, port=None):
         config = {"otlp": self.otlp.config("http/protobuf"), "state": str(self.folder / "state"),
-                  "traces": {"inferred_process": True}}  # of which there must be none for KCL
-        return Kinescope(self.folder, self.upstream.url, config, port=port)
+                  "traces": {"inferred_process": True},  # of which there must be none for KCL
+                  "leases": [{"application": self.application, "stream": self.stream, "consumer": "inventory",
+                              "interval": "1s"}]}
+        return Kinescope(self.folder, self.upstream.url, config, role="all", port=port,
+                         env={"AWS_ENDPOINT_URL_DYNAMODB": self.door.url})
 
     def kill_sidecar(self):
         """kill -9, and another one in its place, with the same state."""
@@ -75,3 +79,16 @@ class Application(Program):
         self.process.stdin.close()
         self.sidecar.stop()
         self.otlp.close()
+        self.door.close()
+
+
+def check_upstream(upstream):
+    """What is said of lag and checkpoints holds only if this upstream tells the truth of both."""
+    client, stream = Boto3(upstream.url), new_stream(upstream.url)
+    put = lambda: client.call("PutRecord", StreamName=stream, Data=b"{}", PartitionKey="p")  # noqa: E731
+    numbers = [put()["SequenceNumber"], gap(1.2) or put()["SequenceNumber"]]
+    assert all(len(number) == 56 and number.isdigit() for number in numbers), numbers
+    answer = client.call("GetRecords", ShardIterator=iterator(client, stream), Limit=1)
+    assert 1.0 <= answer["MillisBehindLatest"] / 1000 < 20, answer["MillisBehindLatest"]
+    rest = client.call("GetRecords", ShardIterator=answer["NextShardIterator"])
+    assert len(rest["Records"]) == 1 and rest["MillisBehindLatest"] < 500, rest

@@ -1,14 +1,17 @@
 """Owns a real KCL 3 application, polling and with enhanced fan-out: it reads through the sidecar what was
-put, aggregates apart, and the sidecar's lag, status and links are right for it."""
+put, aggregates apart, and the sidecar's lag, status and links are right for it; its checkpoints, which the
+same process watches as a hub, follow its reads while it is healthy and part from them when it is not."""
 
 import json
 
 import pytest
 
 from harness import Boto3, missing, read_all, wait_for
+from kcl import check_upstream
 from receivers import gap
 from test_aggregates import MAGIC, TINY, Python, tags
 from test_lag import LAG, SHARD
+from test_leases import CHECKPOINT
 from test_matrix import check_trace
 from test_records import OBJECTS, OWN, check_injected
 
@@ -32,6 +35,8 @@ def statuses(application):
 
 @pytest.mark.parametrize("application", ["polling"], indirect=True)
 def test_polling(application, moto, ministack):
+    # A record that waits for its first read tells nothing of when records come.
+    wait_for(lambda: application.events("records"), 120, "KCL to poll")
     application.put(OBJECTS[0])
     application.wait_for_records(1)
     # It was given the first record and is busy with it: what is put now makes it late.
@@ -59,6 +64,34 @@ def test_polling(application, moto, ministack):
     published = lambda: Boto3(ministack.url, "cloudwatch").call(  # noqa: E731
         "ListMetrics", Namespace=application.application)["Metrics"]
     wait_for(published, 30, "metrics of KCL itself")
+
+
+@pytest.mark.parametrize("application", ["polling"], indirect=True)
+def test_checkpoints_part_from_reads_when_the_processor_fails(application):
+    check_upstream(application.upstream)
+    place = {"stream": application.stream, "consumer": "inventory", "shard": SHARD}
+    lags = lambda: [application.sidecar.metrics().value(name, **place) for name in (LAG, CHECKPOINT)]  # noqa: E731
+    both = lambda right: None not in (shown := lags()) and right(*shown)  # noqa: E731
+    application.go("all")
+    application.put(b"healthy")
+    wait_for(lambda: application.records()[-1:] and application.records()[-1][0] == b"healthy", 60, "KCL to read")
+    wait_for(lambda: both(lambda read, done: read < 1 and done < 1), 30, "two lags that agree")
+    # Its work comes to nothing: it takes batches, and can't write down that it has.
+    application.door.refuse = lambda operation, given: (
+        operation == "UpdateItem" and "checkpoint" in given.get("AttributeUpdates", {}) and "ValidationException")
+    faults = len(application.events("fault"))
+    for n in range(5):
+        application.put(b"lost %d" % n)
+        gap(1.1)
+    wait_for(lambda: both(lambda read, done: read < 2 < 5 < done), 30, "a checkpoint that stays behind the reads")
+    assert len(application.events("fault")) > faults and statuses(application) <= {"ok", "idle"}
+    application.door.refuse = lambda operation, given: None
+    application.put(b"healthy again")
+    wait_for(lambda: both(lambda read, done: read < 1 and done < 1), 30, "two lags that agree again")
+    # Its sequence numbers tell the time, as the records' arrivals on the wire confirm.
+    usable = lambda: application.sidecar.metrics().value(  # noqa: E731
+        "kinescope_sequence_clock_usable", stream=application.stream)
+    wait_for(lambda: usable() == 1, 20, "a clock that agrees")
 
 
 @pytest.mark.parametrize("application", ["fan-out"], indirect=True)

@@ -11,7 +11,7 @@ const LINES_MAX: usize = 500;
 const FLOORS: [&str; 4] = ["domain", "wire", "io", "app"];
 
 /// What a sealed floor may not name: the path's beginning, and what it is.
-const SEALED: [(&[&str], &str); 25] = [
+const SEALED: [(&[&str], &str); 26] = [
     (&["tokio"], "tokio"),
     (&["tokio_util"], "tokio"),
     (&["futures"], "tokio"),
@@ -22,6 +22,7 @@ const SEALED: [(&[&str], &str); 25] = [
     (&["aws_config"], "sockets"),
     (&["aws_sdk_kinesis"], "sockets"),
     (&["aws_sdk_cloudwatch"], "sockets"),
+    (&["aws_sdk_dynamodb"], "sockets"),
     (&["std", "net"], "sockets (core::net has the plain addresses)"),
     (&["std", "os"], "sockets"),
     (&["std", "fs"], "files"),

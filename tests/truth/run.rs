@@ -10,7 +10,8 @@ use kinescope::domain::lag::{
     Assessment, Checkpoint, FailureKind, Lease, ReadFailure, ReadObservation, Status, Tip, Tuning,
     View,
 };
-use kinescope::domain::snapshot::{ConsumerView, ShardInfo, ShardView, StreamDescription};
+use kinescope::domain::snapshot::{ConsumerView, ShardInfo, ShardView};
+use kinescope::domain::snapshot::{StreamDescription, StreamDetails};
 use kinescope::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
 use kinescope::domain::time::{Moment, Wall};
 use std::collections::{BTreeMap, BTreeSet};
@@ -280,6 +281,7 @@ impl Run {
                     status: "ACTIVE".to_owned(),
                     record_bytes_max: None,
                     created_at: Some(Wall::from_ms(1_000 + generation)),
+                    details: StreamDetails::default(),
                     at: moment(now),
                 },
             });

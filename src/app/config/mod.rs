@@ -4,6 +4,7 @@
 mod alerting;
 mod cloudwatch;
 mod fault;
+mod leases;
 mod limits;
 mod proxy;
 mod raw;
@@ -48,10 +49,15 @@ pub struct Config {
     pub hub_endpoint: Option<String>,
     /// `hub.replicas`: which of how many hubs this is.
     pub hub_share: Share,
+    /// `hub.standby`: the DynamoDB table by whose lease one of several hubs works; `None`: this one
+    /// always does.
+    pub hub_standby: Option<String>,
     /// The data plane.
     pub proxy: Proxy,
     /// The CloudWatch poller.
     pub cloudwatch: CloudWatch,
+    /// KCL applications whose checkpoints are watched; none in a sidecar.
+    pub leases: Vec<crate::io::leases::Table>,
     /// Where spans go.
     pub otlp: Otlp,
     /// How spans are made.
@@ -118,8 +124,21 @@ pub struct Traces {
 /// Prometheus' part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
+    /// Which shards have series of their own.
+    pub per_shard: PerShard,
     /// Most series in one scrape; what comes beyond is counted and left out.
     pub max_series: usize,
+}
+
+/// Which shards have series of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PerShard {
+    /// Those in the most trouble, up to `max_series`.
+    Top,
+    /// Every one, whatever `max_series` says.
+    All,
+    /// None: only what is told of streams and consumers.
+    None,
 }
 
 /// Alerting's part.

@@ -9,8 +9,8 @@ use super::raw::{self, Node};
 use super::receiver_kinds::Reader;
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, words};
-use super::walk::{Later, Spot, Table, Walk};
-use super::{Admin, Config, Metrics, Otlp, OtlpProtocol, Privacy, Role, Traces, receivers};
+use super::walk::{Spot, Table, Walk};
+use super::{Admin, Config, Metrics, Otlp, OtlpProtocol, PerShard, Privacy, Role, Traces, leases, receivers};
 use crate::domain::cloudwatch::Share;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -70,7 +70,8 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         });
     let written_region = region(&table.key("region"));
     let external_labels = external_labels(&table.key("external_labels"));
-    let (hub_endpoint, hub_share) = hub(&table.key("hub"), role, environment, &mut warnings);
+    let Hub { endpoint: hub_endpoint, share: hub_share, standby: hub_standby } =
+        hub(&table.key("hub"), role, environment, &mut warnings);
     let has_hub = hub_endpoint.is_some();
     let config = Config {
         role,
@@ -81,8 +82,10 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         external_labels,
         hub_endpoint,
         hub_share,
+        hub_standby,
         proxy: proxy(&table.key("proxy"), environment, open, &mut warnings),
         cloudwatch: cloudwatch::cloudwatch(&table.key("cloudwatch"), role),
+        leases: leases::leases(&table.key("leases"), role, &mut warnings),
         otlp: otlp(&table.key("otlp"), role),
         traces: traces(&table.key("traces")),
         privacy: privacy(&table.key("privacy")),
@@ -98,19 +101,8 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         warnings,
     };
     ports_differ(&config, &admin_spot);
-    later(&mut table, LATER);
     table.done();
     config
-}
-
-/// Keys of the whole that this version does not carry out.
-const LATER: &[(&str, Later)] = &[("leases", Later::Empty)];
-
-/// Reads the keys of one table that this version does not carry out.
-fn later(table: &mut Table<'_>, keys: &[(&'static str, Later)]) {
-    for (key, default) in keys {
-        table.key(key).later(default);
-    }
 }
 
 fn service(spot: &Spot<'_>) -> Option<String> {
@@ -217,16 +209,25 @@ fn otlp(spot: &Spot<'_>, role: Role) -> Otlp {
     otlp
 }
 
-/// The hub's address is its sidecars'; the hub itself sends its spans nowhere.
+/// What `hub` says.
+struct Hub {
+    endpoint: Option<String>,
+    share: Share,
+    standby: Option<String>,
+}
+
+/// The hub's address is its sidecars', its share and its standby are its own; the hub itself sends
+/// its spans nowhere.
 fn hub(
     spot: &Spot<'_>,
     role: Role,
     environment: &BTreeMap<String, String>,
     warnings: &mut Vec<String>,
-) -> (Option<String>, Share) {
+) -> Hub {
     let mut table = spot.table();
     let endpoint = table.key("endpoint").maybe().map(|Endpoint { text, .. }| text);
     let share = cloudwatch::share(&mut table, environment);
+    let standby = leases::standby(&table.key("standby"), role, warnings);
     table.done();
     let endpoint = match (role, &endpoint) {
         (Role::Sidecar, _) | (Role::Hub | Role::All, None) => endpoint,
@@ -235,7 +236,7 @@ fn hub(
             None
         }
     };
-    (endpoint, share)
+    Hub { endpoint, share, standby }
 }
 
 fn traces(spot: &Spot<'_>) -> Traces {
@@ -258,11 +259,28 @@ fn privacy(spot: &Spot<'_>) -> Privacy {
     Privacy { fields, key_file }
 }
 
+impl Meaning for PerShard {
+    fn wanted() -> String {
+        "one of: top, all, none".to_owned()
+    }
+
+    fn of_text(text: &str) -> Option<Self> {
+        match text {
+            "top" => Some(Self::Top),
+            "all" => Some(Self::All),
+            "none" => Some(Self::None),
+            _ => None,
+        }
+    }
+}
+
 fn metrics(spot: &Spot<'_>) -> Metrics {
     let mut table = spot.table();
     // 20000: a scrape of about 4 MB, which Prometheus takes in a second.
-    let metrics = Metrics { max_series: table.key("max_series").or(20_000) };
-    table.key("per_shard").later(&Later::Word("top"));
+    let metrics = Metrics {
+        per_shard: table.key("per_shard").or(PerShard::Top),
+        max_series: table.key("max_series").or(20_000),
+    };
     table.done();
     metrics
 }

@@ -24,9 +24,11 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("propagation", propagation(config)),
         ("allowed", allowed(&config.proxy.allow)),
         ("cloudwatch", cloudwatch(config)),
+        ("leases", join(config.leases.iter().map(|table| &table.table))),
         ("otlp", otlp(&config.otlp)),
         ("otlp received", join(&config.otlp.receive)),
         ("hub", or(&config.hub_endpoint, "none")),
+        ("hub's lease", or(&config.hub_standby, "none")),
         (
             "alert rules",
             join(config.alerts.rules.iter().filter(|rule| rule.enabled).map(|rule| &rule.name)),

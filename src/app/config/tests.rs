@@ -117,17 +117,16 @@ fn keys_that_are_wrong() {
 }
 
 #[test]
-fn what_is_not_in_this_version_is_refused() {
+fn words_that_are_not_on_the_list_are_refused() {
     check(
-        "metrics: { per_shard: all }\nleases: [{ application: a }]\n\
+        "metrics: { per_shard: some }\n\
          traces: { create_spans: true, creat_spans: false }\nprivacy: { fields: [eventType, id] }\n\
          cloudwatch: { consumers: maybe }\n",
         &[],
         &[
-            "1:23: metrics.per_shard: not in this version; leave it out, or at `top`",
-            "2:9: leases: not in this version; leave it out",
-            "3:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
-            "5:26: cloudwatch.consumers: should be true or false",
+            "1:23: metrics.per_shard: should be one of: top, all, none",
+            "2:31: traces.creat_spans: unknown key; did you mean `create_spans`?",
+            "4:26: cloudwatch.consumers: should be true or false",
         ],
     );
 }
@@ -257,8 +256,8 @@ fn variables_that_are_wrong() {
              separated by two underscores)",
             "KINESCOPE_ALERTS__RECEIVERS: alerts.receivers: should be a list",
             "KINESCOPE_PROXY_LISTEN: proxy_listen: unknown key; known here: role, admin, service, \
-             region, external_labels, hub, proxy, cloudwatch, otlp, traces, privacy, metrics, alerts, state, \
-             limits, leases (levels are separated by two underscores)",
+             hub, region, external_labels, proxy, cloudwatch, leases, otlp, traces, privacy, metrics, alerts, \
+             state, limits (levels are separated by two underscores)",
             "KINESCOPE_PROXY__PROPAGATION: proxy.propagation: should be one of: auto, off",
         ],
     );

@@ -200,39 +200,6 @@ impl<'w> Spot<'w> {
         }
         Table { spot: self.clone(), entries, known: Vec::new() }
     }
-
-    /// A key that this version does not carry out: only `default`, or nothing, may stand here.
-    /// What else is written is refused rather than quietly not done.
-    pub(super) fn later(&self, default: &Later) {
-        let Some(node) = self.node.filter(|_| self.given()) else { return };
-        let why = "not in this version; leave it out";
-        match (default, &node.shape) {
-            (Later::Empty, Shape::List(items)) if items.is_empty() => {}
-            (Later::Word(word), shape) if scalar(shape) == Some(word) => {}
-            (Later::Word(word), _) => {
-                self.fault(format!("not in this version; leave it out, or at `{word}`"));
-            }
-            (Later::Empty, _) => self.fault(why),
-        }
-    }
-}
-
-/// What the contract gives a key that this version does not carry out.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Later {
-    /// A scalar, as text.
-    Word(&'static str),
-    /// An empty list.
-    Empty,
-}
-
-fn scalar(shape: &Shape) -> Option<&str> {
-    match shape {
-        Shape::Bool(true) => Some("true"),
-        Shape::Bool(false) => Some("false"),
-        Shape::Number(text) | Shape::Text(text) | Shape::Loose(text) => Some(text),
-        Shape::Null | Shape::List(_) | Shape::Map(_) => None,
-    }
 }
 
 /// A map that is being read. Every key asked for becomes a known one; [`Table::done`] then reports

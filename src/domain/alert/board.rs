@@ -109,6 +109,13 @@ impl Board {
         told
     }
 
+    /// Forgets every alert, without a word.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.groups.clear();
+        self.orphans.clear();
+    }
+
     /// When [`Board::step`] is due although no signal changed, in monotonic time.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {

@@ -12,7 +12,7 @@ use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, View, Wind
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, CloudWatchView};
 use crate::domain::snapshot::{LeftOut, ShardInfo, StreamDescription};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,11 +42,11 @@ pub(super) struct Memory {
 pub(super) struct Stream {
     description: Option<StreamDescription>,
     cloudwatch: CloudWatchView,
+    /// The end of the last period in which CloudWatch saw records.
+    records_until: Option<Wall>,
     parents: BTreeMap<ShardId, Vec<ShardId>>,
     clock: SequenceClock,
     consumers: BTreeMap<ConsumerName, Consumer>,
-    /// The control plane knows no such stream.
-    is_missing: bool,
     /// When its shards were last seen to change, in monotonic time.
     resharded_at: Option<Duration>,
     /// When something of it last passed through a sidecar.
@@ -108,15 +108,29 @@ impl Memory {
         if known.description.as_ref().is_some_and(|old| shards(old) != shards(&description)) {
             known.resharded_at = Some(description.at.mono);
         }
-        known.is_missing = false;
         known.description = Some(description);
     }
 
-    /// Takes in that a stream that was seen does not exist.
-    pub(super) fn lose(&mut self, stream: &StreamName) {
-        if let Some(known) = self.streams.get_mut(stream) {
-            known.is_missing = true;
+    /// A stream that was described is no more: nothing that was known of it holds. One that was
+    /// never described may be another account's.
+    pub(super) fn gone(&mut self, stream: &StreamName) {
+        let Some(known) = self.streams.get_mut(stream) else { return };
+        if known.description.is_some() {
+            let windows: usize = known.consumers.values().map(|it| it.shards.len()).sum();
+            self.windows = self.windows.saturating_sub(windows);
+            *known = Stream::default();
         }
+    }
+
+    /// Whether a shard is on no list yet although there is one; said once.
+    pub(super) fn is_unlisted(&mut self, stream: &StreamName, shard: &ShardId) -> bool {
+        let Some(known) = self.streams.get_mut(stream) else { return false };
+        let parents = &mut known.parents;
+        let unlisted = !parents.is_empty() && !parents.contains_key(shard) && is_named(shard);
+        if unlisted {
+            parents.insert(shard.clone(), Vec::new());
+        }
+        unlisted
     }
 
     /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
@@ -140,6 +154,9 @@ impl Memory {
         point: CloudWatchPoint,
     ) {
         if let Some(known) = self.streams.get_mut(stream) {
+            if metric == CloudWatchMetric::IncomingRecords && point.value > 0.0 {
+                known.records_until = known.records_until.max(Some(point.at.plus(point.period)));
+            }
             let slot = known.cloudwatch.slot(metric);
             if slot.is_none_or(|old| old.at <= point.at) {
                 *slot = Some(point);
@@ -297,7 +314,17 @@ impl Memory {
     }
 }
 
+/// A point of CloudWatch's is settled and polled by this age.
+const POINTS_LATE: Duration = Duration::from_secs(300);
+
 impl Stream {
+    /// When the newest record that CloudWatch knows of had come, where it has seen none for long.
+    fn quiet_since(&self, now: Moment) -> Option<Wall> {
+        self.cloudwatch.incoming_records?;
+        let until = self.records_until.unwrap_or_default();
+        (now.wall.since(until) > POINTS_LATE).then_some(until)
+    }
+
     /// What surrounds one shard of one consumer.
     fn around<'a>(
         &self,

@@ -133,6 +133,12 @@ pub enum Event {
         /// What it said.
         description: StreamDescription,
     },
+    /// The control plane knows no stream of this name. It may be another account's or region's;
+    /// one that was described before has been deleted.
+    StreamGone {
+        /// The stream.
+        stream: StreamName,
+    },
     /// CloudWatch gave a settled point.
     CloudWatch {
         /// The stream.
@@ -141,11 +147,6 @@ pub enum Event {
         metric: CloudWatchMetric,
         /// The newest point.
         point: CloudWatchPoint,
-    },
-    /// The control plane says that there is no such stream.
-    StreamMissing {
-        /// The stream.
-        stream: StreamName,
     },
     /// What this process counts of itself; sent every few seconds.
     Counted(Box<Figures>),
@@ -165,7 +166,7 @@ pub enum Event {
 /// All that we may do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Ask the control plane about this stream, at leisure.
+    /// Ask the control plane about this stream, at leisure: it is new, or has a new shard.
     Describe(StreamName),
     /// Tell every receiver.
     Notify(Notice),
@@ -270,6 +271,12 @@ impl Engine {
         self.watch.restore(saved, now);
     }
 
+    /// Alerts from now on, or no more. With each change all alerts begin anew: whoever takes over
+    /// tells what is wrong, and whoever is relieved calls nothing resolved.
+    pub fn alert(&mut self, on: bool) {
+        self.watch.alert(on);
+    }
+
     /// Takes one event in and says what is to be done.
     pub fn handle(&mut self, event: Event, now: Moment) -> Vec<Effect> {
         let mut effects = Vec::new();
@@ -323,7 +330,8 @@ impl Engine {
             Event::Read { stream, consumer, shard, observation } => {
                 let new = memory.see(&stream);
                 memory.read(place(&stream, &consumer, &shard), &observation);
-                new.then_some(stream)
+                let unlisted = memory.is_unlisted(&stream, &shard);
+                (new || unlisted).then_some(stream)
             }
             Event::ReadFailed { stream, consumer, shard, failure } => {
                 let new = memory.see(&stream);
@@ -366,6 +374,10 @@ impl Engine {
                 memory.describe(&stream, description);
                 None
             }
+            Event::StreamGone { stream } => {
+                memory.gone(&stream);
+                None
+            }
             Event::CloudWatch { stream, metric, point } => {
                 let new = memory.see(&stream);
                 memory.add_point(&stream, metric, point);
@@ -373,10 +385,6 @@ impl Engine {
             }
             Event::CloudWatchDetails { told } => {
                 told.into_iter().for_each(|told| self.details.take(told));
-                None
-            }
-            Event::StreamMissing { stream } => {
-                memory.lose(&stream);
                 None
             }
             Event::Counted(figures) => {

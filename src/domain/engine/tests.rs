@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::lag::{Checkpoint, Rule};
+use crate::domain::snapshot::StreamDetails;
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::Wall;
 use proptest::prelude::*;
@@ -176,6 +177,7 @@ fn description(created_ms: u64, hours: u64) -> Event {
             status: String::new(),
             record_bytes_max: None,
             created_at: Some(Wall::from_ms(created_ms)),
+            details: StreamDetails::default(),
             at: moment(0),
         },
     }
@@ -230,6 +232,44 @@ fn children_wait_and_trimmed_shards_go() {
     assert_eq!(statuses(&engine, 101), [(named("c"), Status::Ok)]);
     engine.handle(listed(&[("d", &["c"])]), moment(102));
     assert_eq!(worst(&engine, 102), None);
+}
+
+#[test]
+fn a_shard_on_no_list_asks_for_a_new_one_once() {
+    let mut engine = engine(10, 10);
+    let named = |shard: &str| ShardId::from(format!("shardId-{shard}").as_str());
+    let listed = |shards: &[&str]| Event::ShardsListed {
+        stream: "orders".into(),
+        shards: shards
+            .iter()
+            .map(|it| ShardInfo { shard: named(it), parents: Vec::new() })
+            .collect(),
+    };
+    let asks = |engine: &mut Engine, shard: &str, second| {
+        done(engine, read(named(shard).as_str(), second), second).len()
+    };
+    assert_eq!(asks(&mut engine, "a", 0), 1, "a new stream");
+    assert_eq!(asks(&mut engine, "b", 1), 0, "without a list none is missing");
+    engine.handle(listed(&["a", "b"]), moment(2));
+    assert_eq!((asks(&mut engine, "b", 3), asks(&mut engine, "c", 4)), (0, 1));
+    assert_eq!(asks(&mut engine, "c", 5), 0);
+    engine.handle(listed(&["a", "b", "c"]), moment(6));
+    assert_eq!(asks(&mut engine, "c", 7), 0);
+    assert_eq!(done(&mut engine, read("queue", 8), 8), []);
+}
+
+#[test]
+fn a_deleted_stream_is_unknown_and_one_that_was_never_described_is_left() {
+    let mut engine = engine(10, 10);
+    let gone = || Event::StreamGone { stream: "orders".into() };
+    engine.handle(read("a", 0), moment(0));
+    engine.handle(gone(), moment(1));
+    assert_eq!(worst(&engine, 1), Some(Status::Ok), "another account's, perhaps");
+    engine.handle(description(1_000, 24), moment(2));
+    engine.handle(gone(), moment(3));
+    let snapshot = engine.snapshot(moment(3));
+    assert!(snapshot.consumers.is_empty());
+    assert!(snapshot.streams.iter().all(|view| view.description.is_none()));
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Watch {
     ledger: Ledger,
     budgets: Budgets,
     is_draining: bool,
+    /// A hub that stands by alerts nobody.
+    stands_by: bool,
     /// Without rules nobody needs readings.
     has_rules: bool,
     rules: Vec<Rule>,
@@ -35,6 +37,7 @@ impl Watch {
             ledger: Ledger::default(),
             budgets: Budgets::default(),
             is_draining: false,
+            stands_by: false,
             has_rules,
             rules,
             labels,
@@ -48,7 +51,14 @@ impl Watch {
     }
 
     pub(super) fn has_rules(&self) -> bool {
-        self.has_rules && !self.is_draining
+        self.has_rules && !self.is_draining && !self.stands_by
+    }
+
+    /// Alerts from now on, or no more; with each change all begin anew.
+    pub(super) fn alert(&mut self, on: bool) {
+        if std::mem::replace(&mut self.stands_by, !on) == on {
+            self.board.clear();
+        }
     }
 
     pub(super) fn take(&mut self, figures: Figures, now: Moment) {
@@ -70,7 +80,7 @@ impl Watch {
         memory: &Memory,
         now: Moment,
     ) -> Vec<Notice> {
-        if self.is_draining || !self.has_rules {
+        if !self.has_rules() {
             return Vec::new();
         }
         self.budgets.note(&mut readings, now.mono);

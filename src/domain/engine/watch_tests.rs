@@ -5,6 +5,7 @@ use super::*;
 use crate::domain::alert::builtin::builtin;
 use crate::domain::alert::figures::{CloudWatchTotals, PutTotals};
 use crate::domain::lag::ReadObservation;
+use crate::domain::snapshot::{StreamDescription, StreamDetails};
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::Wall;
 
@@ -39,6 +40,20 @@ fn told(engine: &mut Engine, event: Event, second: u64) -> Vec<(u64, String, &'s
         notice.alerts.into_iter().map(move |alert| (alert, reason))
     });
     alerts.map(|(alert, reason)| (second, alert.labels["alertname"].clone(), reason)).collect()
+}
+
+fn described(status: &str) -> Event {
+    let description = StreamDescription {
+        retention: Duration::from_secs(86_400),
+        open_shards: 1,
+        mode: String::new(),
+        status: status.to_owned(),
+        record_bytes_max: None,
+        created_at: None,
+        details: StreamDetails::default(),
+        at: moment(0),
+    };
+    Event::StreamDescribed { stream: "orders".into(), description }
 }
 
 fn read(second: u64, behind_seconds: u64) -> Event {
@@ -87,10 +102,10 @@ fn lag_right_after_the_first_read_needs_twice_the_patience() {
 }
 
 #[test]
-fn lag_of_a_stream_that_does_not_exist_says_nothing_new() {
+fn lag_of_a_stream_that_is_being_deleted_says_nothing_new() {
     let mut engine = engine();
     engine.handle(read(0, 0), moment(0));
-    engine.handle(Event::StreamMissing { stream: "orders".into() }, moment(0));
+    engine.handle(described("DELETING"), moment(0));
     let mut all = Vec::new();
     for second in 1..300 {
         all.extend(told(&mut engine, read(second, 200), second));
@@ -98,7 +113,7 @@ fn lag_of_a_stream_that_does_not_exist_says_nothing_new() {
     assert_eq!(all, []);
     let alerts = engine.snapshot(moment(300)).alerts;
     let lag = alerts.iter().find(|it| it.labels["alertname"] == "KinesisConsumerLagHigh").unwrap();
-    assert_eq!(lag.annotations["suppressed_by"], "inhibited: the stream does not exist");
+    assert_eq!(lag.annotations["suppressed_by"], "inhibited: the stream is being deleted");
 }
 
 #[test]

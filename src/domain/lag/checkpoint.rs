@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// Deliveries that are remembered for one shard; with more the older ones are thinned out.
 const MARKS_MAX: usize = 16;
+/// A number tells whole seconds, and CloudWatch's periods are minutes.
+const SAME_SECOND: Duration = Duration::from_secs(2);
+const SAME_PERIOD: Duration = Duration::from_secs(60);
 /// They are at least this far apart.
 const MARKS_APART: Duration = Duration::from_secs(2);
 
@@ -82,6 +85,8 @@ pub struct Sequences<'a> {
     pub created: Option<Wall>,
     /// Whether its numbers tell the time.
     pub clock: &'a SequenceClock,
+    /// When the stream's newest record had come, where CloudWatch has seen none for long.
+    pub quiet_since: Option<Wall>,
 }
 
 /// The checkpoint lag of a shard at `now`; `None` without a lease, without a checkpoint, or where
@@ -95,19 +100,38 @@ pub fn checkpoint_lag(
 ) -> Option<CheckpointLag> {
     let Checkpoint::At(done) = &window.lease()?.lease.checkpoint else { return None };
     let observed = |value| CheckpointLag { value, method: Method::Observed };
-    // All that was delivered is done: what is behind the checkpoint is behind the reader.
-    let all_done = window.newest().is_some_and(|newest| !is_before(done, newest));
-    if all_done && let Some(lag) = window.lag(now.mono, tuning) {
-        return Some(observed(lag.value));
-    }
-    if let Some(arrived) = window.marks().arrival(done) {
-        return Some(observed(now.mono.saturating_sub(arrived)));
+    let lag = window.lag(now.mono, tuning);
+    match window.newest().map(|newest| (is_before(done, newest), is_before(newest, done))) {
+        // All that was delivered is done: what is behind the checkpoint is behind the reader. Where
+        // that is not known, the age of the last record is no lag: nothing need have come.
+        Some((false, false)) => return lag.map(|lag| observed(lag.value)),
+        // Somebody else is further; unless the reader is seen at work, its own answers say more.
+        Some((false, true)) => {
+            if let Some(lag) = lag.filter(|lag| !lag.inferred) {
+                return Some(observed(lag.value));
+            }
+        }
+        Some((true, _)) => {
+            if let Some(arrived) = window.marks().arrival(done) {
+                return Some(observed(now.mono.saturating_sub(arrived)));
+            }
+        }
+        None => {}
     }
     if of.clock.is_usable() == Some(false) {
         return None;
     }
     let arrived = clock::arrival(done, of.shard, of.created, now.wall)?;
-    Some(CheckpointLag { value: now.wall.since(arrived), method: Method::SequenceClock })
+    let told = |value| CheckpointLag { value, method: Method::SequenceClock };
+    // Every put of the stream is seen, and the last one is done.
+    if window.newest_put(now.mono, tuning).is_some_and(|put| put <= arrived.plus(SAME_SECOND)) {
+        return Some(told(Duration::ZERO));
+    }
+    // Nothing is known to have come since, and nothing says that nothing has.
+    if of.quiet_since.is_some_and(|since| since <= arrived.plus(SAME_PERIOD)) {
+        return None;
+    }
+    Some(told(now.wall.since(arrived)))
 }
 
 /// Whether both are numbers and the first is the lower.

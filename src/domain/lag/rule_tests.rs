@@ -287,7 +287,7 @@ fn done(second: u64, record: &str) -> Lease {
 fn a_checkpoint_is_as_old_as_what_was_delivered_then() {
     let shard = ShardId::from("shardId-000000000006");
     let clock = SequenceClock::default();
-    let of = Sequences { shard: &shard, created: None, clock: &clock };
+    let of = Sequences { shard: &shard, created: None, clock: &clock, quiet_since: None };
     let lag = |window: &Window, second| {
         checkpoint_lag(window, of, &TUNING, at(second))
             .map(|lag| (lag.value.as_secs(), lag.method.as_str()))
@@ -316,7 +316,7 @@ fn a_checkpoint_that_no_delivery_shows_is_as_old_as_its_number() {
     let mut window = Window::unread(now);
     window.see_lease(&Lease { at: now, ..done(0, number) });
     let told = |clock: &SequenceClock| {
-        let of = Sequences { shard: &shard, created: None, clock };
+        let of = Sequences { shard: &shard, created: None, clock, quiet_since: None };
         checkpoint_lag(&window, of, &TUNING, now)
     };
     let value = Duration::from_secs(60);
@@ -328,4 +328,55 @@ fn a_checkpoint_that_no_delivery_shows_is_as_old_as_its_number() {
         off.calibrate(&number.into(), &shard, told, Duration::from_secs(10 * second));
     }
     assert_eq!((off.is_usable(), told(&off)), (Some(false), None));
+}
+
+#[test]
+fn an_idle_shard_is_not_behind() {
+    let shard = ShardId::from("shardId-000000000006");
+    let clock = SequenceClock::default();
+    let arrived = 1_545_084_650;
+    let number = "49590338271490256608559692538361571095921575989136588898";
+    let moment = |second: u64| Moment {
+        wall: Wall::from_ms((arrived + second) * 1_000),
+        mono: Duration::from_secs(second),
+    };
+    let leased = || {
+        let mut window = Window::unread(moment(10));
+        window.see_lease(&Lease { at: moment(10), ..done(0, number) });
+        window
+    };
+    let lag = |window: &Window, quiet_since: Option<u64>, second| {
+        let quiet_since = quiet_since.map(|at| Wall::from_ms((arrived + at) * 1_000));
+        let of = Sequences { shard: &shard, created: None, clock: &clock, quiet_since };
+        checkpoint_lag(window, of, &TUNING, moment(second)).map(|lag| lag.value.as_secs())
+    };
+    // CloudWatch saw no later record, or one: it may be unread.
+    assert_eq!(lag(&leased(), None, 900), Some(900));
+    assert_eq!(lag(&leased(), Some(50), 900), None);
+    assert_eq!(lag(&leased(), Some(90), 900), Some(900));
+    // Every put is seen, and the last one is the one that is done; or there was another.
+    let put = |complete, newest, as_of| {
+        let mut window = leased();
+        window.see_tip(&Tip { as_of: moment(as_of), newest: Some(moment(newest)), complete });
+        lag(&window, None, 900)
+    };
+    assert_eq!(put(true, 1, 899), Some(0));
+    assert_eq!(put(true, 5, 899), Some(900));
+    assert_eq!(put(false, 1, 899), Some(900));
+    assert_eq!(put(true, 1, 800), Some(900), "what is known of the tip is too old");
+}
+
+#[test]
+fn a_silent_reader_whose_work_is_done_has_no_checkpoint_lag_that_is_known() {
+    let shard = ShardId::from("shardId-000000000006");
+    let clock = SequenceClock::default();
+    let of = Sequences { shard: &shard, created: None, clock: &clock, quiet_since: None };
+    let mut window = Window::new(&read(0, Some(0), 1), &TUNING);
+    window.see_lease(&done(0, "1"));
+    for second in 1..200 {
+        window.observe(&read(second, Some(0), 0), &TUNING);
+    }
+    let lag =
+        |second| checkpoint_lag(&window, of, &TUNING, at(second)).map(|it| it.value.as_secs());
+    assert_eq!((lag(199), lag(230)), (Some(0), None));
 }

@@ -62,6 +62,8 @@ pub struct Window {
     unread_since: Option<Duration>,
     /// Until when nothing is unread, where every put of the stream is seen.
     nothing_until: Option<Duration>,
+    /// When the newest put arrived, and as of when that is known, where every put is seen.
+    newest_put: Option<(Wall, Duration)>,
     /// When another sidecar last saw its own reader read the shard.
     elsewhere_at: Option<Duration>,
     /// Boxed: most readers have no lease.
@@ -100,6 +102,7 @@ impl Window {
             failing: None,
             unread_since: None,
             nothing_until: None,
+            newest_put: None,
             elsewhere_at: None,
             lease: None,
             marks: Marks::default(),
@@ -158,6 +161,8 @@ impl Window {
 
     /// Takes in what is known of the shard's newest record.
     pub fn see_tip(&mut self, tip: &Tip) {
+        let put = tip.newest.filter(|_| tip.complete);
+        self.newest_put = put.map(|newest| (newest.wall, tip.as_of.mono));
         let unread = tip.newest.filter(|newest| newest.mono > self.read_at.mono);
         match unread {
             Some(newest) => {
@@ -334,6 +339,12 @@ impl Window {
     /// The newest record that was delivered.
     pub(super) fn newest(&self) -> Option<&SequenceNumber> {
         self.position.as_ref().and_then(Position::sequence)
+    }
+
+    /// When the shard's newest record arrived, where every put of the stream is seen.
+    pub(super) fn newest_put(&self, now: Duration, tuning: &Tuning) -> Option<Wall> {
+        let (newest, as_of) = self.newest_put?;
+        (now.saturating_sub(as_of) <= tuning.tip_life).then_some(newest)
     }
 
     /// When somebody else was last seen to read the shard.

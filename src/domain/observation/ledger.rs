@@ -122,7 +122,7 @@ impl Ledger {
             | Event::KeysSeen { .. }
             | Event::CloudWatch { .. }
             | Event::CloudWatchDetails { .. }
-            | Event::StreamMissing { .. }
+            | Event::StreamGone { .. }
             | Event::Counted(_)
             | Event::Silenced(_)
             | Event::Draining

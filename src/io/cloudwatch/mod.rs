@@ -7,13 +7,11 @@ mod finder;
 mod metrics;
 mod purse;
 mod sdk;
-mod tagged;
 
 pub use finder::Finder;
 pub use finder::Found;
 pub use metrics::CloudWatchMetrics;
 pub use sdk::Sdk;
-pub use tagged::Tagged;
 
 use crate::domain::backoff::Backoff;
 use crate::domain::cloudwatch::Batch;

@@ -48,6 +48,7 @@ impl Fault {
             | "RequestThrottledException"
             | "TooManyRequestsException"
             | "RequestLimitExceeded"
+            | "ProvisionedThroughputExceededException"
             | "LimitExceededException"
             | "SlowDown" => Self::Throttled,
             "AccessDenied"

@@ -87,6 +87,16 @@ impl SdkSettings {
         builder.set_endpoint_url(endpoint);
         aws_sdk_cloudwatch::Client::from_conf(builder.build())
     }
+
+    /// A client for DynamoDB, at AWS's own endpoint or that of `AWS_ENDPOINT_URL_DYNAMODB`, which
+    /// is not us.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let builder = aws_sdk_dynamodb::config::Builder::from(&self.sdk)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts());
+        aws_sdk_dynamodb::Client::from_conf(builder.build())
+    }
 }
 
 /// The SDK does not retry for us: each room counts every call it makes and has its own backoff.

@@ -8,7 +8,9 @@ use crate::io::clock::Clock;
 use crate::io::credentials::fault::Fault;
 use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::streams::pace::{Operation, Pacer};
 use crate::io::streams::selection::Selection;
+use crate::io::streams::tags::Tags;
 use aws_sdk_kinesis::operation::list_streams::ListStreamsOutput;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use std::sync::Arc;
@@ -16,9 +18,6 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-/// ListStreams has five calls a second for the whole account.
-const SPACING: Duration = Duration::from_secs(1);
 
 const PAGE_STREAMS: i32 = 1_000;
 
@@ -36,8 +35,10 @@ const RETRY: Backoff = Backoff {
 #[derive(Debug)]
 pub struct Lister {
     client: aws_sdk_kinesis::Client,
+    pacer: Pacer,
     clock: Clock,
     selection: Selection,
+    tags: Tags,
     every: Duration,
     events: mpsc::Sender<Event>,
     list: watch::Sender<Arc<[StreamName]>>,
@@ -49,15 +50,15 @@ impl Lister {
     /// receiver, whose list is empty at first, the whole list.
     #[must_use]
     pub fn new(
-        client: aws_sdk_kinesis::Client,
+        (client, pacer): (aws_sdk_kinesis::Client, Pacer),
         clock: Clock,
         selection: Selection,
         every: Duration,
         events: mpsc::Sender<Event>,
     ) -> (watch::Receiver<Arc<[StreamName]>>, Self) {
         let (list, streams) = watch::channel(Arc::default());
-        let said = Said::default();
-        (streams, Self { client, clock, selection, every, events, list, said })
+        let (tags, said) = (Tags::new(selection.tags.clone()), Said::default());
+        (streams, Self { client, pacer, clock, selection, tags, every, events, list, said })
     }
 
     /// Works until `stop`, or until nobody listens any more.
@@ -86,8 +87,22 @@ impl Lister {
         }
     }
 
-    /// Every stream of the selection, in the service's order (by name).
+    /// Every stream of the selection, by name.
     async fn list(&mut self) -> Result<Vec<StreamName>, Fault> {
+        let mut streams = self.names().await?;
+        streams.sort_unstable();
+        let bearers = self.tags.bearers(streams, (&self.client, &self.pacer, &self.clock)).await;
+        if let Err(fault) = &bearers
+            && self.said.may_say("tags", self.clock.now())
+        {
+            let cause = fault.as_str();
+            tracing::warn!(cause, "streams not chosen by their tags: ListTagsForStream failed");
+        }
+        bearers
+    }
+
+    /// Every stream whose name the selection admits.
+    async fn names(&mut self) -> Result<Vec<StreamName>, Fault> {
         let mut streams = Vec::new();
         let mut from: Option<(Option<String>, String)> = None;
         loop {
@@ -106,7 +121,6 @@ impl Lister {
                 return Ok(streams);
             };
             from = Some((page.next_token().map(str::to_owned), last.clone()));
-            self.clock.sleep_until(self.clock.now().mono + SPACING).await;
         }
     }
 
@@ -115,6 +129,7 @@ impl Lister {
         &mut self,
         from: Option<&(Option<String>, String)>,
     ) -> Result<ListStreamsOutput, Fault> {
+        self.pacer.turn(Operation::ListStreams).await;
         let call = self.client.list_streams().limit(PAGE_STREAMS);
         let call = match from {
             Some((Some(token), _)) => call.next_token(token),
@@ -123,6 +138,9 @@ impl Lister {
         };
         call.send().await.map_err(|error| {
             let fault = Fault::of(&error);
+            if fault == Fault::Throttled {
+                self.pacer.throttled(Operation::ListStreams);
+            }
             if self.said.may_say(fault.as_str(), self.clock.now()) {
                 let error = DisplayErrorContext(&error);
                 tracing::warn!(cause = fault.as_str(), %error, "streams not listed");
@@ -158,6 +176,7 @@ mod tests {
     /// seen.
     async fn run(
         seconds: u64,
+        tags: &[(&str, &str)],
         answer: impl Fn(serde_json::Value) -> (u16, String) + Send + Sync + 'static,
     ) -> (Vec<String>, Vec<String>) {
         let clock = Clock::simulated(Wall::from_ms(1_700_000_000_000));
@@ -167,11 +186,17 @@ mod tests {
             (status, text.into_bytes())
         })
         .await;
-        let selection = Selection { include: vec!["*".into()], exclude: vec!["b*".into()] };
+        let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let selection = Selection {
+            include: vec!["*".into()],
+            exclude: vec!["b*".into()],
+            tags: tags.collect(),
+        };
         let (events, mut heard) = mpsc::channel(100);
         let every = Duration::from_secs(300);
+        let pacer = Pacer::hub(clock.clone());
         let (list, lister) =
-            Lister::new(settings.kinesis(None), clock.clone(), selection, every, events);
+            Lister::new((settings.kinesis(None), pacer), clock.clone(), selection, every, events);
         let stop = CancellationToken::new();
         let end = async {
             clock.sleep_until(Duration::from_secs(seconds)).await;
@@ -195,7 +220,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn follows_pages_by_token_and_by_name() {
-        let (list, seen) = run(60, |request| {
+        let (list, seen) = run(60, &[], |request| {
             match (request["NextToken"].as_str(), request["ExclusiveStartStreamName"].as_str()) {
                 (None, None) => page(&["a", "b"], true, Some("two")),
                 (Some("two"), None) => page(&["c"], true, None),
@@ -211,14 +236,38 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failing_page_leaves_the_old_list() {
         let calls = std::sync::atomic::AtomicUsize::new(0);
-        let (list, seen) =
-            run(1_000, move |_| match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        let (list, seen) = run(1_000, &[], move |_| {
+            match calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
                 0 => page(&["a", "c"], false, None),
                 1 => page(&["x"], true, Some("two")),
                 _ => (400, r#"{"__type":"LimitExceededException"}"#.to_owned()),
-            })
-            .await;
+            }
+        })
+        .await;
         assert_eq!(list, ["a", "c"]);
         assert_eq!(seen, ["a", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tags_choose_and_are_asked_for_once_an_hour() {
+        let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = std::sync::Arc::clone(&asked);
+        let (list, seen) = run(1_000, &[("team", "mail"), ("stage", "")], move |request| {
+            let Some(stream) = request["StreamName"].as_str() else {
+                return page(&["c", "a", "d"], false, None);
+            };
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let tags = match (stream, request["ExclusiveStartTagKey"].as_str()) {
+                ("a", None) => serde_json::json!([{"Key": "team", "Value": "mail"}]),
+                ("a", Some("team")) => serde_json::json!([{"Key": "stage"}]),
+                ("d", _) => return (400, r#"{"__type":"ResourceNotFoundException"}"#.to_owned()),
+                _ => serde_json::json!([{"Key": "team", "Value": "other"}]),
+            };
+            let more = stream == "a" && request["ExclusiveStartTagKey"].is_null();
+            (200, serde_json::json!({"Tags": tags, "HasMoreTags": more}).to_string())
+        })
+        .await;
+        assert_eq!((list, seen.first().map(String::as_str)), (vec!["a".to_owned()], Some("a")));
+        assert_eq!(asked.load(std::sync::atomic::Ordering::Relaxed), 4);
     }
 }

@@ -2,14 +2,20 @@
 //! Refuses to hurry (its limits are the account's, shared with everybody's deployments) and to
 //! guess: a stream that may not be described stays undescribed.
 
+mod consumers;
 mod describe;
 mod limits;
 mod list;
+mod pace;
 mod schedule;
 mod selection;
+mod shards;
+mod tags;
 
+pub use describe::Asking;
 pub use describe::DescribeQueue;
 pub use describe::Describer;
 pub use limits::RecordLimits;
 pub use list::Lister;
+pub use pace::{Operation, Pacer};
 pub use selection::Selection;

@@ -1,5 +1,5 @@
-//! Owns when each stream is described: the pace over all and the pace of each. Refuses to read a
-//! clock or to call anyone. Limits: reference/metrics.md 3.4 (20 calls a second for an account).
+//! Owns what is asked next about which stream. Refuses to read a clock, to call anyone, and to pace
+//! the calls: `pace` does.
 
 use crate::domain::backoff::Backoff;
 use crate::domain::stream::StreamName;
@@ -7,21 +7,21 @@ use crate::io::credentials::fault::Fault;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Time between two calls, whatever is due: a hundred sidecars start together.
-pub(super) const SPACING: Duration = Duration::from_secs(1);
-
 /// Most streams on the schedule; one more than that is refused.
 pub(super) const STREAMS_MAX: usize = 1_000;
 
 /// A refresh is put off by up to this share of itself, so that pods drift apart.
 const SPREAD: f64 = 0.2;
 
-const THROTTLED: Backoff = Backoff {
-    initial: Duration::from_secs(2),
-    factor: 2.0,
-    max: Duration::from_secs(120),
-    jitter: 0.5,
-};
+/// The shards of a new stream can wait for the descriptions of others that appear with it.
+const SHARDS_AFTER: Duration = Duration::from_secs(5);
+
+/// A list that may be out of date is not asked for again before this.
+const RELIST_AFTER: Duration = Duration::from_secs(10);
+
+/// So many times in a row a stream may not exist before it is forgotten: one that is deleted and
+/// made again in a deployment is known again within minutes.
+const NOT_FOUND_MAX: u32 = 6;
 
 const FAILED: Backoff = Backoff {
     initial: Duration::from_secs(15),
@@ -30,74 +30,92 @@ const FAILED: Backoff = Backoff {
     jitter: 0.2,
 };
 
+/// What is asked about a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Job {
+    /// What it is.
+    Describe,
+    /// Its shards.
+    List,
+}
+
 /// All times are monotonic.
 #[derive(Debug)]
 pub(super) struct Schedule {
     refresh: Duration,
-    /// No call before this.
-    not_before: Duration,
-    throttled: u32,
-    streams: BTreeMap<StreamName, Due>,
+    jobs: BTreeMap<(StreamName, Job), Due>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Due {
     at: Duration,
+    /// When it was last done, if it was.
+    done_at: Option<Duration>,
     failures: u32,
 }
 
 impl Schedule {
     pub(super) const fn new(refresh: Duration) -> Self {
-        let (not_before, throttled) = (Duration::ZERO, 0);
-        Self { refresh, not_before, throttled, streams: BTreeMap::new() }
+        Self { refresh, jobs: BTreeMap::new() }
     }
 
-    /// A stream was asked about: described at once if new, else when it is due anyway. False when
-    /// there are too many.
+    /// A stream was asked about: at once if new. If it is known, its list of shards may be out of
+    /// date. False when there are too many.
     pub(super) fn ask(&mut self, stream: StreamName, now: Duration) -> bool {
-        if self.streams.contains_key(&stream) {
+        if let Some(due) = self.jobs.get_mut(&(stream.clone(), Job::List)) {
+            if let Some(done_at) = due.done_at {
+                due.at = due.at.min(now.max(done_at + RELIST_AFTER));
+            }
             return true;
         }
-        let room = self.streams.len() < STREAMS_MAX;
+        let room = self.jobs.len() < 2 * STREAMS_MAX;
         if room {
-            self.streams.insert(stream, Due { at: now, failures: 0 });
+            let due = |at| Due { at, done_at: None, failures: 0 };
+            self.jobs.insert((stream.clone(), Job::Describe), due(now));
+            self.jobs.insert((stream, Job::List), due(now + SHARDS_AFTER));
         }
         room
     }
 
-    /// Which stream comes next, and when.
-    pub(super) fn next(&self) -> Option<(StreamName, Duration)> {
-        let (stream, due) = self.streams.iter().min_by_key(|(_, due)| due.at)?;
-        Some((stream.clone(), due.at.max(self.not_before)))
+    /// What comes next, and when.
+    pub(super) fn next(&self) -> Option<(StreamName, Job, Duration)> {
+        let ((stream, job), due) = self.jobs.iter().min_by_key(|(_, due)| due.at)?;
+        Some((stream.clone(), *job, due.at))
     }
 
-    /// A call begins; the next one keeps its distance.
-    pub(super) fn begin(&mut self, now: Duration) {
-        self.not_before = now + SPACING;
-    }
-
-    /// `stream` was described.
-    pub(super) fn described(&mut self, stream: &StreamName, now: Duration, chance: f64) {
-        self.throttled = 0;
-        if let Some(due) = self.streams.get_mut(stream) {
-            *due = Due { at: now + self.refresh.mul_f64(1.0 + SPREAD * chance), failures: 0 };
+    /// It was done.
+    pub(super) fn done(&mut self, stream: &StreamName, job: Job, now: Duration, chance: f64) {
+        if let Some(due) = self.jobs.get_mut(&(stream.clone(), job)) {
+            let at = now + self.refresh.mul_f64(1.0 + SPREAD * chance);
+            *due = Due { at, done_at: Some(now), failures: 0 };
         }
     }
 
-    /// `stream` was not. Throttling holds everything; anything else only that stream.
-    pub(super) fn failed(&mut self, stream: &StreamName, fault: Fault, now: Duration, chance: f64) {
+    /// It was not. Throttling is the pacer's business.
+    pub(super) fn failed(
+        &mut self,
+        (stream, job): (&StreamName, Job),
+        fault: Fault,
+        now: Duration,
+        chance: f64,
+    ) {
+        let Some(due) = self.jobs.get_mut(&(stream.clone(), job)) else { return };
         match fault {
-            Fault::Throttled => {
-                self.throttled = self.throttled.saturating_add(1);
-                self.not_before = now + THROTTLED.delay(self.throttled, chance).max(SPACING);
+            Fault::Throttled => due.at = now,
+            Fault::NotFound
+            | Fault::Denied
+            | Fault::Refused
+            | Fault::Broken
+            | Fault::TimedOut
+            | Fault::Unsent => {
+                due.failures = due.failures.saturating_add(1);
+                due.at = now + FAILED.delay(due.failures, chance);
             }
-            // Whoever sees it again asks again.
-            Fault::NotFound => drop(self.streams.remove(stream)),
-            Fault::Denied | Fault::Refused | Fault::Broken | Fault::TimedOut | Fault::Unsent => {
-                if let Some(due) = self.streams.get_mut(stream) {
-                    due.failures = due.failures.saturating_add(1);
-                    due.at = now + FAILED.delay(due.failures, chance);
-                }
+        }
+        // Whoever sees it again asks again.
+        if fault == Fault::NotFound && due.failures >= NOT_FOUND_MAX {
+            for job in [Job::Describe, Job::List] {
+                self.jobs.remove(&(stream.clone(), job));
             }
         }
     }
@@ -107,55 +125,67 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    const REFRESH: Duration = Duration::from_secs(300);
-
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
-    fn next(schedule: &Schedule) -> Option<(String, Duration)> {
-        schedule.next().map(|(stream, at)| (stream.to_string(), at))
+    fn next(schedule: &Schedule) -> Option<(String, Job, u64)> {
+        schedule.next().map(|(stream, job, at)| (stream.to_string(), job, at.as_secs()))
     }
 
-    fn two() -> (Schedule, StreamName) {
-        let mut schedule = Schedule::new(REFRESH);
+    fn due(stream: &str, job: Job, at: u64) -> Option<(String, Job, u64)> {
+        Some((stream.to_owned(), job, at))
+    }
+
+    #[test]
+    fn descriptions_come_first_and_each_stream_once_a_refresh() {
+        let mut schedule = Schedule::new(seconds(300));
         schedule.ask("a".into(), seconds(10));
-        schedule.ask("b".into(), seconds(20));
-        schedule.begin(seconds(30));
-        (schedule, "a".into())
+        schedule.ask("b".into(), seconds(12));
+        let a = "a".into();
+        assert_eq!(next(&schedule), due("a", Job::Describe, 10));
+        schedule.done(&a, Job::Describe, seconds(10), 0.0);
+        assert_eq!(next(&schedule), due("b", Job::Describe, 12));
+        schedule.done(&"b".into(), Job::Describe, seconds(12), 1.0);
+        assert_eq!(next(&schedule), due("a", Job::List, 15));
+        schedule.done(&a, Job::List, seconds(15), 0.0);
+        schedule.done(&"b".into(), Job::List, seconds(17), 0.0);
+        assert_eq!(next(&schedule), due("a", Job::Describe, 310));
+        // Asked again: a shard was seen that is on no list.
+        schedule.ask(a.clone(), seconds(18));
+        assert_eq!(next(&schedule), due("a", Job::List, 25));
+        schedule.ask(a, seconds(50));
+        assert_eq!(next(&schedule), due("a", Job::List, 25), "asking again defers nothing");
     }
 
     #[test]
-    fn one_call_a_second_and_each_stream_once_a_refresh() {
-        let (mut schedule, a) = two();
-        schedule.described(&a, seconds(30), 0.0);
-        assert_eq!(next(&schedule), Some(("b".into(), seconds(31))));
-        schedule.described(&"b".into(), seconds(31), 1.0);
-        assert!(schedule.ask(a, seconds(50)), "asking again changes nothing");
-        assert_eq!(next(&schedule), Some(("a".into(), seconds(330))));
+    fn a_failure_holds_its_stream_only() {
+        let mut schedule = Schedule::new(seconds(300));
+        schedule.ask("a".into(), seconds(0));
+        schedule.ask("b".into(), seconds(1));
+        let a: StreamName = "a".into();
+        schedule.failed((&a, Job::Describe), Fault::Throttled, seconds(1), 0.5);
+        assert_eq!(next(&schedule), due("a", Job::Describe, 1));
+        schedule.failed((&a, Job::Describe), Fault::Denied, seconds(2), 0.5);
+        assert_eq!(next(&schedule), due("b", Job::Describe, 1));
+        assert_eq!(schedule.jobs[&(a, Job::Describe)].at, seconds(17));
     }
 
     #[test]
-    fn throttling_holds_everything_and_grows() {
-        let (mut schedule, a) = two();
-        schedule.failed(&a, Fault::Throttled, seconds(30), 0.5);
-        assert_eq!(next(&schedule), Some(("a".into(), seconds(32))));
-        schedule.failed(&a, Fault::Throttled, seconds(32), 0.5);
-        assert_eq!(next(&schedule), Some(("a".into(), seconds(36))));
-    }
-
-    #[test]
-    fn denial_holds_its_stream_only() {
-        let (mut schedule, a) = two();
-        schedule.failed(&a, Fault::Denied, seconds(30), 0.5);
-        assert_eq!(next(&schedule), Some(("b".into(), seconds(31))));
-        schedule.failed(&"b".into(), Fault::NotFound, seconds(31), 0.5);
-        assert_eq!(next(&schedule), Some(("a".into(), seconds(45))), "b is forgotten");
+    fn what_is_not_there_is_forgotten_in_the_end() {
+        let mut schedule = Schedule::new(seconds(300));
+        let a: StreamName = "a".into();
+        schedule.ask(a.clone(), seconds(0));
+        for _ in 0..NOT_FOUND_MAX {
+            assert!(schedule.next().is_some());
+            schedule.failed((&a, Job::Describe), Fault::NotFound, seconds(1), 0.5);
+        }
+        assert_eq!(next(&schedule), None);
     }
 
     #[test]
     fn bounded() {
-        let mut schedule = Schedule::new(REFRESH);
+        let mut schedule = Schedule::new(seconds(300));
         for index in 0..STREAMS_MAX {
             assert!(schedule.ask(format!("s{index}").as_str().into(), seconds(0)));
         }

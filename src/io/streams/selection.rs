@@ -1,7 +1,9 @@
-//! Owns which streams are meant: names admitted by globs. Refuses patterns beyond `*` and `?`.
+//! Owns which streams are meant: names admitted by globs, and tags. Refuses patterns beyond `*` and
+//! `?`, and to look tags up: `tags` does.
 
 use crate::domain::alert::glob;
 use crate::domain::stream::StreamName;
+use std::collections::BTreeMap;
 
 /// `cloudwatch.streams`: a stream is meant when an include matches it and no exclude does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,17 +12,19 @@ pub struct Selection {
     pub include: Vec<String>,
     /// Globs, of which none may match.
     pub exclude: Vec<String>,
+    /// Tags that a stream must bear, each with its value; empty: none.
+    pub tags: BTreeMap<String, String>,
 }
 
 impl Default for Selection {
     /// Every stream.
     fn default() -> Self {
-        Self { include: vec!["*".to_owned()], exclude: Vec::new() }
+        Self { include: vec!["*".to_owned()], exclude: Vec::new(), tags: BTreeMap::new() }
     }
 }
 
 impl Selection {
-    /// Whether `stream` is meant.
+    /// Whether the name of `stream` is meant.
     #[must_use]
     pub fn admits(&self, stream: &StreamName) -> bool {
         let matches =
@@ -35,8 +39,11 @@ mod tests {
 
     #[test]
     fn exclusion_wins() {
-        let selection =
-            Selection { include: vec!["orders-*".into()], exclude: vec!["*-test".into()] };
+        let selection = Selection {
+            include: vec!["orders-*".into()],
+            exclude: vec!["*-test".into()],
+            ..Selection::default()
+        };
         let admits = |name| selection.admits(&StreamName::from(name));
         assert!(admits("orders-eu"));
         assert!(!admits("orders-test"));

@@ -55,11 +55,13 @@ catalog! {
     CLOUDWATCH_WRITE_THROTTLES: "kinesis_cloudwatch_write_throttles_per_second",
         "Throttled writes per second, CloudWatch's WriteProvisionedThroughputExceeded, Sum over the period, minutes late.";
     STREAM_INFO: "kinesis_stream_info",
-        "Always 1, with the stream's capacity mode and status as the control plane described them.";
+        "Always 1, with the stream's capacity mode, status, encryption at rest and whether CloudWatch has metrics of its shards, as the control plane described them.";
     STREAM_OPEN_SHARDS: "kinesis_stream_open_shards",
         "Open shards of the stream as the control plane described it.";
     STREAM_RETENTION: "kinesis_stream_retention_seconds",
         "How long the stream keeps records, as the control plane described it.";
+    STREAM_FAN_OUT_CONSUMERS: "kinesis_stream_fan_out_consumers",
+        "Consumers registered with the stream for enhanced fan-out, as the control plane listed them; absent where it may not be asked.";
     SEQUENCE_CLOCK_USABLE: "kinescope_sequence_clock_usable",
         "Whether the stream's sequence numbers agree with the arrival times of records on the wire, so that the age of a checkpoint may be read from them; absent while too few records were seen.";
     PUT_FAILED: "kinesis_cloudwatch_put_failed_records_per_second",

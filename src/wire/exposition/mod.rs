@@ -6,6 +6,7 @@ mod capacity;
 mod catalog;
 mod cloudwatch;
 pub mod openmetrics;
+mod streams;
 
 pub use catalog::FAMILIES;
 
@@ -42,6 +43,8 @@ pub struct Scope {
     pub revision: String,
     /// Most series of the per-shard families together (`metrics.max_series`).
     pub series_max: usize,
+    /// Whether shards have series of their own (`metrics.per_shard`).
+    pub per_shard: bool,
 }
 
 /// A snapshot's families, and what did not fit.
@@ -62,12 +65,14 @@ pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
     for view in snapshot.consumers.iter().filter(|_| scope.verdicts) {
         consumer(&mut sheet, view);
     }
-    let room = shards(&mut sheet, snapshot, scope.series_max);
+    let room = if scope.per_shard { shards(&mut sheet, snapshot, scope.series_max) } else { 0 };
     if scope.hub {
-        capacity::utilization(&mut sheet, snapshot, room);
-        snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
+        if scope.per_shard {
+            capacity::utilization(&mut sheet, snapshot, room);
+            snapshot.consumers.iter().for_each(|view| checkpoints(&mut sheet, view));
+        }
         for view in &snapshot.streams {
-            stream(&mut sheet, view);
+            streams::stream(&mut sheet, view, snapshot.now);
             stream_cloudwatch(&mut sheet, view, snapshot.now.wall);
         }
         cloudwatch::write(&mut sheet, &snapshot.cloudwatch, scope.series_max, snapshot.now.wall);
@@ -213,19 +218,6 @@ fn checkpoints(sheet: &mut Sheet<'_>, view: &ConsumerView) {
         ];
         sheet.gauge(catalog::CHECKPOINT_LAG, &labels, Some(lag.value.as_secs_f64()));
     }
-}
-
-fn stream(sheet: &mut Sheet<'_>, view: &StreamView) {
-    let usable = view.sequence_clock_usable.map(|usable| f64::from(u8::from(usable)));
-    sheet.gauge(catalog::SEQUENCE_CLOCK_USABLE, &[("stream", view.stream.as_str())], usable);
-    let Some(description) = &view.description else { return };
-    let stream = ("stream", view.stream.as_str());
-    let info =
-        [stream, ("mode", description.mode.as_str()), ("status", description.status.as_str())];
-    sheet.gauge(catalog::STREAM_INFO, &info, Some(1.0));
-    sheet.gauge(catalog::STREAM_OPEN_SHARDS, &[stream], Some(description.open_shards.into()));
-    let retention = description.retention.as_secs_f64();
-    sheet.gauge(catalog::STREAM_RETENTION, &[stream], Some(retention));
 }
 
 /// Where periods were made longer to spare the budget, a point holds until the next is overdue.

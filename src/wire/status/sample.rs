@@ -6,7 +6,7 @@ use crate::domain::capacity::{Heavy, Rates, ShardLoad, StreamLoad};
 use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
 use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
-    StreamView,
+    StreamDetails, StreamView,
 };
 use crate::domain::time::{Moment, Wall};
 use crate::wire::exposition::Scope;
@@ -61,6 +61,11 @@ pub(crate) fn snapshot() -> Snapshot {
                     status: "ACTIVE".to_owned(),
                     record_bytes_max: Some(1_048_576),
                     created_at: Some(Wall::from_ms(1_700_000_000_000)),
+                    details: StreamDetails {
+                        encrypted: Some(true),
+                        shard_metrics: Vec::new(),
+                        consumers: Some(Vec::new()),
+                    },
                     at: now,
                 }),
                 cloudwatch: cloudwatch(),

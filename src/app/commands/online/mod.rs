@@ -2,6 +2,7 @@
 //! to write anything to Kinesis, to post anything to a receiver, and to try one thing for long.
 
 mod aws;
+mod leases;
 mod reach;
 mod sample;
 mod streams;
@@ -82,6 +83,7 @@ pub(super) async fn run(
         }
         Role::Hub => table.tell("streams", &Verdict::skipped("a hub has no data plane")),
     }
+    leases::check(&config.leases, (&sdk, &kinesis), &clock, &mut table).await;
     table.tell("otlp", &within(reach::otlp(config, environment, (&sdk, &clock))).await);
     for receiver in &config.alerts.receivers {
         let verdict = within(reach::receiver(receiver)).await;

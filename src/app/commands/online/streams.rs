@@ -146,7 +146,7 @@ async fn summary(kinesis: &Client, stream: &str) -> (Verdict, Option<StreamDescr
     }
 }
 
-async fn shards(kinesis: &Client, stream: &str) -> (Verdict, Option<Shards>) {
+pub(super) async fn shards(kinesis: &Client, stream: &str) -> (Verdict, Option<Shards>) {
     let call = kinesis.list_shards().stream_name(stream).send();
     match tokio::time::timeout(CHECK_MAX, call).await {
         Ok(Ok(answer)) => {

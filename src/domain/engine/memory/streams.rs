@@ -94,7 +94,6 @@ impl Stream {
     pub(super) fn obstacle(&self) -> Option<&'static str> {
         let status = self.description.as_ref().map(|description| description.status.as_str());
         match status {
-            _ if self.is_missing => Some("the stream does not exist"),
             Some("DELETING") => Some("the stream is being deleted"),
             Some(_) | None => None,
         }

@@ -156,9 +156,10 @@ impl Memory {
         now: Moment,
     ) -> Vec<ShardView> {
         let created = stream.description.as_ref().and_then(|description| description.created_at);
+        let quiet_since = stream.quiet_since(now);
         let views = consumer.shards.iter().map(|(shard, window)| {
             let around = stream.around(consumer, shard, &self.judging, presence);
-            let of = Sequences { shard, created, clock: &stream.clock };
+            let of = Sequences { shard, created, clock: &stream.clock, quiet_since };
             ShardView {
                 shard: shard.clone(),
                 assessment: explain(&judge(window, around, now.mono), window, around),
