@@ -60,6 +60,8 @@ fn render(shards: usize, goal: &str) {
         version: String::new(),
         revision: String::new(),
         series_max: 2 * shards,
+        per_shard: true,
+        verdicts: true,
     };
     let time = |write: &dyn Fn(&mut Vec<MetricFamily>) -> String| {
         let mut times: Vec<Duration> = (0..ROUNDS)

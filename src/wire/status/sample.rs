@@ -95,6 +95,7 @@ pub(crate) fn scope() -> Scope {
         version: "0.1.0".to_owned(),
         revision: "abc1234".to_owned(),
         series_max: 20_000,
+        per_shard: true,
     }
 }
 
