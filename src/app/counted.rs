@@ -51,9 +51,9 @@ impl Counted {
 fn figures(families: &[MetricFamily], polls_cloudwatch: bool) -> Figures {
     let mut figures = Figures::default();
     figures.cloudwatch = polls_cloudwatch.then(CloudWatchTotals::default);
-    let all = families.iter().flat_map(|family| {
-        family.get_metric().iter().map(move |metric| (family.name(), metric))
-    });
+    let all = families
+        .iter()
+        .flat_map(|family| family.get_metric().iter().map(move |metric| (family.name(), metric)));
     for (name, metric) in all {
         let count = metric.get_counter().get_value() as u64;
         let gauge = metric.get_gauge().get_value();

@@ -193,7 +193,8 @@ mod tests {
 
     #[tokio::test]
     async fn silences_survive_a_restart_and_end() {
-        let folder = std::env::temp_dir().join(format!("kinescope-silences-{}", std::process::id()));
+        let folder =
+            std::env::temp_dir().join(format!("kinescope-silences-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (events, mut heard) = mpsc::channel(10);
         let open = || {
@@ -208,7 +209,8 @@ mod tests {
         let kept = told(&mut heard).await;
         assert_eq!((kept.len(), kept[0].id.as_str(), id.len()), (1, id.as_str(), 36));
         again.end(&id).await.unwrap();
-        assert_eq!(told(&mut heard).await, [], "it never held");
+        let ended = told(&mut heard).await;
+        assert!(ended.iter().all(|it| it.ends_at < Wall::from_ms(1_700_000_100_000)), "{ended:?}");
         assert!(matches!(again.end("other").await, Err(Fault::Unknown)));
         std::fs::write(folder.join("silences.json"), "[{").unwrap();
         assert_eq!(open().json(), b"[]");

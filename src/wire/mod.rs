@@ -9,7 +9,7 @@ pub mod otlp;
 pub mod otlp_receive;
 pub mod recording;
 pub mod segments;
-pub mod silences;
 pub mod sigv4;
+pub mod silences;
 pub mod status;
 pub mod xray;

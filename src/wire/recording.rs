@@ -69,12 +69,14 @@ pub fn readings(text: &str) -> Result<Vec<(Wall, Reading)>, RecordingFault> {
 fn json(text: &str, frames: &mut Frames) -> Result<(), String> {
     let line: Line = serde_json::from_str(text).map_err(|fault| fault.to_string())?;
     let at = match &line.at {
-        At::Text(text) => text.parse::<Timestamp>().ok().and_then(|at| {
-            Some(Wall::from_ms(u64::try_from(at.as_millisecond()).ok()?))
-        }),
+        At::Text(text) => text
+            .parse::<Timestamp>()
+            .ok()
+            .and_then(|at| Some(Wall::from_ms(u64::try_from(at.as_millisecond()).ok()?))),
         At::Seconds(seconds) => Wall::from_seconds_f64(*seconds),
     };
-    let at = at.ok_or("`at` should be a time such as 2026-11-23T10:00:00Z, or seconds since 1970")?;
+    let at =
+        at.ok_or("`at` should be a time such as 2026-11-23T10:00:00Z, or seconds since 1970")?;
     let Line { at: _, stream, consumer, shard, saga, receiver, signals, status, reason } = line;
     let labels = [
         ("stream", stream),
@@ -83,10 +85,8 @@ fn json(text: &str, frames: &mut Frames) -> Result<(), String> {
         ("saga", saga),
         ("receiver", receiver),
     ];
-    let labels: Labels = labels
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let labels: Labels =
+        labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     if let Some(status) = &status {
         let known = Status::ALL.into_iter().find(|known| known.as_str() == status);
         let known = known.ok_or_else(|| format!("there is no status {status:?}"))?;
@@ -113,7 +113,12 @@ fn frame<'a>(
 ) -> Result<&'a mut Reading, String> {
     let scope = signal.scope();
     let subject = Subject::of_labels(scope, labels).ok_or_else(|| {
-        format!("{} is of {}: it needs {}", signal.as_str(), scope.words(), scope.labels().join(", "))
+        format!(
+            "{} is of {}: it needs {}",
+            signal.as_str(),
+            scope.words(),
+            scope.labels().join(", ")
+        )
     })?;
     let reading = Reading::of(subject);
     let key = (at, Arc::clone(&reading.subject));
@@ -143,7 +148,9 @@ fn sample(line: &str, frames: &mut Frames) -> Result<(), String> {
         "kinesis_consumer_lag_velocity_ratio" => Signal::LagVelocity,
         "kinesis_consumer_time_to_data_loss_seconds" => Signal::TimeToDataLoss,
         "kinesis_cloudwatch_read_throttles_per_second" => Signal::ReadThrottles,
-        "kinesis_sagas" if labels.get("state").is_some_and(|it| it == "stuck") => Signal::SagasStuck,
+        "kinesis_sagas" if labels.get("state").is_some_and(|it| it == "stuck") => {
+            Signal::SagasStuck
+        }
         "kinesis_consumer_status" => {
             let named = labels.get("status").filter(|_| value > 0.5);
             let status = Status::ALL.into_iter().find(|it| named.is_some_and(|n| n == it.as_str()));
@@ -185,7 +192,10 @@ mod tests {
             .iter()
             .flat_map(|(at, reading)| {
                 let of = reading.subject.pairs().last().map_or("", |(_, value)| *value);
-                reading.values.iter().map(move |(signal, value)| (at.as_seconds(), of, *signal, *value))
+                reading
+                    .values
+                    .iter()
+                    .map(move |(signal, value)| (at.as_seconds(), of, *signal, *value))
             })
             .collect();
         assert_eq!(found, expected, "{text}");
@@ -220,7 +230,10 @@ mod tests {
         check("{\"at\": 1, \"sginals\": {}}\n", "line 1: unknown field `sginals`");
         let of = "line 1: delivery_lag is of a consumer of a stream: it needs stream, consumer";
         check("{\"at\": 1, \"stream\": \"s\", \"signals\": {\"delivery_lag\": 1}}", of);
-        check("{\"at\": 1, \"signals\": {\"lag\": 1}}", "line 1: there is no signal \"lag\"; there");
+        check(
+            "{\"at\": 1, \"signals\": {\"lag\": 1}}",
+            "line 1: there is no signal \"lag\"; there",
+        );
         check("kinesis_sagas 5\n", "line 1: a sample should have a timestamp");
     }
 }

@@ -63,8 +63,8 @@ const fn yes() -> bool {
 /// # Errors
 /// A sentence that says what should be otherwise.
 pub fn read(body: &[u8], now: Wall) -> Result<Silence, SilenceFault> {
-    let doc: Doc =
-        serde_json::from_slice(body).map_err(|fault| SilenceFault(format!("no silence: {fault}")))?;
+    let doc: Doc = serde_json::from_slice(body)
+        .map_err(|fault| SilenceFault(format!("no silence: {fault}")))?;
     let silence = of_doc(doc, now)?;
     if silence.ends_at <= now {
         return Err(SilenceFault("endsAt should be in the future".to_owned()));
@@ -106,11 +106,8 @@ fn of_doc(doc: Doc, now: Wall) -> Result<Silence, SilenceFault> {
     if ends_at <= starts_at {
         return fault("endsAt should be after startsAt");
     }
-    let matcher = |doc: MatcherDoc| Matcher {
-        name: doc.name,
-        value: doc.value,
-        is_equal: doc.is_equal,
-    };
+    let matcher =
+        |doc: MatcherDoc| Matcher { name: doc.name, value: doc.value, is_equal: doc.is_equal };
     Ok(Silence {
         id: doc.id.unwrap_or_default(),
         matchers: doc.matchers.into_iter().map(matcher).collect(),

@@ -113,9 +113,9 @@ fn replayed(config: Config, file: &Path, after: Duration) -> ExitCode {
         objective: alerting.objective,
     };
     let told = replay.run(recording, after);
-    told.iter().flat_map(|notice| notice.alerts.iter().map(move |alert| (notice, alert))).for_each(
-        |(notice, alert)| say(told_line(notice, alert)),
-    );
+    told.iter()
+        .flat_map(|notice| notice.alerts.iter().map(move |alert| (notice, alert)))
+        .for_each(|(notice, alert)| say(told_line(notice, alert)));
     say(format_args!("{} notifications", told.len()));
     ExitCode::SUCCESS
 }

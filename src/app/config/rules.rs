@@ -7,11 +7,11 @@ use super::walk::Spot;
 use super::walk::Table;
 use crate::domain::alert::Missing;
 use crate::domain::alert::Rule;
-use crate::domain::alert::rule::RuleFault;
-use crate::domain::alert::Severity;
 use crate::domain::alert::Sense;
+use crate::domain::alert::Severity;
 use crate::domain::alert::Signal;
 use crate::domain::alert::When;
+use crate::domain::alert::rule::RuleFault;
 use crate::domain::alert::signal::Unit;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,11 +71,14 @@ impl Said {
             stream: select.key("stream").maybe(),
             consumer: select.key("consumer").maybe(),
             signal: when.key("signal").maybe(),
-            limits: [(Sense::Above, "above", "clear_below"), (Sense::Below, "below", "clear_above")]
-                .map(|(sense, from, back)| (sense, when.key(from).maybe(), when.key(back).maybe()))
-                .into_iter()
-                .filter(|(_, from, back)| from.is_some() || back.is_some())
-                .collect(),
+            limits: [
+                (Sense::Above, "above", "clear_below"),
+                (Sense::Below, "below", "clear_above"),
+            ]
+            .map(|(sense, from, back)| (sense, when.key(from).maybe(), when.key(back).maybe()))
+            .into_iter()
+            .filter(|(_, from, back)| from.is_some() || back.is_some())
+            .collect(),
             hold: table.key("for").maybe(),
             keep_firing: table.key("keep_firing_for").maybe(),
             grace: table.key("grace").maybe(),
@@ -135,7 +138,9 @@ impl Said {
             [] => {}
             [(sense, from, back)] => {
                 if *sense != when.sense && (from.is_none() || back.is_none()) {
-                    spot.fault("the other side of a threshold needs both `below` and `clear_above`");
+                    spot.fault(
+                        "the other side of a threshold needs both `below` and `clear_above`",
+                    );
                 }
                 when.sense = *sense;
                 let number = |threshold: &Option<Threshold>, or: f64| {
@@ -194,16 +199,18 @@ fn in_unit(threshold: Threshold, signal: Signal, spot: &Spot<'_>) -> f64 {
         (Threshold::Seconds(seconds), unit) => {
             let name = signal.as_str();
             spot.fault(match unit {
-                Unit::Flag => format!(
-                    "the signal `{name}` is 0 or 1: its thresholds should be plain numbers"
-                ),
+                Unit::Flag => {
+                    format!("the signal `{name}` is 0 or 1: its thresholds should be plain numbers")
+                }
                 Unit::Seconds
                 | Unit::Ratio
                 | Unit::PerSecond
                 | Unit::Velocity
                 | Unit::Factor
                 | Unit::Count => {
-                    format!("the signal `{name}` is no time: its thresholds should be plain numbers")
+                    format!(
+                        "the signal `{name}` is no time: its thresholds should be plain numbers"
+                    )
                 }
             });
             seconds

@@ -28,7 +28,10 @@ pub fn summary(config: &Config) -> Vec<(String, String)> {
         ("otlp", otlp(&config.otlp)),
         ("otlp received", join(&config.otlp.receive)),
         ("hub", or(&config.hub_endpoint, "none")),
-        ("alert rules", join(config.alerts.rules.iter().filter(|rule| rule.enabled).map(|rule| &rule.name))),
+        (
+            "alert rules",
+            join(config.alerts.rules.iter().filter(|rule| rule.enabled).map(|rule| &rule.name)),
+        ),
         ("alerts", config.alerts.alerting.words()),
         ("receivers", join(receivers)),
         ("admin", join(&config.admin.listen)),

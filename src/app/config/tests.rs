@@ -221,10 +221,7 @@ fn rules_override_by_name() {
     let (high, stopped, mine) = (&rules[0], &rules[1], &rules[rules.len() - 1]);
     assert_eq!(rules.len(), builtin().len() + 1);
     assert_eq!((high.severity, high.stream.as_str()), (Severity::Critical, "orders-*"));
-    assert_eq!(
-        (high.when.threshold, high.when.clear, high.hold.as_secs()),
-        (120.0, 30.0, 300)
-    );
+    assert_eq!((high.when.threshold, high.when.clear, high.hold.as_secs()), (120.0, 30.0, 300));
     assert_eq!(high.annotations.get("team").map(String::as_str), Some("payments"));
     assert_eq!(*stopped, builtin()[1]);
     assert_eq!(
@@ -330,7 +327,10 @@ fn nothing_written_is_the_defaults() {
     assert_eq!(config, good("role: null\nproxy: ~\nalerts: {}\n", &[]));
     assert_eq!((config.role, config.service_name.as_str()), (Role::Sidecar, "unknown"));
     assert_eq!(config.warnings.len(), 1);
-    assert_eq!(config.alerts, Alerts { rules: builtin(), receivers: Vec::new(), alerting: Alerting::default() });
+    assert_eq!(
+        config.alerts,
+        Alerts { rules: builtin(), receivers: Vec::new(), alerting: Alerting::default() }
+    );
     assert_eq!(config.limits, Limits::default());
     assert!(!config.cloudwatch.enabled && good("role: hub", &[]).cloudwatch.enabled);
     assert_eq!(good("", &["OTEL_SERVICE_NAME=x"]).warnings, Vec::<String>::new());

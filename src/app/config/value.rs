@@ -300,7 +300,8 @@ pub(super) enum Threshold {
 
 impl Meaning for Threshold {
     fn wanted() -> String {
-        "a number that is not negative, or for a signal in seconds a duration such as 60s".to_owned()
+        "a number that is not negative, or for a signal in seconds a duration such as 60s"
+            .to_owned()
     }
 
     fn of_text(text: &str) -> Option<Self> {

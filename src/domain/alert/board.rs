@@ -147,9 +147,7 @@ impl Board {
     /// What another process needs to go on as if this one had never ended.
     #[must_use]
     pub fn export(&self, now: Moment) -> Saved {
-        let alert = |(key, entry): (&Key, &Entry)| {
-            entry.export(&self.rules.get(key.0)?.name, now)
-        };
+        let alert = |(key, entry): (&Key, &Entry)| entry.export(&self.rules.get(key.0)?.name, now);
         let group = |(labels, (group, _)): (&Arc<Labels>, &(Group, Counts))| {
             let told_at = group.told_at()?;
             Some(SavedGroup { labels: Labels::clone(labels), told_at })
@@ -167,9 +165,9 @@ impl Board {
         self.notices = self.notices.max(saved.notices);
         for alert in saved.alerts {
             let place = self.rules.iter().position(|rule| rule.name == alert.rule && rule.enabled);
-            let subject = place.and_then(|place| self.rules.get(place)).and_then(|rule| {
-                Subject::of_labels(rule.when.signal.scope(), &alert.labels)
-            });
+            let subject = place
+                .and_then(|place| self.rules.get(place))
+                .and_then(|rule| Subject::of_labels(rule.when.signal.scope(), &alert.labels));
             match place.zip(subject) {
                 Some((place, subject)) if self.labels(place, &subject) == alert.labels => {
                     let labels = alert.labels.clone();
@@ -386,7 +384,9 @@ fn orphan(saved: SavedAlert, now: Moment) -> Option<AlertView> {
     use crate::domain::alert::saved::SavedState;
     let (starts_at, ends_at) = match saved.state {
         SavedState::Pending { .. } => return None,
-        SavedState::Firing { since } | SavedState::Kept { since, .. } => (since, now.wall.max(since)),
+        SavedState::Firing { since } | SavedState::Kept { since, .. } => {
+            (since, now.wall.max(since))
+        }
         SavedState::Resolved { since, ended } => (since, ended),
     };
     let because = "the configuration has changed: nothing watches this any more";

@@ -33,7 +33,11 @@ fn board(rules: Vec<Rule>, repeat_interval: Duration) -> Board {
     let external = [("region", "eu-west-1"), ("cluster", ""), ("stream", "not this")];
     let external = external.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let grouping = Grouping { repeat: repeat_interval, ..Grouping::default() };
-    Board::new(rules, external.into(), Policy { grouping, storm_limit: ALERTS_MAX, ..Policy::default() })
+    Board::new(
+        rules,
+        external.into(),
+        Policy { grouping, storm_limit: ALERTS_MAX, ..Policy::default() },
+    )
 }
 
 /// Steps every 10 s from `from` to `to` seconds.

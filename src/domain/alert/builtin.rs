@@ -73,9 +73,7 @@ fn streams() -> Vec<Rule> {
 
 fn ourselves() -> Vec<Rule> {
     vec![
-        rule("KinesisSagaStuck", Severity::Warning, Signal::SagasStuck)
-            .above(0.0, 0.0)
-            .lasts(0, 0),
+        rule("KinesisSagaStuck", Severity::Warning, Signal::SagasStuck).above(0.0, 0.0).lasts(0, 0),
         rule("KinescopeCloudWatchFailing", Severity::Warning, Signal::CloudWatchSilence)
             .above(600.0, 60.0)
             .lasts(0, 0),
@@ -84,9 +82,7 @@ fn ourselves() -> Vec<Rule> {
             .lasts(0, 0),
         Rule {
             enabled: false,
-            ..rule("KinescopeWatchdog", Severity::Info, Signal::Always)
-                .above(0.5, 0.5)
-                .lasts(0, 0)
+            ..rule("KinescopeWatchdog", Severity::Info, Signal::Always).above(0.5, 0.5).lasts(0, 0)
         },
     ]
 }

@@ -137,10 +137,10 @@ impl Ledger {
         }
         for (receiver, totals) in figures.receivers.iter().take(NAMES_MAX) {
             // Its counters begin at zero, and a failure before the first look counts.
-            let followed = self.receivers.entry(receiver.clone()).or_insert_with(|| InVain {
-                known: Some(ReceiverTotals::default()),
-                since: None,
-            });
+            let followed = self
+                .receivers
+                .entry(receiver.clone())
+                .or_insert_with(|| InVain { known: Some(ReceiverTotals::default()), since: None });
             let known = followed.known.unwrap_or_default();
             let answered = known.delivered < totals.delivered;
             followed.look(*totals, answered, known.failed < totals.failed, at);

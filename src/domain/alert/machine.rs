@@ -348,7 +348,11 @@ mod tests {
         let mut check = |second: u64, value, expected: Option<u64>| {
             let now = Moment::default().plus(Duration::from_secs(second));
             machine.step(seen(value), false, &rule, rule.keep_firing, now);
-            assert_eq!(machine.wake_at(&rule, rule.keep_firing), expected.map(Duration::from_secs), "{second}");
+            assert_eq!(
+                machine.wake_at(&rule, rule.keep_firing),
+                expected.map(Duration::from_secs),
+                "{second}"
+            );
         };
         check(0, LOW, None);
         check(10, HIGH, Some(25));

@@ -93,9 +93,9 @@ impl Subject {
     #[must_use]
     pub fn stream(&self) -> Option<&str> {
         match self {
-            Self::Consumer { stream, .. } | Self::Stream { stream } | Self::Shard { stream, .. } => {
-                Some(stream)
-            }
+            Self::Consumer { stream, .. }
+            | Self::Stream { stream }
+            | Self::Shard { stream, .. } => Some(stream),
             Self::Saga { .. } | Self::Receiver { .. } | Self::Process => None,
         }
     }

@@ -40,8 +40,11 @@ impl Day {
 
     /// Lives through the script, whose lines begin with the time at which they happen.
     fn live(mut self, script: &str, until: &str) -> Vec<String> {
-        let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
-        let mut lines = lines.peekable();
+        let mut lines: Vec<&str> =
+            script.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        // What belongs together stands together.
+        lines.sort_by_key(|line| seconds(&line[..8]));
+        let mut lines = lines.into_iter().peekable();
         for second in 0..=seconds(until) {
             let mono = Duration::from_secs(second);
             let now = Moment { wall: MIDNIGHT.plus(mono), mono };
@@ -94,8 +97,7 @@ impl Day {
             Some(stream) => Subject::Stream { stream: stream.to_owned() },
             None => Subject::Consumer { stream: "orders".to_owned(), consumer: who.to_owned() },
         };
-        let reading =
-            self.readings.entry(who.to_owned()).or_insert_with(|| Reading::of(subject));
+        let reading = self.readings.entry(who.to_owned()).or_insert_with(|| Reading::of(subject));
         let Some((name, value)) = word.split_once('=') else {
             match word {
                 "gone" => drop(self.readings.remove(who)),
@@ -105,8 +107,9 @@ impl Day {
                 }
                 status => {
                     let known = Status::ALL.into_iter().find(|it| it.as_str() == status);
-                    [Signal::Stopped, Signal::FallingBehind, Signal::Stalled].map(|signal| {
-                        reading.values.remove(&signal);
+                    let of = [Signal::Stopped, Signal::FallingBehind, Signal::Stalled];
+                    of.iter().for_each(|signal| {
+                        reading.values.remove(signal);
                     });
                     of_status(reading, known.unwrap());
                 }
@@ -132,7 +135,8 @@ impl Day {
                 AlertState::Pending => "pending",
             };
             let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
-            let who = if label("consumer").is_empty() { label("stream") } else { label("consumer") };
+            let who =
+                if label("consumer").is_empty() { label("stream") } else { label("consumer") };
             let flapping = alert.annotations.contains_key("flapping");
             let mark = if flapping { " (flapping)" } else { "" };
             let repeat = if notice.reason.as_str().starts_with("repeat") { " again" } else { "" };

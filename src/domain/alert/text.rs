@@ -33,9 +33,7 @@ pub(super) fn annotations(
         (Some(""), _) => None,
         (Some(reason), Some(shard)) => Some(format!("{reason} (worst shard: {shard})")),
         (Some(reason), None) => Some(reason.to_owned()),
-        (None, _) => {
-            Some("no reading says what it is; the rule counts that as firing".to_owned())
-        }
+        (None, _) => Some("no reading says what it is; the rule counts that as firing".to_owned()),
     };
     all.extend(description.map(|said| ("description".to_owned(), said)));
     all.extend(value.map(|value| ("value".to_owned(), value)));

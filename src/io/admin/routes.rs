@@ -65,7 +65,11 @@ pub(super) fn router(admin: Admin) -> Router {
 }
 
 /// An answer that no cache keeps and no browser guesses about.
-pub(super) fn answer(code: StatusCode, content_type: &'static str, body: impl IntoResponse) -> Response {
+pub(super) fn answer(
+    code: StatusCode,
+    content_type: &'static str,
+    body: impl IntoResponse,
+) -> Response {
     let headers = [
         (CONTENT_TYPE, content_type),
         (CACHE_CONTROL, "no-store"),

@@ -49,8 +49,7 @@ pub fn prometheus(rules: &[Rule], objective: &Objective, runbooks: &str) -> Rend
 /// Burns over days, which no process of ours lives through.
 fn slow_burns(rule: &Rule, objective: &Objective, runbooks: &str) -> String {
     let lag = Query::new(rule).worst("kinesis_consumer_delivery_lag_seconds", "");
-    let burn =
-        |windows, factor: f64| burns(&lag, objective, windows, factor * rule.when.threshold);
+    let burn = |windows, factor: f64| burns(&lag, objective, windows, factor * rule.when.threshold);
     let expression = format!("{}\nor\n{}", burn(("1d", "2h"), 3.0), burn(("3d", "6h"), 1.0));
     let slow = Rule { hold: Duration::from_secs(900), ..rule.clone() };
     let only = Fit::Nearly("only here: windows of days, 3 and 1 times the budget's pace");
@@ -69,9 +68,14 @@ fn entry(rule: &Rule, expression: &str, runbooks: &str, severity: &str) -> Strin
     }
     text.push_str(&format!("        labels:\n          severity: {severity}\n"));
     text.push_str("        annotations:\n");
-    let of: Vec<String> = rule.when.signal.scope().labels().iter().map(|label| {
-        format!("{label} {{{{ $labels.{label} }}}}")
-    }).collect();
+    let of: Vec<String> = rule
+        .when
+        .signal
+        .scope()
+        .labels()
+        .iter()
+        .map(|label| format!("{label} {{{{ $labels.{label} }}}}"))
+        .collect();
     let of = if of.is_empty() { String::new() } else { format!(" of {}", of.join(", ")) };
     let signal = rule.when.signal.as_str();
     let summary = format!("{signal}{of} is {{{{ $value | humanize }}}}");
@@ -164,7 +168,11 @@ impl<'a> Query<'a> {
     /// A status, which others may hide.
     fn status(&self, status: &str, hidden_by: &str) -> String {
         let family = "kinesis_consumer_status";
-        let is = format!("max by ({}) ({})", self.by, self.series(family, &format!("status=\"{status}\"")));
+        let is = format!(
+            "max by ({}) ({})",
+            self.by,
+            self.series(family, &format!("status=\"{status}\""))
+        );
         let hidden = format!("status=~\"{hidden_by}\"");
         let hidden = format!("max by ({}) ({})", self.by, self.series(family, &hidden));
         format!("{is} > 0.5\nor ({hidden} > 0.5 {})", self.is_on())
@@ -185,9 +193,7 @@ impl Said {
             Signal::FallingBehind => {
                 Self::exact(query.status("falling_behind", "unknown|losing_data|stopped"))
             }
-            Signal::Stalled => {
-                Self::exact(query.status("stalled", "unknown|losing_data|stopped"))
-            }
+            Signal::Stalled => Self::exact(query.status("stalled", "unknown|losing_data|stopped")),
             Signal::TimeToDataLoss => Self::data_loss(&query),
             Signal::FreshnessBurn => Self::freshness(&query, objective),
             Signal::WriteThrottles => {
@@ -204,7 +210,8 @@ impl Said {
             }
             Signal::CloudWatchSilence => {
                 let last = "max(kinescope_cloudwatch_last_success_timestamp_seconds)";
-                let why = "silent before the first success, and loud while there is nothing to poll";
+                let why =
+                    "silent before the first success, and loud while there is nothing to poll";
                 let threshold = rule.when.threshold;
                 Self::nearly(why, format!("time() - {last} > {threshold}"))
             }
@@ -336,7 +343,10 @@ mod tests {
         rule.hold = Duration::from_millis(1_500);
         let text = prometheus(&[rule], &Objective::default(), "r/").text;
         let of = r#"max by (region, stream, consumer) (kinesis_consumer_delivery_lag_seconds{stream=~"orders\\..*-.", consumer="mail"})"#;
-        assert!(text.contains(&format!("          {of} > 60\n          or ({of} > 30 and on")), "{text}");
+        assert!(
+            text.contains(&format!("          {of} > 60\n          or ({of} > 30 and on")),
+            "{text}"
+        );
         assert!(text.contains("for: 1500ms\n        keep_firing_for: 2m\n"), "{text}");
     }
 }
