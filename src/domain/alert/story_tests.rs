@@ -170,12 +170,8 @@ fn nightly() -> Policy {
     Policy { mutes: vec![mute], ..Policy::default() }
 }
 
-#[test]
-fn a_day_of_incidents() {
-    check(
-        nightly(),
-        "23:59:59",
-        "00:00:00 mail ok lag=1 used=0.001
+/// What happens on one day.
+const DAY: &str = "00:00:00 mail ok lag=1 used=0.001
          00:00:00 bills ok lag=1 used=0.001
          00:00:00 batch ok lag=1
 
@@ -223,7 +219,14 @@ fn a_day_of_incidents() {
          21:04:00 bills unknown
          21:10:00 bills ok
          22:00:00 bills lag=90
-         22:10:00 bills gone",
+         22:10:00 bills gone";
+
+#[test]
+fn a_day_of_incidents() {
+    check(
+        nightly(),
+        "23:59:59",
+        DAY,
         // Between 02:00:00 and 02:00:59 nothing lasted a minute. At 03:10 the lag was too small to
         // fire and too large to clear. The batch was heard of when Berlin's night was over. The
         // lag of bills was explained by its having stopped, until it read again.
