@@ -198,13 +198,32 @@ impl Entry {
             State::Firing { since } | State::Kept { since, .. } => {
                 Some(on(AlertState::Firing, since))
             }
-            State::Inactive => self.ended.as_ref().map(|ended| AlertView {
+            State::Inactive => self.ended.as_ref().map(|ended| self.over(ended)),
+        }
+    }
+
+    /// That it is over, for who believes it on; it may be pending again already.
+    pub(super) fn last_word(&self, now: Moment) -> AlertView {
+        match &self.ended {
+            Some(ended) => self.over(ended),
+            // Another process saw the end.
+            None => AlertView {
                 labels: Labels::clone(&self.labels),
-                annotations: ended.annotations.clone(),
+                annotations: self.annotations.clone(),
                 state: AlertState::Resolved,
-                starts_at: ended.starts_at,
-                ends_at: Some(ended.ends_at),
-            }),
+                starts_at: self.bad_since.unwrap_or(now.wall),
+                ends_at: Some(now.wall),
+            },
+        }
+    }
+
+    fn over(&self, ended: &Ended) -> AlertView {
+        AlertView {
+            labels: Labels::clone(&self.labels),
+            annotations: ended.annotations.clone(),
+            state: AlertState::Resolved,
+            starts_at: ended.starts_at,
+            ends_at: Some(ended.ends_at),
         }
     }
 

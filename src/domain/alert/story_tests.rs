@@ -334,6 +334,25 @@ fn a_group_is_told_together() {
 }
 
 #[test]
+fn what_is_pending_again_is_still_said_to_be_over() {
+    let mut policy = Policy::default();
+    policy.grouping.by = vec!["alertname".to_owned()];
+    check(
+        policy,
+        "00:07:00",
+        "00:00:00 a ok lag=90
+         00:00:00 b ok lag=90
+         00:01:30 b lag=1
+         00:05:30 b lag=90",
+        // The end of b waits for the interval, at whose end b is bad again but not for long.
+        "00:01:00 firing KinesisConsumerLagHigh a
+         00:01:00 firing KinesisConsumerLagHigh b
+         00:06:00 firing KinesisConsumerLagHigh a
+         00:06:00 resolved KinesisConsumerLagHigh b",
+    );
+}
+
+#[test]
 fn a_rule_that_is_gone_takes_its_alerts_back() {
     let at = |second| Moment::default().plus(Duration::from_secs(second));
     let mut day = Day::new(Policy::default());
