@@ -49,8 +49,8 @@ impl Counted {
 }
 
 fn figures(families: &[MetricFamily], polls_cloudwatch: bool) -> Figures {
-    let mut figures = Figures::default();
-    figures.cloudwatch = polls_cloudwatch.then(CloudWatchTotals::default);
+    let cloudwatch = polls_cloudwatch.then(CloudWatchTotals::default);
+    let mut figures = Figures { cloudwatch, ..Figures::default() };
     let all = families
         .iter()
         .flat_map(|family| family.get_metric().iter().map(move |metric| (family.name(), metric)));

@@ -208,7 +208,7 @@ fn differences(old: &Config, new: &Config) -> Differences {
         ("privacy", *privacy != new.privacy),
         ("metrics", *metrics != new.metrics),
         ("alerts.rules", *rules != new.alerts.rules),
-        ("alerts.grouping and silences", *alerting != new.alerts.alerting),
+        ("alerts", *alerting != new.alerts.alerting),
         ("alerts.receivers", *receivers != new.alerts.receivers),
         ("admin.listen", *listen != new.admin.listen),
         ("admin.token_file", *token_file != new.admin.token_file),

@@ -78,7 +78,7 @@ NEARLY = {
     "KinesisDataLossImminent": (
         gauge("kinesis_consumer_time_to_data_loss_seconds", LABELS)(
             stretches((60, 9000), (300, 3000), (300, 5000), (600, 8000))),
-        [(105, 0), (135, 1), (645, 1), (960, 1), (990, 0)]),
+        [(105, 0), (135, 1), (645, 1), (945, 1), (975, 0)]),
     "KinesisFreshnessBudgetBurn": (
         gauge("kinesis_consumer_delivery_lag_seconds", LABELS + ',shard="1"')(
             stretches((3600, 5), (900, 90), (5400, 5))),
@@ -121,7 +121,9 @@ def promtool(*arguments):
 
 
 def count(rule):
-    return f'count(ALERTS{{alertname="{rule}",alertstate="firing"}}) or vector(0)'
+    # The burns over days, which have the same name, are warnings.
+    severity = ',severity="critical"' if rule == "KinesisFreshnessBudgetBurn" else ""
+    return f'count(ALERTS{{alertname="{rule}",alertstate="firing"{severity}}}) or vector(0)'
 
 
 def block(rule, series, expected):

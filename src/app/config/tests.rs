@@ -209,6 +209,34 @@ fn rules_override_by_name() {
 }
 
 #[test]
+fn conditions_have_a_side_and_signals_a_subject() {
+    let text = "alerts:\n  rules:\n    - { name: KinescopeWatchdog, enabled: true }\n    \
+                - { name: KinesisDataLossImminent, when: { below: 2h, clear_above: 3h } }\n    \
+                - { name: KinesisHotShard, select: { stream: 'a-*' }, grace: 10s }\n";
+    let config = good(text, &[]);
+    let rule = |name: &str| config.alerts.rules.iter().find(|rule| rule.name == name).unwrap();
+    assert!(rule("KinescopeWatchdog").enabled);
+    let loss = rule("KinesisDataLossImminent").when;
+    assert_eq!((loss.threshold, loss.clear), (7_200.0, 10_800.0));
+    assert_eq!(rule("KinesisHotShard").grace().as_secs(), 10);
+    check(
+        "alerts:\n  rules:\n    - { name: KinesisHotShard, select: { consumer: mail } }\n    \
+         - { name: KinesisConsumerLagHigh, when: { below: 5s } }\n    \
+         - { name: KinesisDataLossImminent, when: { clear_above: 5s } }\n    \
+         - { name: KinesisSagaStuck, when: { above: 1, below: 2 } }\n",
+        &[],
+        &[
+            "3:7: alerts.rules[0]: its signal is of a shard of a stream: `select` should not name \
+             a consumer",
+            "4:7: alerts.rules[1]: the other side of a threshold needs both `below` and \
+             `clear_above`",
+            "5:7: alerts.rules[2]: `clear_above` should not be lower than `below`",
+            "6:7: alerts.rules[3]: `when` should have either `above` or `below`, not both",
+        ],
+    );
+}
+
+#[test]
 fn variables_go_over_the_file_and_flags_over_both() {
     let text = "role: hub\nproxy: { propagation: auto, listen: ['127.0.0.1:1'] }\n";
     let variables = [

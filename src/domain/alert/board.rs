@@ -313,24 +313,38 @@ impl Board {
             sum.resolved += counts.resolved;
         }
         let grouping = &self.policy.grouping;
-        let due: Vec<(Arc<Labels>, NoticeReason)> = self
+        let due: BTreeMap<Arc<Labels>, NoticeReason> = self
             .groups
             .iter_mut()
             .filter_map(|(labels, (group, counts))| {
                 Some((Arc::clone(labels), group.decide(*counts, grouping, now)?))
             })
             .collect();
-        let told = due.into_iter().map(|(labels, reason)| self.notice(&labels, reason, now));
+        let mut members: BTreeMap<Arc<Labels>, Vec<Key>> = BTreeMap::new();
+        for (key, entry) in self.entries.iter().filter(|(_, it)| due.contains_key(&it.group)) {
+            members.entry(Arc::clone(&entry.group)).or_default().push(key.clone());
+        }
+        let told = due.into_iter().map(|(labels, reason)| {
+            let members = members.remove(&labels).unwrap_or_default();
+            self.notice(&labels, &members, reason, now)
+        });
         let told: Vec<Notice> = told.collect();
         self.groups.retain(|_, (group, _)| *group != Group::default());
         told
     }
 
     /// Puts the group's alerts into one notice; from now on they count as told.
-    fn notice(&mut self, labels: &Arc<Labels>, reason: NoticeReason, now: Moment) -> Notice {
+    fn notice(
+        &mut self,
+        labels: &Arc<Labels>,
+        members: &[Key],
+        reason: NoticeReason,
+        now: Moment,
+    ) -> Notice {
         let mut alerts = Vec::new();
         let mut counts = Counts::default();
-        for ((place, _), entry) in self.entries.iter_mut().filter(|(_, it)| it.group == *labels) {
+        for key in members {
+            let Some(entry) = self.entries.get_mut(key) else { continue };
             let is_on = entry.is_on();
             if is_on && entry.suppressed.is_some() || !is_on && !entry.told {
                 counts.quiet += usize::from(is_on && entry.told);
@@ -338,8 +352,8 @@ impl Board {
             }
             entry.told = is_on;
             counts.told += usize::from(is_on);
-            let mut view = entry.view();
-            if let Some((view, held)) = view.as_mut().zip(self.held_back.get(place)) {
+            let mut view = if is_on { entry.view() } else { Some(entry.last_word(now)) };
+            if let Some((view, held)) = view.as_mut().zip(self.held_back.get(&key.0)) {
                 let said = format!("{held} more of this rule are not told (storm limit)");
                 view.annotations.insert("held_back".to_owned(), said);
             }

@@ -43,6 +43,8 @@ pub(super) struct Entry {
     /// Why it says nothing new.
     pub(super) obstacle: Option<String>,
     machine: Machine,
+    /// What is so recent that being bad does not count yet.
+    grace: Option<&'static str>,
     /// As of the last value that was not clear; what is told repeats them, on resolve too.
     annotations: BTreeMap<String, String>,
     /// Since when it has been bad, pending included.
@@ -65,6 +67,7 @@ impl Entry {
             suppressed: None,
             obstacle: None,
             machine: Machine::default(),
+            grace: None,
             annotations: BTreeMap::new(),
             bad_since: None,
             missing_since: None,
@@ -85,10 +88,11 @@ impl Entry {
         now: Moment,
     ) {
         let seen = rule.sees(reading);
-        let in_grace = reading
-            .and_then(|reading| reading.disturbed)
-            .is_some_and(|disturbed| now.mono.saturating_sub(disturbed.at) < rule.grace());
-        let transition = self.machine.step(seen, in_grace, rule, self.keep(rule), now);
+        let disturbed = reading.and_then(|reading| reading.disturbed);
+        let recent =
+            disturbed.filter(|it| now.mono.saturating_sub(it.at) < rule.grace()).map(|it| it.by);
+        self.grace = recent;
+        let transition = self.machine.step(seen, recent.is_some(), rule, self.keep(rule), now);
         match seen {
             Seen::Value(_) => self.missing_since = None,
             Seen::Nothing | Seen::Blind => {
@@ -194,13 +198,32 @@ impl Entry {
             State::Firing { since } | State::Kept { since, .. } => {
                 Some(on(AlertState::Firing, since))
             }
-            State::Inactive => self.ended.as_ref().map(|ended| AlertView {
+            State::Inactive => self.ended.as_ref().map(|ended| self.over(ended)),
+        }
+    }
+
+    /// That it is over, for who believes it on; it may be pending again already.
+    pub(super) fn last_word(&self, now: Moment) -> AlertView {
+        match &self.ended {
+            Some(ended) => self.over(ended),
+            // Another process saw the end.
+            None => AlertView {
                 labels: Labels::clone(&self.labels),
-                annotations: ended.annotations.clone(),
+                annotations: self.annotations.clone(),
                 state: AlertState::Resolved,
-                starts_at: ended.starts_at,
-                ends_at: Some(ended.ends_at),
-            }),
+                starts_at: self.bad_since.unwrap_or(now.wall),
+                ends_at: Some(now.wall),
+            },
+        }
+    }
+
+    fn over(&self, ended: &Ended) -> AlertView {
+        AlertView {
+            labels: Labels::clone(&self.labels),
+            annotations: ended.annotations.clone(),
+            state: AlertState::Resolved,
+            starts_at: ended.starts_at,
+            ends_at: Some(ended.ends_at),
         }
     }
 
@@ -210,6 +233,10 @@ impl Entry {
         if let State::Kept { clear, .. } = self.machine.state() {
             let kept = format!("clear for {}", text::people_duration(clear));
             view.annotations.insert("kept".to_owned(), kept);
+        }
+        if let Some(by) = self.grace.filter(|_| view.state == AlertState::Pending) {
+            view.annotations
+                .insert("grace".to_owned(), format!("does not count so soon after {by}"));
         }
         if let Some(suppressed) = &self.suppressed {
             view.annotations.insert("suppressed_by".to_owned(), suppressed.to_string());

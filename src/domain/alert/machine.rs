@@ -127,10 +127,10 @@ impl Machine {
         keep: Duration,
         now: Moment,
     ) -> Transition {
-        let verdict = match judge(seen, rule) {
-            Verdict::Bad if in_grace => Verdict::BadInGrace,
-            verdict => verdict,
-        };
+        let mut verdict = judge(seen, rule);
+        if verdict == Verdict::Bad && in_grace {
+            verdict = Verdict::BadInGrace;
+        }
         let (elapsed, before) = match self.last.replace((now.mono, verdict)) {
             Some((at, before)) => (now.mono.saturating_sub(at), before),
             None => (Duration::ZERO, Verdict::Unknown),
@@ -160,10 +160,10 @@ impl Machine {
             State::Firing { since } => self.sink(verdict, since, Duration::ZERO, keep),
             State::Kept { since, clear } => {
                 let clear = clear.saturating_add(spent(Verdict::Clear));
-                match verdict {
-                    Verdict::Unknown => self.stay(State::Kept { since, clear }),
-                    verdict => self.sink(verdict, since, clear, keep),
+                if verdict == Verdict::Unknown {
+                    return self.stay(State::Kept { since, clear });
                 }
+                self.sink(verdict, since, clear, keep)
             }
         }
     }
