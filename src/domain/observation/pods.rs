@@ -14,8 +14,9 @@ use std::time::Duration;
 
 /// A pod that told nothing for ten heartbeats is gone, or out of reach.
 const HEARD_WITHIN: Duration = Duration::from_secs(10 * HEARTBEAT.as_secs());
-/// One that hung up and told nothing for two is gone: whoever is out of reach cannot hang up.
-const HUNG_UP_FOR: Duration = Duration::from_secs(2 * HEARTBEAT.as_secs());
+/// One that hung up and told nothing for so long is gone: whoever is out of reach cannot hang up, and
+/// one whose report was not answered in time has told another by then.
+const HUNG_UP_FOR: Duration = Duration::from_secs(8);
 /// Most pods at once. Over it a new one is left out and counted.
 const PODS_MAX: usize = 4_096;
 /// Most shards of all pods together, reads, failures and puts each counting one: some 10 MiB. Over
@@ -42,7 +43,8 @@ pub struct Pods {
 #[derive(Debug, Default)]
 struct Pod {
     heard_at: Duration,
-    hung_up: bool,
+    /// When the connection ended over which it told.
+    hung_up: Option<Moment>,
     /// The smallest difference of a report's arrival here and its sending there, in nanoseconds:
     /// the difference of the calendars and the quickest way.
     ahead: Option<i128>,
@@ -79,7 +81,7 @@ impl Pods {
             Word::Report(report) => self.take(report, received),
             Word::HungUp(instance) => {
                 if let Some(pod) = self.pods.get_mut(&instance) {
-                    pod.hung_up = true;
+                    pod.hung_up = Some(received);
                 }
                 Vec::new()
             }
@@ -97,7 +99,7 @@ impl Pods {
         let is_known = self.pods.contains_key(&instance);
         let pod = self.pods.entry(Arc::clone(&instance)).or_default();
         let before = pod.entries();
-        (pod.heard_at, pod.hung_up) = (received.mono, false);
+        (pod.heard_at, pod.hung_up) = (received.mono, None);
         let times = Times { received, sent, transit: pod.transit(sent, received.wall), is_known };
         let mut happened = Vec::new();
         for point in reads {
@@ -148,18 +150,20 @@ impl Pods {
         let silent = |pod: &Pod| now.mono > pod.until();
         let gone: Vec<Arc<str>> =
             self.pods.iter().filter(|(_, pod)| silent(pod)).map(|(id, _)| Arc::clone(id)).collect();
-        let mut consumers: Vec<ConsumerName> = Vec::new();
+        let mut closed: BTreeMap<ConsumerName, Moment> = BTreeMap::new();
         for instance in gone {
-            consumers
-                .extend(self.remove(&instance).into_iter().flat_map(|pod| pod.open.into_keys()));
+            let Some(pod) = self.remove(&instance) else { continue };
+            let at = pod.hung_up.unwrap_or(now);
+            for consumer in pod.open.into_keys() {
+                let known = closed.entry(consumer).or_insert(at);
+                *known = at.max(*known);
+            }
         }
-        consumers.sort();
-        consumers.dedup();
-        let event = |consumer| {
+        let event = |(consumer, at)| {
             let open = self.open(&consumer);
-            Event::Connections { consumer, open, at: now }
+            Event::Connections { consumer, open, at }
         };
-        consumers.into_iter().map(event).collect()
+        closed.into_iter().map(event).collect()
     }
 
     /// When `tick` is due, in monotonic time; `None` without pods.
@@ -202,7 +206,11 @@ impl Pods {
 impl Pod {
     /// Until when it counts as there.
     fn until(&self) -> Duration {
-        self.heard_at.saturating_add(if self.hung_up { HUNG_UP_FOR } else { HEARD_WITHIN })
+        self.heard_at.saturating_add(if self.hung_up.is_some() {
+            HUNG_UP_FOR
+        } else {
+            HEARD_WITHIN
+        })
     }
 
     fn entries(&self) -> usize {

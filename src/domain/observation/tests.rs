@@ -127,7 +127,7 @@ fn a_pod_that_hung_up_is_forgotten_sooner_unless_it_calls_again() {
     assert_eq!(pods.hear(Word::Report(ledger.report(pod(8), false)), at(8)), []);
     assert_eq!(pods.tick(at(20)), [], "it called again");
     pods.hear(hung_up(), at(20));
-    assert_eq!(pods.tick(at(20)), [connections(0, at(20))]);
+    assert_eq!(pods.tick(at(21)), [connections(0, at(20))], "as of when it hung up");
     assert_eq!(pods.hear(hung_up(), at(21)), [], "nobody is known by that name");
 }
 
