@@ -36,6 +36,8 @@ pub struct Pods {
     pods: BTreeMap<Arc<str>, Pod>,
     /// Connections of this process itself, where it has a data plane.
     own: BTreeMap<ConsumerName, u32>,
+    /// Those of all together.
+    open: BTreeMap<ConsumerName, u32>,
     entries: usize,
     left_out: u64,
 }
@@ -114,7 +116,12 @@ impl Pods {
         let names: Vec<ConsumerName> = connections.iter().map(|(name, _)| name.clone()).collect();
         let was: Vec<u32> = names.iter().map(|name| self.open(name)).collect();
         if let Some(pod) = self.pods.get_mut(&instance) {
+            close(&mut self.open, &pod.open);
             pod.open = connections.into_iter().collect();
+            for (name, open) in &pod.open {
+                let all = self.open.entry(name.clone()).or_default();
+                *all = all.saturating_add(*open);
+            }
             self.entries = self.entries.saturating_sub(before).saturating_add(pod.entries());
         }
         if leaving {
@@ -140,7 +147,9 @@ impl Pods {
 
     /// Takes in connections to this process itself; gives those of the whole service.
     pub fn own(&mut self, consumer: ConsumerName, open: u32, at: Moment) -> Event {
-        self.own.insert(consumer.clone(), open);
+        let before = self.own.insert(consumer.clone(), open).unwrap_or_default();
+        let all = self.open.entry(consumer.clone()).or_default();
+        *all = all.saturating_sub(before).saturating_add(open);
         let open = self.open(&consumer);
         Event::Connections { consumer, open, at }
     }
@@ -192,13 +201,13 @@ impl Pods {
     }
 
     fn open(&self, consumer: &ConsumerName) -> u32 {
-        let pods = self.pods.values().map(|pod| &pod.open).chain([&self.own]);
-        pods.filter_map(|open| open.get(consumer)).fold(0, |sum, open| sum.saturating_add(*open))
+        self.open.get(consumer).copied().unwrap_or_default()
     }
 
     fn remove(&mut self, instance: &Arc<str>) -> Option<Pod> {
         let pod = self.pods.remove(instance)?;
         self.entries = self.entries.saturating_sub(pod.entries());
+        close(&mut self.open, &pod.open);
         Some(pod)
     }
 }
@@ -337,6 +346,18 @@ impl Pod {
         let puts = puts.since(puts_before);
         if times.is_known && !puts.is_empty() {
             happened.push((sent, Event::PutsSeen { stream, shard, puts, at: sent }));
+        }
+    }
+}
+
+/// Takes one pod's connections out of those of all.
+fn close(all: &mut BTreeMap<ConsumerName, u32>, of: &BTreeMap<ConsumerName, u32>) {
+    for (name, open) in of {
+        let left = all.get(name).copied().unwrap_or_default().saturating_sub(*open);
+        if left == 0 {
+            all.remove(name);
+        } else {
+            all.insert(name.clone(), left);
         }
     }
 }
