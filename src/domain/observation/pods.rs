@@ -14,8 +14,9 @@ use std::time::Duration;
 
 /// A pod that told nothing for ten heartbeats is gone, or out of reach.
 const HEARD_WITHIN: Duration = Duration::from_secs(10 * HEARTBEAT.as_secs());
-/// One that hung up and told nothing for two is gone: whoever is out of reach cannot hang up.
-const HUNG_UP_FOR: Duration = Duration::from_secs(2 * HEARTBEAT.as_secs());
+/// One that hung up and told nothing for so long is gone: whoever is out of reach cannot hang up, and
+/// one whose report was not answered in time has told another by then.
+const HUNG_UP_FOR: Duration = Duration::from_secs(8);
 /// Most pods at once. Over it a new one is left out and counted.
 const PODS_MAX: usize = 4_096;
 /// Most shards of all pods together, reads, failures and puts each counting one: some 10 MiB. Over
@@ -35,6 +36,8 @@ pub struct Pods {
     pods: BTreeMap<Arc<str>, Pod>,
     /// Connections of this process itself, where it has a data plane.
     own: BTreeMap<ConsumerName, u32>,
+    /// Those of all together.
+    open: BTreeMap<ConsumerName, u32>,
     entries: usize,
     left_out: u64,
 }
@@ -42,7 +45,8 @@ pub struct Pods {
 #[derive(Debug, Default)]
 struct Pod {
     heard_at: Duration,
-    hung_up: bool,
+    /// When the connection ended over which it told.
+    hung_up: Option<Moment>,
     /// The smallest difference of a report's arrival here and its sending there, in nanoseconds:
     /// the difference of the calendars and the quickest way.
     ahead: Option<i128>,
@@ -79,7 +83,7 @@ impl Pods {
             Word::Report(report) => self.take(report, received),
             Word::HungUp(instance) => {
                 if let Some(pod) = self.pods.get_mut(&instance) {
-                    pod.hung_up = true;
+                    pod.hung_up = Some(received);
                 }
                 Vec::new()
             }
@@ -97,7 +101,7 @@ impl Pods {
         let is_known = self.pods.contains_key(&instance);
         let pod = self.pods.entry(Arc::clone(&instance)).or_default();
         let before = pod.entries();
-        (pod.heard_at, pod.hung_up) = (received.mono, false);
+        (pod.heard_at, pod.hung_up) = (received.mono, None);
         let times = Times { received, sent, transit: pod.transit(sent, received.wall), is_known };
         let mut happened = Vec::new();
         for point in reads {
@@ -112,7 +116,12 @@ impl Pods {
         let names: Vec<ConsumerName> = connections.iter().map(|(name, _)| name.clone()).collect();
         let was: Vec<u32> = names.iter().map(|name| self.open(name)).collect();
         if let Some(pod) = self.pods.get_mut(&instance) {
+            close(&mut self.open, &pod.open);
             pod.open = connections.into_iter().collect();
+            for (name, open) in &pod.open {
+                let all = self.open.entry(name.clone()).or_default();
+                *all = all.saturating_add(*open);
+            }
             self.entries = self.entries.saturating_sub(before).saturating_add(pod.entries());
         }
         if leaving {
@@ -138,7 +147,9 @@ impl Pods {
 
     /// Takes in connections to this process itself; gives those of the whole service.
     pub fn own(&mut self, consumer: ConsumerName, open: u32, at: Moment) -> Event {
-        self.own.insert(consumer.clone(), open);
+        let before = self.own.insert(consumer.clone(), open).unwrap_or_default();
+        let all = self.open.entry(consumer.clone()).or_default();
+        *all = all.saturating_sub(before).saturating_add(open);
         let open = self.open(&consumer);
         Event::Connections { consumer, open, at }
     }
@@ -148,18 +159,20 @@ impl Pods {
         let silent = |pod: &Pod| now.mono > pod.until();
         let gone: Vec<Arc<str>> =
             self.pods.iter().filter(|(_, pod)| silent(pod)).map(|(id, _)| Arc::clone(id)).collect();
-        let mut consumers: Vec<ConsumerName> = Vec::new();
+        let mut closed: BTreeMap<ConsumerName, Moment> = BTreeMap::new();
         for instance in gone {
-            consumers
-                .extend(self.remove(&instance).into_iter().flat_map(|pod| pod.open.into_keys()));
+            let Some(pod) = self.remove(&instance) else { continue };
+            let at = pod.hung_up.unwrap_or(now);
+            for consumer in pod.open.into_keys() {
+                let known = closed.entry(consumer).or_insert(at);
+                *known = at.max(*known);
+            }
         }
-        consumers.sort();
-        consumers.dedup();
-        let event = |consumer| {
+        let event = |(consumer, at)| {
             let open = self.open(&consumer);
-            Event::Connections { consumer, open, at: now }
+            Event::Connections { consumer, open, at }
         };
-        consumers.into_iter().map(event).collect()
+        closed.into_iter().map(event).collect()
     }
 
     /// When `tick` is due, in monotonic time; `None` without pods.
@@ -188,13 +201,13 @@ impl Pods {
     }
 
     fn open(&self, consumer: &ConsumerName) -> u32 {
-        let pods = self.pods.values().map(|pod| &pod.open).chain([&self.own]);
-        pods.filter_map(|open| open.get(consumer)).fold(0, |sum, open| sum.saturating_add(*open))
+        self.open.get(consumer).copied().unwrap_or_default()
     }
 
     fn remove(&mut self, instance: &Arc<str>) -> Option<Pod> {
         let pod = self.pods.remove(instance)?;
         self.entries = self.entries.saturating_sub(pod.entries());
+        close(&mut self.open, &pod.open);
         Some(pod)
     }
 }
@@ -202,7 +215,11 @@ impl Pods {
 impl Pod {
     /// Until when it counts as there.
     fn until(&self) -> Duration {
-        self.heard_at.saturating_add(if self.hung_up { HUNG_UP_FOR } else { HEARD_WITHIN })
+        self.heard_at.saturating_add(if self.hung_up.is_some() {
+            HUNG_UP_FOR
+        } else {
+            HEARD_WITHIN
+        })
     }
 
     fn entries(&self) -> usize {
@@ -329,6 +346,18 @@ impl Pod {
         let puts = puts.since(puts_before);
         if times.is_known && !puts.is_empty() {
             happened.push((sent, Event::PutsSeen { stream, shard, puts, at: sent }));
+        }
+    }
+}
+
+/// Takes one pod's connections out of those of all.
+fn close(all: &mut BTreeMap<ConsumerName, u32>, of: &BTreeMap<ConsumerName, u32>) {
+    for (name, open) in of {
+        let left = all.get(name).copied().unwrap_or_default().saturating_sub(*open);
+        if left == 0 {
+            all.remove(name);
+        } else {
+            all.insert(name.clone(), left);
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Owns the tests of what goes from a sidecar to a hub, each with clocks of its own.
+
 use super::*;
 use crate::domain::capacity::Puts;
 use crate::domain::engine::Event;
@@ -81,9 +83,9 @@ fn a_hub_that_is_new_learns_the_rhythm_and_what_is_long_past() {
     let told = pods.take(ledger.report(pod(105), false), began);
     let lags: Vec<_> = told
         .iter()
-        .map(|event| match event {
-            Event::Read { observation, .. } => (observation.at.mono, observation.behind),
-            other => panic!("{other:?}"),
+        .map(|event| {
+            let Event::Read { observation, .. } = event else { panic!("{event:?}") };
+            (observation.at.mono, observation.behind)
         })
         .collect();
     // 89 s ago, of which this clock knows 5.
@@ -127,7 +129,7 @@ fn a_pod_that_hung_up_is_forgotten_sooner_unless_it_calls_again() {
     assert_eq!(pods.hear(Word::Report(ledger.report(pod(8), false)), at(8)), []);
     assert_eq!(pods.tick(at(20)), [], "it called again");
     pods.hear(hung_up(), at(20));
-    assert_eq!(pods.tick(at(20)), [connections(0, at(20))]);
+    assert_eq!(pods.tick(at(21)), [connections(0, at(20))], "as of when it hung up");
     assert_eq!(pods.hear(hung_up(), at(21)), [], "nobody is known by that name");
 }
 
