@@ -2,6 +2,7 @@
 //! Refuses to round or to guess: times are RFC 3339, durations are seconds, unknown is null, and
 //! an inferred figure says so.
 
+mod cloudwatch;
 mod figures;
 pub mod page;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamView,
 };
 use crate::wire::exposition::state_name;
+use cloudwatch::SubjectDoc;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -84,6 +86,7 @@ pub fn json(snapshot: &Snapshot, identity: &Identity) -> Vec<u8> {
         speaks_for: identity.role.speaks_for(),
         consumers: snapshot.consumers.iter().map(ConsumerDoc::from).collect(),
         streams: snapshot.streams.iter().map(StreamDoc::from).collect(),
+        cloudwatch: snapshot.cloudwatch.iter().map(SubjectDoc::from).collect(),
         alerts: snapshot.alerts.iter().map(AlertDoc::from).collect(),
     })
 }
@@ -109,6 +112,9 @@ struct StatusDoc<'a> {
     speaks_for: &'static str,
     consumers: Vec<ConsumerDoc<'a>>,
     streams: Vec<StreamDoc<'a>>,
+    /// Nothing where only streams are polled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cloudwatch: Vec<SubjectDoc<'a>>,
     alerts: Vec<AlertDoc<'a>>,
 }
 
