@@ -2,6 +2,7 @@
 //! Refuses to round or to guess: times are RFC 3339, durations are seconds, unknown is null, and
 //! an inferred figure says so.
 
+mod cloudwatch;
 mod figures;
 mod loads;
 pub mod page;
@@ -16,6 +17,7 @@ use crate::domain::snapshot::{
 };
 use crate::wire::exposition::state_name;
 use loads::LoadDoc;
+use cloudwatch::SubjectDoc;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -87,6 +89,7 @@ pub fn json(snapshot: &Snapshot, identity: &Identity) -> Vec<u8> {
         consumers: snapshot.consumers.iter().map(ConsumerDoc::from).collect(),
         streams: snapshot.streams.iter().map(StreamDoc::from).collect(),
         loads: snapshot.loads.iter().map(|load| LoadDoc::of(load, identity.role)).collect(),
+        cloudwatch: snapshot.cloudwatch.iter().map(SubjectDoc::from).collect(),
         alerts: snapshot.alerts.iter().map(AlertDoc::from).collect(),
     })
 }
@@ -113,6 +116,9 @@ struct StatusDoc<'a> {
     consumers: Vec<ConsumerDoc<'a>>,
     streams: Vec<StreamDoc<'a>>,
     loads: Vec<LoadDoc<'a>>,
+    /// Nothing where only streams are polled.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cloudwatch: Vec<SubjectDoc<'a>>,
     alerts: Vec<AlertDoc<'a>>,
 }
 
