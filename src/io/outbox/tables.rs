@@ -24,11 +24,10 @@ const CACHE_BYTES: usize = 2 << 20;
 pub(super) fn open(path: &Path) -> Result<(Database, Restored), StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
-    // What alerts say is for those who run the service.
+    // Made empty first: what alerts say is for those who run the service.
     let mut options = OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let database = builder.create_file(file)?;
+    drop(options.write(true).create(true).truncate(false).mode(0o600).open(path)?);
+    let database = builder.create(path)?;
     let making = database.begin_write()?;
     with_tables(&making)?;
     making.commit()?;
