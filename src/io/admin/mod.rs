@@ -4,14 +4,19 @@
 
 mod accept;
 mod gzip;
+mod live;
+mod own;
+mod page;
 mod reload;
 mod routes;
 mod source;
 mod writes;
 
+pub use page::ConfigurationSource;
 pub use reload::{Differences, ReloadSource, Reloaded};
 pub use source::{Asked, FleetSource, Question, SnapshotSource};
 
+use crate::io::clock::Clock;
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::wire::exposition::Scope;
@@ -23,6 +28,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -54,6 +60,10 @@ pub struct Admin {
     pub snapshots: SnapshotSource,
     /// Where traces and sagas come from.
     pub fleet: FleetSource,
+    /// What the page says of the configuration.
+    pub configuration: ConfigurationSource,
+    /// Both clocks.
+    pub clock: Clock,
     /// How a snapshot becomes metrics.
     pub scope: Scope,
     /// What this process is.
@@ -87,10 +97,16 @@ pub enum Error {
 }
 
 /// A listener that is bound and waits to serve.
-#[derive(Debug)]
 pub struct Bound {
     listeners: Vec<TcpListener>,
     router: Router,
+    live: live::Live,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
 }
 
 impl Admin {
@@ -120,7 +136,8 @@ impl Admin {
             None if listeners.is_empty() => return Err(Error::NoAddress),
             None => {}
         }
-        Ok(Bound { listeners, router: routes::router(self) })
+        let (router, live) = routes::router(self);
+        Ok(Bound { listeners, router, live })
     }
 }
 
@@ -139,7 +156,8 @@ impl Bound {
             let answering = service.call(request);
             async { answering.await.unwrap_or_else(|never| match never {}) }
         };
-        brief::serve(self.listeners, BREVITY, answer, stop).await;
+        let serving = brief::serve(self.listeners, BREVITY, answer, stop.clone());
+        tokio::join!(serving, self.live.run(stop));
     }
 }
 

@@ -2,7 +2,10 @@
 //! Refuses to round or to guess: times are RFC 3339, durations are seconds, unknown is null, and
 //! an inferred figure says so.
 
+pub mod counts;
+pub mod events;
 mod figures;
+pub mod history;
 pub mod page;
 #[cfg(test)]
 pub(crate) mod sample;
