@@ -90,6 +90,12 @@ pub(super) fn mebibytes(bytes: Option<u64>) -> String {
     )
 }
 
+/// A number that has no unit of its own here, to three decimals: `72.5`.
+pub(super) fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// The time of day, in UTC: `20:00:02`.
 pub(super) fn time_of_day(at: Wall) -> String {
     let (_, _, _, hour, minute, second) = at.utc();
@@ -160,6 +166,11 @@ mod tests {
 
     #[test]
     fn sizes_times_and_numbers() {
+        let check = |value, expected| assert_eq!(plain(value), expected);
+        check(72.5, "72.5");
+        check(86_400.0, "86400");
+        check(0.285_917, "0.286");
+        check(0.0, "0");
         assert_eq!(mebibytes(Some(67_318_579)), "64.2 MiB");
         assert_eq!(mebibytes(None), UNKNOWN);
         assert_eq!(time_of_day(Wall::from_ms(1_795_377_602_000)), "20:00:02");

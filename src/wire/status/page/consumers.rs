@@ -50,7 +50,7 @@ impl<'a> From<&'a Assessment> for Verdict<'a> {
             badge: Badge::of(verdict.status),
             rule: verdict.rule.to_string().replace('_', " "),
             reason: &verdict.reason,
-            evidence: evidence.map(|(name, value)| format!("{name} {value}")).collect(),
+            evidence: evidence.map(|(name, value)| format!("{} {}", name.replace('_', " "), figures::plain(*value))).collect(),
             lag: figures::lag(verdict.lag),
             velocity: figures::velocity(verdict.velocity),
             catch_up: figures::span_or_unknown(verdict.catch_up),

@@ -83,7 +83,7 @@ impl<'a> Map<'a> {
             Line { path, failed: edge.failed_calls > 0 }
         });
         let words = format!(
-            "Map: {} write {}, {} read",
+            "Map: {} writing, {}, {} reading",
             figures::count(writers.len(), "service", "services"),
             figures::count(streams.len(), "stream", "streams"),
             figures::count(readers.len(), "service", "services"),
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!((map.height, map.lines.len(), map.more), (68, 3, 0));
         assert_eq!(map.lines[0].path, "M568 17C605 17 605 34 642 34", "the busiest first");
         assert!(map.lines[0].failed && !map.lines[1].failed);
-        assert_eq!(map.words, "Map: 2 services write 2 streams, 1 service read");
+        assert_eq!(map.words, "Map: 2 services writing, 2 streams, 1 service reading");
         assert_eq!(map.rows[0].last, "2.0 s ago");
     }
 

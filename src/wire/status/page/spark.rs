@@ -25,6 +25,8 @@ pub(super) struct Spark {
 
 /// Draws the series, the oldest first; `None` where fewer than two lags are known.
 pub(super) fn draw(series: &[(Duration, Option<f32>)]) -> Option<Spark> {
+    let known_from = series.iter().position(|(_, lag)| lag.is_some())?;
+    let series = series.get(known_from..)?;
     let known = || series.iter().filter_map(|(at, lag)| Some((*at, f64::from((*lag)?))));
     let (first, last) = (known().next()?, known().last()?);
     let (from, to) = (series.first()?.0, series.last()?.0);
@@ -80,8 +82,11 @@ mod tests {
         check(&[], None);
         check(&[(0, Some(1.0))], None);
         check(&[(0, Some(1.0)), (5, None)], None);
+        check(&[(0, None), (5, None)], None);
         let words = "lag over the last 10.0 s: 4.0 s at most";
         check(&[(0, Some(0.0)), (10, Some(4.0))], Some(("M2.0 22.0L118.0 2.0", words)));
+        let late = [(0, None), (90, Some(0.0)), (100, Some(4.0))];
+        check(&late, Some(("M2.0 22.0L118.0 2.0", words)));
         let gap = [(0, Some(0.0)), (5, None), (8, Some(4.0)), (10, Some(2.0))];
         check(&gap, Some(("M2.0 22.0M94.8 2.0L118.0 12.0", words)));
         // Noise is not blown up to a mountain.

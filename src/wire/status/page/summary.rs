@@ -43,7 +43,7 @@ impl<'a> Summary<'a> {
             .snapshot
             .consumers
             .iter()
-            .filter(|view| tone(view.worst.status) >= Tone::Warn && !is_firing(snapshot, view));
+            .filter(|view| tone(view.worst.status) >= Tone::Warn && !is_known(snapshot, view));
         let mut consumers: Vec<_> = unannounced.map(Trouble::consumer).collect();
         consumers.sort_by_key(|trouble| Reverse(trouble.badge.tone));
         troubles.append(&mut consumers);
@@ -64,11 +64,12 @@ pub(super) fn firing(snapshot: &Snapshot) -> impl Iterator<Item = &AlertView> {
     snapshot.alerts.iter().filter(|alert| alert.state == AlertState::Firing)
 }
 
-fn is_firing(snapshot: &Snapshot, view: &ConsumerView) -> bool {
+/// Whether an alert says it already.
+fn is_known(snapshot: &Snapshot, view: &ConsumerView) -> bool {
     let is = |labels: &Labels, name: &str, value: &str| {
         labels.get(name).is_some_and(|found| found == value)
     };
-    firing(snapshot).any(|alert| {
+    snapshot.alerts.iter().filter(|alert| alert.state != AlertState::Resolved).any(|alert| {
         is(&alert.labels, "stream", view.stream.as_str())
             && is(&alert.labels, "consumer", view.consumer.as_str())
     })

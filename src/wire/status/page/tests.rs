@@ -80,7 +80,7 @@ fn says_whose_figures_it_shows_and_how_sure_they_are() {
         "≈ 1 min 24 s",
         "23 h 58 min",
         "2 shards: 1 stopped, 1 ok",
-        "Rule 9 silent, on shardId-000000000001 : silence_seconds 72.5, poll_interval_seconds 5",
+        "Rule 9 silent, on shardId-000000000001 : silence seconds 72.5, poll interval seconds 5",
         "ACTIVE, PROVISIONED",
         "125 /s 150 kB/s 1 min 21 s",
     ];
