@@ -13,7 +13,7 @@ use crate::io::clock::Clock;
 use crate::io::hub::{Arrival, Inbox};
 use crate::io::otlp::{Queue, RelaySink, SpanSink};
 use crate::wire::otlp_receive::ServiceSpan;
-use crate::wire::status::{Role, traces};
+use crate::wire::status::{Role, page, traces};
 use prometheus::IntCounter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -249,6 +249,11 @@ impl Known {
         match question {
             Question::Traces(query) => traces::json(&self.fleet, query, self.role, now),
             Question::Sagas(query) => traces::sagas_json(&self.sagas, *query, self.role, now),
+            // Empty where the template fails, which nothing that is remembered should cause.
+            Question::Page => {
+                let html = page::fleet::html(&self.fleet, &self.sagas, self.role, now);
+                html.unwrap_or_default().into_bytes()
+            }
         }
     }
 }

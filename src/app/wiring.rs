@@ -15,7 +15,9 @@ use crate::domain::alert::glob;
 use crate::domain::cloudwatch::plan;
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
-use crate::io::admin::{self, Admin, FleetSource, ReloadSource, SnapshotSource};
+use crate::io::admin::{
+    self, Admin, ConfigurationSource, FleetSource, ReloadSource, SnapshotSource,
+};
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
 use crate::io::credentials::{Credentials, SdkSettings};
@@ -37,7 +39,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Events that wait for the engine. Each is small and handled in microseconds; a full queue drops
@@ -212,6 +214,8 @@ pub async fn start(
         snapshots: snapshots.clone(),
         fleet: FleetSource(fleet_asks),
         silences,
+        configuration: told(in_force.clone()),
+        clock: clock.clone(),
         scope: scope(&config, &region),
         identity: identity(&config, &region),
         ready: Arc::clone(&ready),
@@ -404,6 +408,11 @@ fn asking(config: &Config, clock: &Clock) -> Asking {
             Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
         }
     }
+}
+
+/// The configuration in force, as the page tells it.
+fn told(in_force: watch::Receiver<Arc<Config>>) -> ConfigurationSource {
+    ConfigurationSource::new(move || config::summary(&in_force.borrow()))
 }
 
 fn scope(config: &Config, region: &str) -> exposition::Scope {

@@ -53,8 +53,8 @@ node_peers() {
   local stamp=$there/npm/stamp
   local files=($here/package.json $here/package-lock.json $here/.npmrc)
   up_to_date "$stamp" "${files[@]}" && return
-  command -v npm >/dev/null || { leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node: there is no npm"; return; }
-  echo "setting up the Node peers (kinesis-mock, the AWS SDK for JavaScript, dd-trace, aws-kinesis-agg) in target/peers/npm"
+  command -v npm >/dev/null || { leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node, playwright-core, axe-core: there is no npm"; return; }
+  echo "setting up the Node peers (kinesis-mock, the AWS SDK for JavaScript, dd-trace, aws-kinesis-agg, playwright-core, axe-core) in target/peers/npm"
   rm -rf "$there/npm"
   mkdir -p "$there/npm"
   cp "${files[@]}" "$there/npm/"
@@ -63,7 +63,7 @@ node_peers() {
   else
     tail -5 "$log" >&2
     rm -rf "$there/npm"
-    leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node: the npm packages could not be installed"
+    leave_out "kinesis-mock, aws-sdk-js-v3, dd-trace-js, aws-kinesis-agg for Node, playwright-core, axe-core: the npm packages could not be installed"
   fi
 }
 
@@ -144,6 +144,34 @@ built_with_go() {
     GOCACHE="$there/go/cache" CGO_ENABLED=0 "$there/clients/bin/go" build -trimpath -o "$1" "$2" >>"$log" 2>&1
 }
 
+# The PATH's Chromium, or Debian's with those libraries that the machine lacks: three hundred megabytes
+# of a desktop that a machine with one need not fetch. Tests start target/peers/chromium/run.
+chromium_peer() {
+  local root=$there/chromium/root run=$there/chromium/run packages
+  [ -x "$run" ] && "$run" --version >/dev/null 2>&1 && return
+  rm -rf "$there/chromium"
+  mkdir -p "$there/chromium"
+  if command -v chromium >/dev/null; then
+    ln -s "$(command -v chromium)" "$run"
+    return
+  fi
+  echo "unpacking Debian's chromium in target/peers/chromium"
+  packages=$(apt-get install -s -o Debug::NoLocking=1 --no-install-recommends chromium 2>>"$log" | awk '/^Inst/ { print $2 }')
+  # What apt says depends on its lists, which a fresh machine has not got yet.
+  [ -n "$packages" ] || packages=chromium
+  # shellcheck disable=SC2086 # one package a word
+  if unpacked "$root" $packages; then
+    cat >"$run" <<RUN
+#!/bin/sh
+LD_LIBRARY_PATH=$root/usr/lib/$(uname -m)-linux-gnu:$root/lib/$(uname -m)-linux-gnu exec $root/usr/lib/chromium/chromium "\$@"
+RUN
+    chmod +x "$run"
+  fi
+  "$run" --version >>"$log" 2>&1 && return
+  rm -rf "$there/chromium"
+  leave_out "chromium: it is not on the PATH, and Debian's packages of it could not be fetched or do not run here"
+}
+
 go_peer() {
   local stamp=$there/go/stamp files=("$here/clients/kinesis.go" examples/shop/commands/main.go "$here/requirements-clients.txt")
   up_to_date "$stamp" "${files[@]}" && return
@@ -195,6 +223,7 @@ java_peers() {
 { python_peers; node_peers; checkers; helm_and_kubectl; } &
 debian_peers
 buildah_peer
+chromium_peer
 if client_peers; then
   go_peer
   java_peers

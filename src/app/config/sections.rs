@@ -9,8 +9,10 @@ use super::raw::{self, Node};
 use super::receiver_kinds::Reader;
 use super::sources::{self, Flags};
 use super::value::{Endpoint, Folder, Meaning, words};
-use super::walk::{Spot, Table, Walk};
-use super::{Admin, Config, Metrics, Otlp, OtlpProtocol, PerShard, Privacy, Role, Traces, leases, receivers};
+use super::walk::{Spot, Walk};
+use super::{
+    Admin, Config, Metrics, Otlp, OtlpProtocol, PerShard, Privacy, Role, Traces, leases, receivers,
+};
 use crate::domain::cloudwatch::Share;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

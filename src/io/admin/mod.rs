@@ -4,15 +4,20 @@
 
 mod accept;
 mod gzip;
+mod live;
+mod own;
+mod page;
 mod reload;
 mod routes;
 mod silences;
 mod source;
 mod writes;
 
+pub use page::ConfigurationSource;
 pub use reload::{Differences, ReloadSource, Reloaded};
 pub use source::{Asked, FleetSource, Question, SnapshotSource};
 
+use crate::io::clock::Clock;
 use crate::io::http::brief::{self, Brevity};
 use crate::io::http::server::is_family_missing;
 use crate::io::silences::SilenceBook;
@@ -25,6 +30,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,6 +64,10 @@ pub struct Admin {
     pub fleet: FleetSource,
     /// Where silences are kept.
     pub silences: SilenceBook,
+    /// What the page says of the configuration.
+    pub configuration: ConfigurationSource,
+    /// Both clocks.
+    pub clock: Clock,
     /// How a snapshot becomes metrics.
     pub scope: Scope,
     /// What this process is.
@@ -91,10 +101,16 @@ pub enum Error {
 }
 
 /// A listener that is bound and waits to serve.
-#[derive(Debug)]
 pub struct Bound {
     listeners: Vec<TcpListener>,
     router: Router,
+    live: live::Live,
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
 }
 
 impl Admin {
@@ -124,7 +140,8 @@ impl Admin {
             None if listeners.is_empty() => return Err(Error::NoAddress),
             None => {}
         }
-        Ok(Bound { listeners, router: routes::router(self) })
+        let (router, live) = routes::router(self);
+        Ok(Bound { listeners, router, live })
     }
 }
 
@@ -143,7 +160,8 @@ impl Bound {
             let answering = service.call(request);
             async { answering.await.unwrap_or_else(|never| match never {}) }
         };
-        brief::serve(self.listeners, BREVITY, answer, stop).await;
+        let serving = brief::serve(self.listeners, BREVITY, answer, stop.clone());
+        tokio::join!(serving, self.live.run(stop));
     }
 }
 

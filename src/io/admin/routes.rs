@@ -4,18 +4,23 @@
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::accept;
 use crate::io::admin::gzip;
+use crate::io::admin::live::{Live, Seats, seats};
+use crate::io::admin::page;
 use crate::io::admin::silences;
 use crate::io::admin::writes::refusal;
 use crate::io::admin::{Admin, Question};
 use crate::wire::exposition;
 use crate::wire::exposition::openmetrics;
 use crate::wire::status;
+use crate::wire::status::events;
+use crate::wire::status::history::History;
 use crate::wire::status::traces::{QueryFault, query, saga_query};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -40,14 +45,26 @@ pub(super) struct Desk {
     pub(super) admin: Admin,
     /// Series left out so far, by family: the state behind `kinescope_series_left_out_total`.
     left_out: Mutex<BTreeMap<&'static str, u64>>,
-    builds: Semaphore,
+    /// What the page was like before.
+    pub(super) history: Mutex<History>,
+    pub(super) builds: Semaphore,
+    seats: Seats,
 }
 
-/// The listener's paths.
-pub(super) fn router(admin: Admin) -> Router {
-    let desk = Desk { admin, left_out: Mutex::default(), builds: Semaphore::new(BUILDS_MAX) };
-    Router::new()
-        .route("/", get(page))
+/// The listener's paths, and the task behind the live page.
+pub(super) fn router(admin: Admin) -> (Router, Live) {
+    let (seats, arrived) = seats();
+    let desk = Arc::new(Desk {
+        admin,
+        left_out: Mutex::default(),
+        history: Mutex::default(),
+        builds: Semaphore::new(BUILDS_MAX),
+        seats,
+    });
+    let live = Live::new(Arc::clone(&desk), arrived);
+    let router = Router::new()
+        .route("/", get(status_page))
+        .route("/api/v1/events", get(status_events))
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status_json))
         .route("/api/v1/alerts", get(alerts_json))
@@ -63,7 +80,8 @@ pub(super) fn router(admin: Admin) -> Router {
         .method_not_allowed_fallback(async || {
             answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "this path takes another method\n")
         })
-        .with_state(Arc::new(desk))
+        .with_state(desk);
+    (router, live)
 }
 
 /// An answer that no cache keeps and no browser guesses about.
@@ -86,11 +104,21 @@ async fn built(
     desk: Arc<Desk>,
     build: impl FnOnce(&Desk, &Snapshot) -> Response + Send + 'static,
 ) -> Response {
-    let Ok(_permit) = desk.builds.acquire().await else { return failed() };
-    let Some(snapshot) = desk.admin.snapshots.now().await else {
+    built_or(desk, build, |_| {
         let sentence = "the engine did not answer within a second; try again\n";
-        return answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, sentence);
-    };
+        answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, sentence)
+    })
+    .await
+}
+
+/// As [`built`], with another answer where the engine is silent.
+async fn built_or(
+    desk: Arc<Desk>,
+    build: impl FnOnce(&Desk, &Snapshot) -> Response + Send + 'static,
+    silent: impl FnOnce(&Desk) -> Response,
+) -> Response {
+    let Ok(_permit) = desk.builds.acquire().await else { return failed() };
+    let Some(snapshot) = desk.admin.snapshots.now().await else { return silent(&desk) };
     let at = desk.clone();
     let building = tokio::task::spawn_blocking(move || build(&at, &snapshot));
     building.await.unwrap_or_else(|_panicked| failed())
@@ -136,18 +164,41 @@ fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> Strin
     exposition::text(&mut families)
 }
 
-async fn page(State(desk): State<Arc<Desk>>) -> Response {
-    built(desk, |desk, snapshot| match status::page::html(snapshot, &desk.admin.identity) {
+async fn status_page(State(desk): State<Arc<Desk>>) -> Response {
+    let fleet = page::fleet(&desk).await;
+    let draw = move |desk: &Desk, snapshot: &Snapshot| {
+        let html = page::with_sight(desk, snapshot, fleet.as_deref(), status::page::html);
+        html_answer(StatusCode::OK, html)
+    };
+    built_or(desk, draw, |desk| {
+        let html = status::page::silent_html(&desk.admin.identity);
+        html_answer(StatusCode::SERVICE_UNAVAILABLE, html)
+    })
+    .await
+}
+
+fn html_answer<E: std::fmt::Display>(code: StatusCode, html: Result<String, E>) -> Response {
+    match html {
         Ok(html) => {
             let policy = [(CONTENT_SECURITY_POLICY, status::page::content_security_policy())];
-            answer(StatusCode::OK, HTML, (policy, html))
+            answer(code, HTML, (policy, html))
         }
         Err(error) => {
             tracing::error!(%error, "the status page could not be filled");
             failed()
         }
-    })
-    .await
+    }
+}
+
+async fn status_events(State(desk): State<Arc<Desk>>) -> Response {
+    match desk.seats.take() {
+        Some(watched) => answer(StatusCode::OK, events::CONTENT_TYPE, Body::new(watched)),
+        None => {
+            let sentence = "as many watch this page as may; read /api/v1/status, or try again\n";
+            let again = [(RETRY_AFTER, "5")];
+            answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, (again, sentence))
+        }
+    }
 }
 
 async fn status_json(State(desk): State<Arc<Desk>>) -> Response {
@@ -232,7 +283,7 @@ async fn reload(
 async fn unknown_path(uri: Uri) -> Response {
     let sentence = format!(
         "there is nothing at {}; try /, /metrics, /api/v1/status, /api/v1/alerts, \
-         /api/v1/traces, /api/v1/sagas, /api/v1/silences, /healthz or /readyz\n",
+         /api/v1/traces, /api/v1/sagas, /api/v1/silences, /api/v1/events, /healthz or /readyz\n",
         uri.path()
     );
     answer(StatusCode::NOT_FOUND, TEXT, sentence)

@@ -22,9 +22,11 @@ pub enum Question {
     Traces(Query),
     /// `/api/v1/sagas`: in which state, and how many.
     Sagas((Option<SagaState>, usize)),
+    /// The part of the status page that spans tell, as HTML.
+    Page,
 }
 
-/// A question, and where the answer's JSON goes.
+/// A question, and where the answer's JSON or HTML goes.
 pub type Asked = (Question, oneshot::Sender<Vec<u8>>);
 
 /// Asks the task that owns what spans told. Cheap to clone; bounded as [`SnapshotSource`] is.
@@ -32,7 +34,7 @@ pub type Asked = (Question, oneshot::Sender<Vec<u8>>);
 pub struct FleetSource(pub mpsc::Sender<Asked>);
 
 impl FleetSource {
-    /// The answer's JSON; `None` when the task is gone or took over five seconds.
+    /// The answer's JSON or HTML; `None` when the task is gone or took over five seconds.
     pub async fn ask(&self, question: Question) -> Option<Vec<u8>> {
         let (ask, answer) = oneshot::channel();
         timeout(STORIES_WITHIN, async {

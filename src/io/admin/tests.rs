@@ -27,6 +27,8 @@ fn admin(snapshots: SnapshotSource) -> Admin {
         snapshots,
         fleet: FleetSource(mpsc::channel(1).0),
         silences: silences(),
+        configuration: ConfigurationSource::new(|| vec![("role".to_owned(), "sidecar".to_owned())]),
+        clock: Clock::system(),
         scope: Scope { series_max: 3, ..sample::scope() },
         identity: sample::identity(),
         ready: Arc::default(),
@@ -140,11 +142,17 @@ async fn series_left_out_are_added_up_over_scrapes() {
 #[tokio::test]
 async fn a_silent_engine_is_said_and_health_goes_on() {
     let served = serve_with(false).await;
-    for path in ["/", "/metrics", "/api/v1/status", "/api/v1/alerts"] {
+    for path in ["/metrics", "/api/v1/status", "/api/v1/alerts"] {
         let (status, _, body) = ask(&served, &format!("GET {path}"), "").await;
         assert_eq!(status, 503, "{path}");
         assert!(body.starts_with(b"the engine did not answer"), "{path}");
     }
+    // A person gets a page, which tries again.
+    let (status, head, body) = ask(&served, "GET /", "").await;
+    let body = String::from_utf8(body).unwrap();
+    assert_eq!(status, 503, "{head}");
+    assert!(body.contains("The engine did not answer") && body.contains("http-equiv=\"refresh\""));
+    assert!(head.contains("content-security-policy") && head.contains("text/html"), "{head}");
     assert_eq!(ask(&served, "GET /healthz", "").await.0, 200);
 }
 
@@ -160,6 +168,7 @@ async fn traces_and_sagas_are_asked_of_who_knows_them() {
             let told = match question {
                 Question::Traces(query) => format!("{:?} {}", query.event_type, query.limit),
                 Question::Sagas((state, limit)) => format!("{state:?} {limit}"),
+                Question::Page => "the page's part".to_owned(),
             };
             answer.send(told.into_bytes()).unwrap();
         }
@@ -177,6 +186,81 @@ async fn traces_and_sagas_are_asked_of_who_knows_them() {
     check("/api/v1/sagas?limit=0", 400, &fault).await;
     let silent = "what spans told could not be had within five seconds; try again\n";
     check("/api/v1/traces", 503, silent).await;
+}
+
+/// Watches the page until `enough` of what was sent; what was sent so far.
+async fn watch(served: &Served, mut enough: impl FnMut(&str) -> bool) -> String {
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    while !enough(&text) {
+        let mut bytes = vec![0; 65_536];
+        let count = stream.read(&mut bytes).await.unwrap();
+        text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        if count == 0 {
+            break;
+        }
+    }
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_is_sent_what_changed_and_an_end_before_the_connection_is_cut() {
+    let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(4);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut snapshot = sample::snapshot();
+        for number in 0.. {
+            let Some(ask) = asked.recv().await else { return };
+            snapshot.consumers[0].worst.reason = format!("answer-{}", number / 3);
+            let _gone = ask.send(snapshot.clone());
+        }
+    });
+    let served = serving(admin(SnapshotSource(questions)), tasks).await;
+    let text = watch(&served, |text| text.contains("answer-2")).await;
+    assert!(text.to_lowercase().contains("content-type: text/event-stream"), "{text}");
+    let messages: Vec<&str> = text.split("event: ").skip(1).collect();
+    assert!(messages[0].contains("part-streams") && messages[0].contains("(1 firing)"), "{text}");
+    let of = |part: &str| messages.iter().filter(|message| message.contains(part)).count();
+    assert_eq!(of("part-streams"), 1, "what did not change is sent once");
+    assert!(of("part-consumers") > 1, "{text}");
+    let to_the_end = watch(&served, |_| false);
+    // Paused time: as long as nothing but time is waited for, it passes at once.
+    let text = tokio::time::timeout(BREVITY.life.unwrap(), to_the_end).await.unwrap();
+    assert!(text.ends_with("\r\n0\r\n\r\n"), "a proper end");
+}
+
+#[tokio::test]
+async fn watchers_are_bounded_and_end_with_the_listener() {
+    let mut served = serve_with(true).await;
+    let mut watching = JoinSet::new();
+    let ends = Arc::new(tokio::sync::Semaphore::new(0));
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        stream.read_u8().await.unwrap();
+        let ends = Arc::clone(&ends);
+        watching.spawn(async move {
+            stream.read_to_end(&mut Vec::new()).await.unwrap();
+            ends.add_permits(1);
+        });
+    }
+    let (status, head, body) = ask(&served, "GET /api/v1/events", "").await;
+    assert_eq!(status, 503, "{head}");
+    assert!(head.contains("retry-after: 5") && body.starts_with(b"as many watch"), "{head}");
+    assert_eq!(ask(&served, "GET /metrics", "").await.0, 200, "scrapes keep their places");
+    assert_eq!(ends.available_permits(), 0);
+    served.stop.cancel();
+    while watching.join_next().await.is_some() {}
+    while served.tasks.join_next().await.is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_is_told_of_a_silent_engine() {
+    let (questions, _nobody_answers) = mpsc::channel(4);
+    let served = serving(admin(SnapshotSource(questions)), JoinSet::new()).await;
+    let text = watch(&served, |text| text.contains("event: silent")).await;
+    assert!(!text.contains("event: page"), "old figures are not sent: {text}");
 }
 
 #[tokio::test]

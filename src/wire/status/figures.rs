@@ -3,6 +3,7 @@
 
 use crate::domain::lag::Lag;
 use crate::domain::snapshot::CloudWatchPoint;
+use crate::domain::time::Wall;
 use std::time::Duration;
 
 /// What stands where nothing is known.
@@ -66,7 +67,7 @@ pub(super) fn rate(point: Option<CloudWatchPoint>, unit: &str) -> String {
     per_second(point.map(|point| point.value / point.period.as_secs_f64()), unit)
 }
 
-/// So many a second.
+/// A rate: `125 /s`, `150 kB/s`.
 pub(super) fn per_second(value: Option<f64>, unit: &str) -> String {
     let Some(value) = value.filter(|value| value.is_finite()) else {
         return UNKNOWN.to_owned();
@@ -74,14 +75,41 @@ pub(super) fn per_second(value: Option<f64>, unit: &str) -> String {
     let magnitudes = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")];
     let (size, prefix) =
         magnitudes.into_iter().find(|(size, _)| value.abs() >= *size).unwrap_or((1.0, ""));
-    let text = format!("{:.1}", value / size);
+    let text = match value / size {
+        small if small > 0.0 && small < 0.05 => "< 0.1".to_owned(),
+        shown => format!("{shown:.1}"),
+    };
     format!("{} {prefix}{unit}/s", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// Bytes in use: `64.2 MiB`.
+pub(super) fn mebibytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(
+        || UNKNOWN.to_owned(),
+        |bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    )
+}
+
+/// A number that has no unit of its own here, to three decimals: `72.5`.
+pub(super) fn plain(value: f64) -> String {
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The time of day, in UTC: `20:00:02`.
+pub(super) fn time_of_day(at: Wall) -> String {
+    let (_, _, _, hour, minute, second) = at.utc();
+    format!("{hour:02}:{minute:02}:{second:02}")
+}
+
+/// A whole number of things: `1 shard`, `12 shards`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::Wall;
 
     #[test]
     fn spans() {
@@ -130,8 +158,25 @@ mod tests {
         };
         check(0.0, 60, "0 B/s");
         check(30.0, 60, "0.5 B/s");
+        check(0.6, 60, "< 0.1 B/s");
         check(9_000_000.0, 60, "150 kB/s");
         check(1.0, 0, UNKNOWN);
         assert_eq!(rate(None, "B"), UNKNOWN);
+    }
+
+    #[test]
+    fn sizes_times_and_numbers() {
+        let check = |value, expected| assert_eq!(plain(value), expected);
+        check(72.5, "72.5");
+        check(86_400.0, "86400");
+        check(0.285_917, "0.286");
+        check(0.0, "0");
+        assert_eq!(mebibytes(Some(67_318_579)), "64.2 MiB");
+        assert_eq!(mebibytes(None), UNKNOWN);
+        assert_eq!(time_of_day(Wall::from_ms(1_795_377_602_000)), "20:00:02");
+        assert_eq!(
+            (count(1, "shard", "shards"), count(0, "a", "b")),
+            ("1 shard".into(), "0 b".into())
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Role;
 use super::figures;
+use super::page::Tone;
 use crate::domain::capacity::{Heavy, ShardLoad, StreamLoad};
 use serde::Serialize;
 use std::cmp::Reverse;
@@ -73,7 +74,7 @@ pub(super) struct LoadRow<'a> {
     pub(super) stream: &'a str,
     pub(super) shard: &'a str,
     pub(super) used: String,
-    pub(super) tone: &'static str,
+    pub(super) tone: Tone,
     pub(super) records: String,
     pub(super) bytes: String,
     pub(super) throttled: String,
@@ -96,7 +97,7 @@ impl<'a> LoadRow<'a> {
             stream: of.stream.as_str(),
             shard: load.shard.as_str(),
             used: figures::share(Some(used)),
-            tone: if used >= 0.8 || load.rates.throttled > 0.0 { "warn" } else { "calm" },
+            tone: if used >= 0.8 || load.rates.throttled > 0.0 { Tone::Warn } else { Tone::Calm },
             records: figures::per_second(Some(load.rates.records), ""),
             bytes: figures::per_second(Some(load.rates.bytes), "B"),
             throttled: figures::per_second(Some(load.rates.throttled), ""),

@@ -3,7 +3,10 @@
 //! an inferred figure says so.
 
 mod cloudwatch;
+pub mod counts;
+pub mod events;
 mod figures;
+pub mod history;
 mod loads;
 pub mod page;
 #[cfg(test)]
@@ -16,8 +19,8 @@ use crate::domain::snapshot::{
     CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamView,
 };
 use crate::wire::exposition::state_name;
-use loads::LoadDoc;
 use cloudwatch::SubjectDoc;
+use loads::LoadDoc;
 use serde::Serialize;
 use std::collections::BTreeMap;
 

@@ -40,7 +40,7 @@ use std::time::Duration;
 const STEPS_MAX: usize = 20_000;
 
 /// For whom an answer speaks.
-const fn speaks_for(role: Role) -> &'static str {
+pub(super) const fn speaks_for(role: Role) -> &'static str {
     match role {
         Role::Sidecar => {
             "This is what the spans of this sidecar and of its applications tell; what other pods \
@@ -362,4 +362,4 @@ fn seconds(duration: Option<Duration>) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

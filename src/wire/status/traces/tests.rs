@@ -11,7 +11,7 @@ fn context(span: &str) -> TraceContext {
     TraceContext::parse(text.as_bytes()).unwrap()
 }
 
-fn now(ms: u64) -> Moment {
+pub(in crate::wire::status) fn now(ms: u64) -> Moment {
     Moment { wall: Wall::from_ms(1_795_377_600_000 + ms), mono: Duration::from_millis(ms) }
 }
 
@@ -36,7 +36,7 @@ fn span(operation: &'static str, id: &str, from: u64, to: u64, said: Vec<Attribu
     }
 }
 
-fn fleet() -> Fleet {
+pub(in crate::wire::status) fn fleet() -> Fleet {
     let said =
         vec![(attribute::EVENT_TYPE, "ORDER_CREATED".into()), (attribute::RECORDS, Value::Int(1))];
     let put = span("send", "b7ad6b7169203331", 0, 20, said);
@@ -72,8 +72,7 @@ fn traces_read_as_the_golden_json() {
     assert_eq!(pretty(&body), include_str!("traces.json"));
 }
 
-#[test]
-fn sagas_read_as_the_golden_json() {
+pub(in crate::wire::status) fn sagas() -> Sagas {
     let mut sagas = Sagas::new(SagaWords::default(), SagaLimits::default());
     let steps = [
         "RESERVE_INVENTORY",
@@ -96,6 +95,12 @@ fn sagas_read_as_the_golden_json() {
             sagas.take(step, at);
         }
     }
+    sagas
+}
+
+#[test]
+fn sagas_read_as_the_golden_json() {
+    let sagas = sagas();
     let body = sagas_json(&sagas, saga_query("").unwrap(), Role::Hub, now(310_000));
     assert_eq!(pretty(&body), include_str!("sagas.json"));
     let none = sagas_json(&sagas, saga_query("state=running").unwrap(), Role::Hub, now(310_000));
