@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod fleet;
 pub mod json;
 pub mod lag;
+pub mod plan;
 pub mod saga;
 pub mod sampling;
 pub mod snapshot;

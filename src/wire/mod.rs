@@ -6,6 +6,7 @@ pub mod kinesis;
 pub mod notify;
 pub mod otlp;
 pub mod otlp_receive;
+pub mod plan;
 pub mod segments;
 pub mod sigv4;
 pub mod status;

@@ -4,6 +4,7 @@
 mod envelope;
 mod lifecycle;
 mod online;
+mod plan;
 mod service;
 
 use crate::app::config::{Flags, duration};
@@ -60,6 +61,8 @@ enum Command {
     /// Shows, as JSON, the contexts, kind and event type of the envelope on standard input, and what
     /// the proxy would do to it.
     Extract,
+    /// Says how many shards traffic needs, and what it costs a month in each capacity mode.
+    Plan(plan::Options),
     /// Waits until the service in this pod is ready.
     Wait {
         /// How long.
@@ -166,6 +169,7 @@ impl Command {
             Self::Check { service, online } => service::check(&service, &environment, online),
             Self::Inject(context) => envelope::inject(&context),
             Self::Extract => envelope::extract(),
+            Self::Plan(options) => plan::plan(&options),
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
             Self::Probe(admin) => lifecycle::probe(&admin, &environment),
             Self::Quit(admin) => lifecycle::quit(&admin, &environment),
