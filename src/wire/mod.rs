@@ -1,5 +1,6 @@
 //! The scribes: bytes to values and back, pure. May touch `domain`; refuses I/O and clocks as it does.
 
+pub mod admission;
 pub mod envelope_api;
 pub mod exposition;
 pub mod kinesis;

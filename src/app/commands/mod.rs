@@ -2,6 +2,7 @@
 //! arguments). The only part that writes to standard output. Refuses to do the work itself.
 
 mod envelope;
+mod injector;
 mod lifecycle;
 mod online;
 mod plan;
@@ -61,6 +62,8 @@ enum Command {
     /// Shows, as JSON, the contexts, kind and event type of the envelope on standard input, and what
     /// the proxy would do to it.
     Extract,
+    /// Serves the admission webhook that adds the sidecar to annotated pods.
+    Injector(injector::Options),
     /// Says how many shards traffic needs, and what it costs a month in each capacity mode.
     Plan(plan::Options),
     /// Waits until the service in this pod is ready.
@@ -169,6 +172,7 @@ impl Command {
             Self::Check { service, online } => service::check(&service, &environment, online),
             Self::Inject(context) => envelope::inject(&context),
             Self::Extract => envelope::extract(),
+            Self::Injector(options) => injector::injector(options, &environment),
             Self::Plan(options) => plan::plan(&options),
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
             Self::Probe(admin) => lifecycle::probe(&admin, &environment),

@@ -55,9 +55,7 @@ fn aggregation(plan: &Plan) -> Option<Advice> {
             return say("aggregation", format!("KPL aggregation would save nothing: {why}."));
         }
     };
-    let before = plan.cheapest()?.bill.total()?;
-    let after = super::choice::cheapest(choices)?.bill.total()?;
-    let saved = before - after;
+    let saved = plan.saved_by_aggregation()?;
     if saved < WORTH_SAYING_DOLLARS {
         return say(
             "aggregation",

@@ -114,9 +114,9 @@ fn provisioned(
     bill.add(prices, SHARDS, &[shards, hours], Price::ShardHour);
     let units = f64::from(traffic.record_bytes.div_ceil(PUT_UNIT_BYTES));
     let millions = traffic.records_per_second * SECONDS_PER_HOUR * HOURS_PER_MONTH / 1e6;
-    let put = [(millions, "million records"), (units, "units of 25 KiB")];
+    let put = [(millions, "million records"), (units, "units of 25 KiB a record")];
     bill.add(prices, "put", &put, Price::PutUnitsMillion);
-    let consumer = (f64::from(fan_out), "fan-out consumers");
+    let consumer = (f64::from(fan_out), "with fan-out");
     let [registered, read] = FAN_OUT;
     bill.add(prices, registered, &[consumer, shards, hours], Price::FanOutShardHour);
     let gb = (month_gb(traffic, traffic.record_bytes), "GB");
@@ -139,9 +139,9 @@ fn on_demand(traffic: &Traffic, prices: &Prices) -> Choice {
     bill.add(prices, "stream", &[(HOURS_PER_MONTH, "h")], Price::OnDemandStreamHour);
     bill.add(prices, "written", &[written(traffic)], Price::OnDemandInGb);
     let gb = (month_gb(traffic, traffic.record_bytes), "GB");
-    let shared = (f64::from(traffic.consumers), "consumers");
+    let shared = (f64::from(traffic.consumers), "readers");
     bill.add(prices, "read", &[shared, gb], Price::OnDemandOutGb);
-    let fan_out = (f64::from(traffic.fan_out_consumers), "fan-out consumers");
+    let fan_out = (f64::from(traffic.fan_out_consumers), "with fan-out");
     let [_, read] = FAN_OUT;
     bill.add(prices, read, &[fan_out, gb], Price::OnDemandFanOutGb);
     kept(
@@ -158,7 +158,7 @@ fn on_demand(traffic: &Traffic, prices: &Prices) -> Choice {
 fn advantage(traffic: &Traffic, prices: &Prices) -> Choice {
     let mut bill = Bill::default();
     bill.add(prices, "written", &[written(traffic)], Price::AdvantageInGb);
-    let readers = (f64::from(traffic.consumers + traffic.fan_out_consumers), "consumers");
+    let readers = (f64::from(traffic.consumers + traffic.fan_out_consumers), "readers");
     let gb = (month_gb(traffic, traffic.record_bytes), "GB");
     bill.add(prices, "read", &[readers, gb], Price::AdvantageOutGb);
     let committed = COMMITTED_BYTES_PER_SECOND * SECONDS_PER_HOUR * HOURS_PER_MONTH / GB;

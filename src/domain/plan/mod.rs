@@ -76,4 +76,11 @@ impl Plan {
     pub fn cheapest_aggregated(&self) -> Option<&Choice> {
         self.aggregation.as_ref().ok().and_then(|(_, choices)| choice::cheapest(choices))
     }
+
+    /// What aggregation saves in a month, cheapest against cheapest; below zero where it costs more.
+    /// None where it cannot be, or a cost is not known.
+    #[must_use]
+    pub fn saved_by_aggregation(&self) -> Option<f64> {
+        Some(self.cheapest()?.bill.total()? - self.cheapest_aggregated()?.bill.total()?)
+    }
 }

@@ -1,6 +1,6 @@
 //! Owns a plan as lines of text. Refuses colours and widths of terminals: it goes into files too.
 
-use crate::domain::plan::{Bill, Choice, HOURS_PER_MONTH, Plan, Prices, dollars, number};
+use crate::domain::plan::{Bill, Choice, HOURS_PER_MONTH, Mode, Plan, Prices, dollars, number};
 use std::fmt::Write;
 
 /// The plan for a person; `explain` adds each figure's formula.
@@ -10,7 +10,9 @@ pub fn text(plan: &Plan, prices: &Prices, explain: bool) -> String {
     head(&mut lines, plan, explain);
     lines.push(format!("\n{:58} {:>12}", "A month costs", "dollars"));
     list(&mut lines, &plan.choices, explain);
-    if let Ok((aggregated, choices)) = &plan.aggregation {
+    if let Ok((aggregated, choices)) = &plan.aggregation
+        && plan.saved_by_aggregation().is_some_and(|saved| saved > 0.0)
+    {
         let title = format!("With KPL aggregation, {} records in one", aggregated.records);
         lines.push(format!("\n{title}"));
         list(&mut lines, choices, explain);
@@ -95,6 +97,9 @@ fn bill(lines: &mut Vec<String>, bill: &Bill, explain: bool) {
 
 fn name(choice: &Choice) -> String {
     let mut words = choice.mode.words().to_owned();
+    if choice.mode == Mode::Advantage {
+        words.push_str(", as the account's only stream");
+    }
     if let Some(needed) = &choice.shards {
         let _never_fails = write!(words, ", {}", shards(needed.needed));
     }
