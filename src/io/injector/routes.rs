@@ -2,7 +2,7 @@
 //! bound and those that take too long; whoever is refused here admits the pod as it came, since the
 //! webhook's failure policy is `Ignore`.
 
-use crate::wire::admission::{self, Settings};
+use crate::wire::admission::{self, Outcome, Settings};
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -70,7 +70,12 @@ impl Routes {
             Ok(answer) => {
                 let (namespace, pod) = (answer.namespace, answer.name);
                 let (outcome, warnings) = (answer.outcome.name(), answer.warnings);
-                tracing::info!(namespace, pod, outcome, ?warnings, "admitted");
+                // Every pod of the cluster passes by; few are of interest.
+                if answer.outcome == Outcome::NotAsked {
+                    tracing::debug!(namespace, pod, outcome, "admitted");
+                } else {
+                    tracing::info!(namespace, pod, outcome, ?warnings, "admitted");
+                }
                 let body = answer.review.to_string();
                 let mut response = Response::new(Full::from(body));
                 let json = HeaderValue::from_static("application/json");
@@ -139,7 +144,8 @@ mod tests {
             Settings { image: "kinescope:1".to_owned(), classic: false, variables: Vec::new() };
         let routes = Routes::new(settings);
         let check = async |method: &str, path: &str, body: Vec<u8>, expected: u16| {
-            let request = Request::builder().method(method).uri(path).body(Full::from(body));
+            let request =
+                Request::builder().method(method).uri(path).body(Full::<Bytes>::from(body));
             let response = routes.answer(request.unwrap()).await;
             assert_eq!(response.status(), expected, "{method} {path}");
             response.into_body().collect().await.unwrap().to_bytes()

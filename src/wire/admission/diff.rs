@@ -1,5 +1,5 @@
 //! Owns the difference of two JSON values as a JSON Patch (RFC 6902). Refuses to be clever with
-//! lists: one of another length is replaced whole.
+//! lists: one that lost, gained or moved something is replaced whole.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ fn walk(before: &Value, after: &Value, path: &mut String, operations: &mut Vec<V
                 path.truncate(length);
             }
         }
-        (Value::Array(old), Value::Array(new)) if old.len() == new.len() => {
+        (Value::Array(old), Value::Array(new)) if pairs(old, new) => {
             for (index, (old, new)) in old.iter().zip(new).enumerate() {
                 step(path, &index.to_string());
                 walk(old, new, path, operations);
@@ -38,6 +38,12 @@ fn walk(before: &Value, after: &Value, path: &mut String, operations: &mut Vec<V
         (before, after) if before == after => {}
         (_, after) => operations.push(json!({ "op": "replace", "path": path, "value": after })),
     }
+}
+
+/// Whether the lists hold the same things in the same places, as far as their names tell.
+fn pairs(old: &[Value], new: &[Value]) -> bool {
+    old.len() == new.len()
+        && old.iter().zip(new).all(|(old, new)| old.get("name") == new.get("name"))
 }
 
 /// One name of a JSON Pointer (RFC 6901).
@@ -68,6 +74,16 @@ mod tests {
                 {"op": "replace", "path": "/a", "value": [0, 1]},
                 {"op": "add", "path": "/k.dev~1x~0", "value": null},
             ]),
+        );
+        check(
+            json!([{"name": "a", "v": 1}, {"name": "b"}]),
+            json!([{"name": "a", "v": 2}, {"name": "b"}]),
+            json!([{"op": "replace", "path": "/0/v", "value": 2}]),
+        );
+        check(
+            json!({"l": [{"name": "a"}, {"name": "b"}]}),
+            json!({"l": [{"name": "b"}, {"name": "c"}]}),
+            json!([{"op": "replace", "path": "/l", "value": [{"name": "b"}, {"name": "c"}]}]),
         );
         check(json!({"a": 1, "b": 2}), json!({"b": 2}), json!([{"op": "remove", "path": "/a"}]));
         check(

@@ -2,7 +2,6 @@
 //! application for it to speak with the sidecar. Refuses to override what the application set.
 
 use super::container::{Container, Value, literal};
-use serde_json::json;
 
 /// Where the sidecar listens.
 const ENDPOINT: &str = "http://127.0.0.1:4590";
@@ -42,7 +41,7 @@ impl Taken {
             if !is_taken(name) || is_ours || (emulated && MOVED.contains(&name)) {
                 continue;
             }
-            if literal(variable).is_some_and(|value| value.contains("$(")) {
+            if refers(variable) {
                 let from = from.name();
                 warnings.push(format!("{name} of container {from} refers to another variable: the sidecar does without it"));
                 continue;
@@ -61,10 +60,14 @@ impl Taken {
     /// An endpoint for all services (an emulator's) is where the sidecar should call.
     fn endpoint(&mut self, from: &Container<'_>) {
         const UPSTREAM: &str = "KINESCOPE_PROXY__UPSTREAM__ENDPOINT";
-        if let Some(url) = from.variable(ENDPOINT_ALL).and_then(literal)
-            && !self.variables.iter().any(|taken| taken["name"] == UPSTREAM)
-        {
-            self.variables.push(json!({ "name": UPSTREAM, "value": url }));
+        let Some(variable) = from.variable(ENDPOINT_ALL).filter(|variable| !refers(variable))
+        else {
+            return;
+        };
+        if !self.variables.iter().any(|taken| taken["name"] == UPSTREAM) {
+            let mut variable = variable.clone();
+            variable["name"] = UPSTREAM.into();
+            self.variables.push(variable);
         }
     }
 
@@ -86,6 +89,11 @@ impl Taken {
     }
 }
 
+/// Whether the value names other variables, which the sidecar does not have.
+fn refers(variable: &Value) -> bool {
+    literal(variable).is_some_and(|value| value.contains("$("))
+}
+
 /// Credentials, regions, other services' endpoints, proxies. Not where the application finds Kinesis:
 /// that is us.
 fn is_taken(name: &str) -> bool {
@@ -98,7 +106,7 @@ pub(super) fn point(container: &mut Container<'_>, warnings: &mut Vec<String>) {
     let name = container.name().to_owned();
     if let Some(set) = container.variable(ENDPOINT_KINESIS) {
         if literal(set) != Some(ENDPOINT) {
-            warnings.push(format!("container {name} sets {ENDPOINT_KINESIS} itself: it does not go through the sidecar unless that names it"));
+            warnings.push(format!("container {name} sets {ENDPOINT_KINESIS} itself: it does not go through the sidecar; where that should be the upstream, give it to the sidecar as proxy.upstream.endpoint"));
         }
         // What is set once is complete, or is somebody else's.
         return;
@@ -107,8 +115,10 @@ pub(super) fn point(container: &mut Container<'_>, warnings: &mut Vec<String>) {
     if container.variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").and_then(literal) == Some("true") {
         warnings.push(format!("container {name} ignores configured endpoints (AWS_IGNORE_CONFIGURED_ENDPOINT_URLS): it does not go through the sidecar"));
     }
+    // Where an endpoint was given for all services, they meant nothing.
+    let emulated = container.variable(ENDPOINT_ALL).is_some();
     for moved in MOVED {
-        if container.variable(moved).is_some() {
+        if !emulated && container.variable(moved).is_some() {
             container.remove(moved);
             warnings.push(format!("{moved} of container {name} is now the sidecar's: its calls to other AWS services no longer obey it"));
         }

@@ -103,6 +103,7 @@ fn applications(pod: &mut Value, wishes: &Wishes, warnings: &mut Vec<String>) ->
             if !wanted || name == sidecar::NAME {
                 continue;
             }
+            found.push(name.clone());
             if list == "initContainers" && wishes.classic {
                 warnings.push(format!(
                     "init container {name} runs before a classic sidecar: it is left as it is"
@@ -111,7 +112,6 @@ fn applications(pod: &mut Value, wishes: &Wishes, warnings: &mut Vec<String>) ->
             }
             taken.take(&container, warnings);
             point(&mut container, warnings);
-            found.push(name);
         }
     }
     for name in wishes.containers.iter().flatten().filter(|name| !found.contains(name)) {
