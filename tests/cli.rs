@@ -209,3 +209,21 @@ fn the_injector_needs_a_certificate() {
     let (code, _, _) = kinescope(&["injector"], &[]);
     assert_eq!(code, 64);
 }
+
+#[test]
+fn shells_and_man_learn_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, out, err) = kinescope(&["completions", shell], &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("hours-retained") && out.contains("injector"), "{shell}: {out}");
+    }
+    let check = |arguments: &[&str], title: &str, words: &str| {
+        let (code, out, err) = kinescope(&[&["man"], arguments].concat(), &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains(&format!(".TH {title}")) && out.contains(words), "{out}");
+    };
+    check(&[], "KINESCOPE", "injector");
+    check(&["plan"], "KINESCOPE-PLAN", "hours\\-retained");
+    let (code, _, _) = kinescope(&["man", "rnu"], &[]);
+    assert_eq!(code, 64);
+}

@@ -4,6 +4,7 @@
 mod envelope;
 mod injector;
 mod lifecycle;
+mod manual;
 mod online;
 mod plan;
 mod service;
@@ -78,6 +79,16 @@ enum Command {
     Probe(Admin),
     /// Lets the service in this pod drain and end.
     Quit(Admin),
+    /// Prints completions, such as for: source <(kinescope completions bash).
+    Completions {
+        /// Whose.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, such as for: kinescope man plan | man -l -.
+    Man {
+        /// Of one command; without it: of the program.
+        command: Option<String>,
+    },
 }
 
 /// Where a configuration comes from.
@@ -177,6 +188,8 @@ impl Command {
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
             Self::Probe(admin) => lifecycle::probe(&admin, &environment),
             Self::Quit(admin) => lifecycle::quit(&admin, &environment),
+            Self::Completions { shell } => manual::completions(shell),
+            Self::Man { command } => manual::man(command.as_deref()),
         }
     }
 }

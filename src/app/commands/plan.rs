@@ -2,7 +2,7 @@
 //! `domain::plan`'s, and a price that nobody gave.
 
 use super::{USAGE, complain, say};
-use crate::domain::plan::{Plan, Price, Prices, Traffic};
+use crate::domain::plan::{Fault, Plan, Price, Prices, Traffic};
 use crate::wire::plan::{json, read, text, write};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -101,11 +101,16 @@ fn planned(options: &Options) -> Result<String, Vec<String>> {
         producers: options.producers,
     };
     let plan = Plan::make(&traffic, &prices)
-        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        .map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
     if options.json {
         return Ok(format!("{:#}", json(&plan, &prices)));
     }
     Ok(text(&plan, &prices, options.explain))
+}
+
+/// A fault under its flag's name.
+fn told(fault: Fault) -> String {
+    format!("--{} {fault}", fault.of().replace(' ', "-"))
 }
 
 /// The built-in prices or the file's, then what single flags change.

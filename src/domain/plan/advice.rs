@@ -134,8 +134,8 @@ fn retention(plan: &Plan) -> Option<Advice> {
     let hours = plan.traffic.hours_retained;
     if hours == 24 {
         let words = "Records are kept for 24 hours, the default: a consumer that stands still longer, \
-                     such as over a weekend, loses data. Up to seven days are one price, see \
-                     --hours-retained 168.";
+                     such as over a weekend, loses data. In provisioned mode any time up \
+                     to seven days has one price.";
         return say("default_retention", words.to_owned());
     }
     let paid = plan.cheapest()?.bill.of(&RETENTION)?;

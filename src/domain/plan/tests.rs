@@ -163,7 +163,7 @@ fn faulty_traffic_is_told_all_at_once() {
     check(traffic(f64::NAN, 1, 1, 0, 24), &[Fault::Rate, Fault::Peak]);
     check(traffic(f64::INFINITY, 1, 1, 0, 24), &[Fault::Rate, Fault::Peak]);
     check(traffic(1.0, 10_485_761, 1, 51, 23), &[Fault::Record, Fault::FanOut, Fault::Retention]);
-    check(traffic(1.0, 1, 100_001, 0, 8_761), &[Fault::Programs, Fault::Retention]);
+    check(traffic(1.0, 1, 100_001, 0, 8_761), &[Fault::Consumers, Fault::Retention]);
     let mut below = traffic(10.0, 1, 1, 0, 24);
     below.peak_records_per_second = 9.0;
     check(below, &[Fault::Peak]);

@@ -38,31 +38,47 @@ pub struct Traffic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// No rate.
-    #[error("--records-per-second should be a number from 0 to 1,000,000,000")]
+    #[error("should be a number from 0 to 1,000,000,000")]
     Rate,
     /// A peak below the average.
-    #[error(
-        "--peak-records-per-second should be at least --records-per-second, and at most 1,000,000,000"
-    )]
+    #[error("should be at least the average rate, and at most 1,000,000,000")]
     Peak,
     /// A record that Kinesis does not take.
     #[error(
-        "--record-size-bytes should be from 1 to 10485760: Kinesis takes no record above 10 MiB, \
-         partition key included"
+        "should be from 1 to 10485760: Kinesis takes no record above 10 MiB, partition key included"
     )]
     Record,
+    /// More readers than there are.
+    #[error("should be at most 100,000")]
+    Consumers,
     /// More than may be registered.
     #[error(
-        "--fan-out-consumers should be at most 50: that is on-demand advantage's limit for a \
-         stream (20 in the other modes)"
+        "should be at most 50: that is on-demand advantage's limit for a stream (20 in the other \
+         modes)"
     )]
     FanOut,
-    /// More readers or writers than there are.
-    #[error("--consumers should be at most 100,000, --producers from 1 to 100,000")]
-    Programs,
+    /// No writer, or more than there are.
+    #[error("should be from 1 to 100,000")]
+    Producers,
     /// Kinesis keeps nothing shorter or longer.
-    #[error("--hours-retained should be from 24 to 8760 (a day to a year)")]
+    #[error("should be from 24 to 8760: a day to a year")]
     Retention,
+}
+
+impl Fault {
+    /// What is faulty, in words that a command line may join.
+    #[must_use]
+    pub fn of(self) -> &'static str {
+        match self {
+            Self::Rate => "records per second",
+            Self::Peak => "peak records per second",
+            Self::Record => "record size bytes",
+            Self::Consumers => "consumers",
+            Self::FanOut => "fan out consumers",
+            Self::Producers => "producers",
+            Self::Retention => "hours retained",
+        }
+    }
 }
 
 impl Traffic {
@@ -76,8 +92,8 @@ impl Traffic {
             (!rate(peak) || peak < self.records_per_second).then_some(Fault::Peak),
             (!(1..=RECORD_BYTES_MAX).contains(&self.record_bytes)).then_some(Fault::Record),
             (self.fan_out_consumers > FAN_OUT_ADVANTAGE_MAX).then_some(Fault::FanOut),
-            (self.consumers > PROGRAMS_MAX || !(1..=PROGRAMS_MAX).contains(&self.producers))
-                .then_some(Fault::Programs),
+            (self.consumers > PROGRAMS_MAX).then_some(Fault::Consumers),
+            (!(1..=PROGRAMS_MAX).contains(&self.producers)).then_some(Fault::Producers),
             (!HOURS.contains(&self.hours_retained)).then_some(Fault::Retention),
         ]
         .into_iter()

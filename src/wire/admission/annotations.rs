@@ -2,6 +2,7 @@
 //! pod: it becomes a warning, and the default holds.
 
 use super::Settings;
+use super::container::put;
 use serde_json::{Map, Value, json};
 
 /// `"true"` asks for the sidecar, `"false"` says no.
@@ -92,18 +93,19 @@ fn resources(annotations: &Map<String, Value>, warnings: &mut Vec<String>) -> Va
             ));
         }
         if let (Some(value), Some(into)) = (good.or(default), resources.get_mut(kind)) {
-            into[of] = value.into();
+            put(into, of, value.into());
         }
     }
     // The API server refuses a pod whose request is above its limit.
     for of in ["cpu", "memory"] {
-        let amount = |kind: &str| resources.get(kind)?.get(of)?.as_str().and_then(quantity);
-        if let (Some(request), Some(limit)) = (amount("requests"), amount("limits"))
-            && request > limit
+        let text = |kind: &str| resources.get(kind)?.get(of)?.as_str().map(str::to_owned);
+        let (Some(request), Some(limit)) = (text("requests"), text("limits")) else { continue };
+        if quantity(&request) > quantity(&limit)
+            && let Some(limits) = resources.get_mut("limits")
         {
             warnings
                 .push(format!("the sidecar's {of} limit is below its request: it is raised to it"));
-            resources["limits"][of] = resources["requests"][of].clone();
+            put(limits, of, request.into());
         }
     }
     resources

@@ -87,6 +87,13 @@ impl Container<'_> {
     }
 }
 
+/// Sets a member; what is no object stays as it is.
+pub(super) fn put(of: &mut Value, name: &str, value: Value) {
+    if let Some(members) = of.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
 /// A member that is a list, made where there is none; none where it is something else.
 pub(super) fn list_mut<'a>(of: &'a mut Value, name: &str) -> Option<&'a mut Vec<Value>> {
     let members = of.as_object_mut()?;

@@ -1,7 +1,7 @@
 //! Owns which of an application's variables the sidecar needs, and what has to change in the
 //! application for it to speak with the sidecar. Refuses to override what the application set.
 
-use super::container::{Container, Value, literal};
+use super::container::{Container, Value, literal, put};
 
 /// Where the sidecar listens.
 const ENDPOINT: &str = "http://127.0.0.1:4590";
@@ -66,7 +66,7 @@ impl Taken {
         };
         if !self.variables.iter().any(|taken| taken["name"] == UPSTREAM) {
             let mut variable = variable.clone();
-            variable["name"] = UPSTREAM.into();
+            put(&mut variable, "name", UPSTREAM.into());
             self.variables.push(variable);
         }
     }
@@ -82,7 +82,7 @@ impl Taken {
             };
             if !self.mounts.iter().any(|taken| taken.get("mountPath") == mount.get("mountPath")) {
                 let mut mount = mount.clone();
-                mount["readOnly"] = true.into();
+                put(&mut mount, "readOnly", true.into());
                 self.mounts.push(mount);
             }
         }

@@ -133,7 +133,7 @@ fn add(pod: &mut Value, wishes: &Wishes, settings: &Settings, warnings: &mut Vec
     }
     for volume in sidecar::volumes(wishes) {
         let Some(volumes) = list_mut(spec, "volumes") else { break };
-        if !volumes.iter().any(|present| present["name"] == volume["name"]) {
+        if !volumes.iter().any(|present| present.get("name") == volume.get("name")) {
             volumes.push(volume);
         }
     }

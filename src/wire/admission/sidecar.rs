@@ -3,6 +3,7 @@
 
 use super::Settings;
 use super::annotations::Wishes;
+use super::container::put;
 use serde_json::{Value, json};
 
 /// Its container's name.
@@ -47,15 +48,16 @@ pub(super) fn container(wishes: &Wishes, service: Value, settings: &Settings) ->
         "volumeMounts": mounts(wishes),
     });
     if wishes.classic {
-        container["lifecycle"] = lifecycle();
+        put(&mut container, "lifecycle", lifecycle());
     } else {
-        container["restartPolicy"] = "Always".into();
+        put(&mut container, "restartPolicy", "Always".into());
         // The next container waits for it.
-        container["startupProbe"] = json!({
+        let probe = json!({
             "exec": { "command": ["kinescope", "probe"] },
             "periodSeconds": 1,
             "failureThreshold": 30,
         });
+        put(&mut container, "startupProbe", probe);
     }
     container
 }
