@@ -170,3 +170,60 @@ fn check_reads_the_exporters_environment() {
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2");
     check(headers, 0, "warning: OTEL_EXPORTER_OTLP_HEADERS holds what is not a header");
 }
+
+#[test]
+fn plan_says_what_traffic_needs() {
+    let traffic = ["plan", "--records-per-second", "2500", "--record-size-bytes", "100"];
+    let (code, out, err) = kinescope(&traffic, &[]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    for expected in ["3 shards needed", "on-demand standard", "us-east-1", "to be checked"] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let (code, out, _) = kinescope(&[&traffic[..], &["--json"]].concat(), &[]);
+    let shown: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!((code, &shown["shards"]["decided_by"]), (0, &"records_in".into()));
+}
+
+#[test]
+fn faulty_plans_are_told_all_at_once() {
+    let check = |arguments: &[&str], expected: &[&str]| {
+        let (code, out, err) = kinescope(&[&["plan"], arguments].concat(), &[]);
+        assert_eq!((code, out.as_str()), (64, ""), "{err}");
+        assert!(expected.iter().all(|expected| err.contains(expected)), "{err}");
+    };
+    let traffic = |rate, size| ["--records-per-second", rate, "--record-size-bytes", size];
+    check(&traffic("inf", "10485761"), &["--records-per-second", "10 MiB"]);
+    check(&[&traffic("1", "1")[..], &["--hours-retained", "23"]].concat(), &["24 to 8760"]);
+    check(&[&traffic("1", "1")[..], &["--price", "shard=1"]].concat(), &["no such price"]);
+    check(&[&traffic("1", "1")[..], &["--prices", "/nowhere"]].concat(), &["--prices /nowhere"]);
+    check(&[&traffic("1", "1")[..], &["--region", "eu-west-1"]].concat(), &["eu-west-1"]);
+    check(&["--record-size-bytes", "1"], &["--records-per-second"]);
+}
+
+#[test]
+fn the_injector_needs_a_certificate() {
+    let files = ["--certificate", "/nowhere/tls.crt", "--key", "/nowhere/tls.key"];
+    let (code, out, err) = kinescope(&[&["injector"], &files[..]].concat(), &[]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("/nowhere/tls.crt"), "{err}");
+    let (code, _, _) = kinescope(&["injector"], &[]);
+    assert_eq!(code, 64);
+}
+
+#[test]
+fn shells_and_man_learn_the_commands() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, out, err) = kinescope(&["completions", shell], &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("hours-retained") && out.contains("injector"), "{shell}: {out}");
+    }
+    let check = |arguments: &[&str], title: &str, words: &str| {
+        let (code, out, err) = kinescope(&[&["man"], arguments].concat(), &[]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains(&format!(".TH {title}")) && out.contains(words), "{out}");
+    };
+    check(&[], "KINESCOPE", "injector");
+    check(&["plan"], "KINESCOPE-PLAN", "hours\\-retained");
+    let (code, _, _) = kinescope(&["man", "rnu"], &[]);
+    assert_eq!(code, 64);
+}

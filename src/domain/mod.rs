@@ -15,6 +15,7 @@ pub mod lag;
 pub mod lease;
 pub mod observation;
 pub mod outbox;
+pub mod plan;
 pub mod saga;
 pub mod sampling;
 pub mod snapshot;

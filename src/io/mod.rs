@@ -8,6 +8,7 @@ pub mod credentials;
 pub mod entropy;
 pub mod http;
 pub mod hub;
+pub mod injector;
 pub mod leases;
 pub mod notify;
 pub mod otlp;

@@ -1,5 +1,6 @@
 //! The scribes: bytes to values and back, pure. May touch `domain`; refuses I/O and clocks as it does.
 
+pub mod admission;
 pub mod alert_rules;
 pub mod envelope_api;
 pub mod exposition;
@@ -8,6 +9,7 @@ pub mod notify;
 pub mod observations;
 pub mod otlp;
 pub mod otlp_receive;
+pub mod plan;
 pub mod recording;
 pub mod segments;
 pub mod sigv4;

@@ -2,8 +2,11 @@
 //! arguments). The only part that writes to standard output. Refuses to do the work itself.
 
 mod envelope;
+mod injector;
 mod lifecycle;
+mod manual;
 mod online;
+mod plan;
 mod rules;
 mod service;
 
@@ -63,6 +66,10 @@ enum Command {
     /// Shows, as JSON, the contexts, kind and event type of the envelope on standard input, and what
     /// the proxy would do to it.
     Extract,
+    /// Serves the admission webhook that adds the sidecar to annotated pods.
+    Injector(injector::Options),
+    /// Says how many shards traffic needs, and what it costs a month in each capacity mode.
+    Plan(plan::Options),
     /// Waits until the service in this pod is ready.
     Wait {
         /// How long.
@@ -75,6 +82,16 @@ enum Command {
     Probe(Admin),
     /// Lets the service in this pod drain and end.
     Quit(Admin),
+    /// Prints completions, such as for: source <(kinescope completions bash).
+    Completions {
+        /// Whose.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, such as for: kinescope man plan | man -l -.
+    Man {
+        /// Of one command; without it: of the program.
+        command: Option<String>,
+    },
 }
 
 /// Where a configuration comes from.
@@ -170,9 +187,13 @@ impl Command {
             Self::Rules(wanted) => rules::rules(&wanted, &environment),
             Self::Inject(context) => envelope::inject(&context),
             Self::Extract => envelope::extract(),
+            Self::Injector(options) => injector::injector(options, &environment),
+            Self::Plan(options) => plan::plan(&options),
             Self::Wait { timeout, admin } => lifecycle::wait(&admin, &environment, timeout),
             Self::Probe(admin) => lifecycle::probe(&admin, &environment),
             Self::Quit(admin) => lifecycle::quit(&admin, &environment),
+            Self::Completions { shell } => manual::completions(shell),
+            Self::Man { command } => manual::man(command.as_deref()),
         }
     }
 }

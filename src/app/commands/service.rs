@@ -117,7 +117,7 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
 }
 
 /// Runs the work on a runtime of its own, to the end.
-fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
+pub(super) fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
     let runtime = runtime()?;
     let output = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN);

@@ -1,5 +1,5 @@
-//! Owns the certificate that the data plane's TLS listener shows: mounted and read again when it
-//! changes, or made at start. Refuses a pair that does not belong together: the one before stays.
+//! Owns the certificate that a TLS listener (the data plane's, the injector's) shows: mounted and
+//! read again when it changes, or made at start. Refuses a pair that does not belong together: the one before stays.
 
 use crate::domain::time::Moment;
 use crate::io::clock::Clock;
@@ -121,7 +121,10 @@ impl Identity {
     }
 
     /// A client's handshake, with the newest certificate. The caller bounds its time.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(in crate::io) async fn accept(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<TlsStream<TcpStream>> {
         if let Origin::Mounted(mounted) = &self.origin
             && let Some(shown) = mounted.look().await
         {
@@ -166,7 +169,7 @@ impl Mounted {
         let certificate = self.files.certificate.display();
         match read {
             Ok(shown) => {
-                tracing::info!(%certificate, "the data plane's certificate was read again");
+                tracing::info!(%certificate, "the certificate was read again");
                 Some(shown)
             }
             Err(error) => {

@@ -1,0 +1,87 @@
+//! Owns the file that prices come from: written so that it can be filled in, read strictly. Refuses
+//! a price that it does not know and one that is no amount.
+
+use crate::domain::plan::{Price, Prices};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// A price file that is not one.
+#[derive(Debug, thiserror::Error)]
+pub enum PriceFault {
+    /// It is no YAML of this form.
+    #[error("should be YAML with `region`, `date` and `prices` (--print-prices shows one): {0}")]
+    Form(String),
+    /// A name that there is not.
+    #[error("there is no price `{0}`: --print-prices shows all of them")]
+    Name(String),
+    /// No amount.
+    #[error("the price {0} should be dollars, from 0 up")]
+    Amount(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    region: String,
+    date: String,
+    prices: BTreeMap<String, f64>,
+}
+
+/// Reads a price file; what it leaves out is not known.
+///
+/// # Errors
+/// The first fault.
+pub fn read(text: &str, source: &str) -> Result<Prices, PriceFault> {
+    let file: File =
+        serde_saphyr::from_str(text).map_err(|error| PriceFault::Form(error.to_string()))?;
+    let mut figures = BTreeMap::new();
+    for (name, dollars) in file.prices {
+        let Some(price) = Price::named(&name) else { return Err(PriceFault::Name(name)) };
+        if !dollars.is_finite() || dollars < 0.0 {
+            return Err(PriceFault::Amount(name));
+        }
+        figures.insert(price, dollars);
+    }
+    Ok(Prices { region: file.region, date: file.date, source: source.to_owned(), figures })
+}
+
+/// The file that would give these prices.
+#[must_use]
+pub fn write(prices: &Prices) -> String {
+    let mut text = format!(
+        "# {}. In dollars; a price that is left out is not known.\nregion: {}\ndate: \"{}\"\nprices:\n",
+        prices.source, prices.region, prices.date
+    );
+    for price in Price::all() {
+        if let Some(dollars) = prices.of(price) {
+            let _never_fails = writeln!(text, "  {}: {dollars} # a {}", price.name(), price.unit());
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let prices = Prices::us_east_1();
+        assert_eq!(read(&write(&prices), &prices.source).unwrap(), prices);
+    }
+
+    #[test]
+    fn faulty_files() {
+        let check = |text: &str, expected: &str| {
+            let fault = read(text, "a file").unwrap_err().to_string();
+            assert!(fault.contains(expected), "{fault}");
+        };
+        check("", "--print-prices");
+        check("region: x\ndate: y\nprices: { shard: 1 }", "no price `shard`");
+        check("region: x\ndate: y\nprices: { shard_hour: -1 }", "shard_hour should be dollars");
+        check("region: x\ndate: y\nprices: { shard_hour: .nan }", "shard_hour should be dollars");
+        check("region: x\ndate: y\nprices: { shard_hour: cheap }", "should be YAML");
+        check("region: x\ndate: y\nprices: {}\nfee: 1", "should be YAML");
+    }
+}
