@@ -1,6 +1,7 @@
 //! Owns the one task that owns the engine: feeds events in, carries effects out, answers who asks
 //! for a snapshot. Refuses to wait for anybody else's queue.
 
+use crate::domain::alert::saved::Saved;
 use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
 use crate::domain::lag::Status;
 use crate::domain::observation::{Pods, Word};
@@ -9,10 +10,16 @@ use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
 use crate::io::otlp::Observations;
 use crate::io::streams::DescribeQueue;
+use crate::wire::notify::board;
 use prometheus::{IntCounter, IntGauge};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+/// Alerts change once a second at most, when the engine judges.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How much of its time a pending alert may lose by a restart: a write is a flush of the disk.
+const WRITE_EVERY: Duration = Duration::from_secs(15);
 /// Events taken from the queue at once.
 const BATCH_MAX: usize = 128;
 
@@ -37,6 +44,16 @@ pub struct EngineLoop {
     pub fleet: Option<Merging>,
     /// Whether alerts are told: a hub that stands by is silent.
     pub working: watch::Receiver<bool>,
+    /// What of the alerts is on its way to the disk.
+    pub kept: Kept,
+}
+
+/// What of the alerts is on its way to the disk, and when it was last looked at and written.
+#[derive(Debug, Default)]
+pub struct Kept {
+    gist: Saved,
+    looked_at: Duration,
+    written_at: Duration,
 }
 
 /// What a hub merges with what it sees itself.
@@ -141,6 +158,7 @@ impl EngineLoop {
 
     fn handle(&mut self, event: Event) {
         self.engine.alert(*self.working.borrow());
+        let mut told = false;
         for effect in self.engine.handle(event, self.clock.now()) {
             match effect {
                 // Full: the stream is described again by the refresh, or seen again.
@@ -149,9 +167,31 @@ impl EngineLoop {
                         tracing::debug!("too many streams wait to be described");
                     }
                 }
-                Effect::Notify(notice) => self.notifier.offer(notice),
+                Effect::Notify(notice) => {
+                    self.notifier.offer(notice);
+                    told = true;
+                }
                 Effect::Judged(change) => log(&change),
             }
+        }
+        self.keep(told);
+    }
+
+    /// Has the alerts written down where they are others than before: at once with what was told of
+    /// them, so that no restart tells it again or forgets that it was told.
+    fn keep(&mut self, told: bool) {
+        let now = self.clock.now();
+        let kept = &mut self.kept;
+        if !told && now.mono.saturating_sub(kept.looked_at) < LOOK_EVERY {
+            return;
+        }
+        kept.looked_at = now.mono;
+        let saved = self.engine.export(now);
+        let gist = saved.gist();
+        let stale = now.mono.saturating_sub(kept.written_at) >= WRITE_EVERY && saved.is_timed();
+        if gist != kept.gist || stale {
+            (kept.gist, kept.written_at) = (gist, now.mono);
+            self.notifier.save_machine(board::write(&saved));
         }
     }
 }

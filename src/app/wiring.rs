@@ -5,7 +5,7 @@ use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, PerShard, Role};
 use crate::app::counted::Counted;
 use crate::app::data_plane::{self, DoorError, Given};
-use crate::app::engine_loop::EngineLoop;
+use crate::app::engine_loop::{EngineLoop, Kept};
 use crate::app::exporting::{self, Sinks};
 use crate::app::fleet::{self, Heard};
 use crate::app::observing;
@@ -31,6 +31,7 @@ use crate::io::standby::{self, while_working};
 use crate::io::streams::RecordLimits;
 use crate::io::streams::{Asking, Describer, Lister, Pacer, Selection};
 use crate::wire::exposition::openmetrics::Exemplars;
+use crate::wire::notify::board;
 use crate::wire::{exposition, status};
 use prometheus::{IntCounterVec, Opts, Registry};
 use std::collections::BTreeMap;
@@ -271,7 +272,7 @@ pub async fn start(
         dropped: &dropped,
         reloads,
     };
-    let Built { notifier, deliveries, keeper, machine: _ } = notify.build(store, restored)?;
+    let Built { notifier, deliveries, keeper, machine } = notify.build(store, restored)?;
     // Stopped after the deliveries, whose last words it writes down.
     let stage = supervisor.stage("outbox");
     stage.spawn("keeper", Policy::Helpful, keeper.run(stage.token()));
@@ -299,8 +300,12 @@ pub async fn start(
         None => (standby::always(), None),
     };
     let stage = supervisor.stage("engine");
+    let mut alerting = engine(&config, &region, &external_url);
+    if let Some(saved) = machine.as_deref().and_then(board::read) {
+        alerting.restore(saved, clock.now());
+    }
     let engine = EngineLoop {
-        engine: engine(&config, &region, &external_url),
+        engine: alerting,
         clock: clock.clone(),
         events: happened,
         asks: asked,
@@ -309,6 +314,7 @@ pub async fn start(
         observations,
         fleet: merging,
         working: working.clone(),
+        kept: Kept::default(),
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
     let counted = Counted {

@@ -20,7 +20,7 @@ from harness import ENV, PEERS, ROOT, Program, binary, missing, wait_for
 
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm/kinescope"
-KUSTOMIZED = ["overlays/native", "overlays/classic", "hub", "monitoring", "network-policy"]
+KUSTOMIZED = ["overlays/native", "overlays/classic", "hub", "monitoring", "network-policy", "injector"]
 RULES = ROOT / "alerts/kinescope.rules.yml"
 HAS_RULES = RULES.exists() and RULES.stat().st_size > 0
 

@@ -17,7 +17,7 @@ RECEIVERS, SERVICES = 2, 5
 # How long something must have been seen to count as certain: far longer than a commit takes.
 CERTAIN = 1.5
 # Whether a restarted sidecar knows what fired before, so that each incident has an end of its own.
-RESTORES = False
+RESTORES = True
 
 
 class Unsure:

@@ -18,6 +18,35 @@ pub struct Saved {
     pub groups: Vec<SavedGroup>,
 }
 
+impl Saved {
+    /// What is worth a write: all but what moves by itself while nothing happens.
+    #[must_use]
+    pub fn gist(&self) -> Self {
+        let still = |alert: &SavedAlert| {
+            let state = match alert.state {
+                SavedState::Pending { since, held: _ } => {
+                    SavedState::Pending { since, held: Duration::ZERO }
+                }
+                SavedState::Kept { since, clear: _ } => {
+                    SavedState::Kept { since, clear: Duration::ZERO }
+                }
+                SavedState::Firing { .. } | SavedState::Resolved { .. } => alert.state,
+            };
+            SavedAlert { state, annotations: BTreeMap::new(), ..alert.clone() }
+        };
+        Self { alerts: self.alerts.iter().map(still).collect(), ..self.clone() }
+    }
+
+    /// Whether time alone changes what must be remembered.
+    #[must_use]
+    pub fn is_timed(&self) -> bool {
+        self.alerts.iter().any(|alert| match alert.state {
+            SavedState::Pending { .. } | SavedState::Kept { .. } => true,
+            SavedState::Firing { .. } | SavedState::Resolved { .. } => false,
+        })
+    }
+}
+
 /// One alert.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedAlert {

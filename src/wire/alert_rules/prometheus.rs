@@ -10,9 +10,6 @@ use std::time::Duration;
 /// Often enough that `for: 1m` means a minute.
 const INTERVAL_SECONDS: u64 = 15;
 
-/// The family of the contract that a hub exports; in two parts, since it is no literal of ours.
-const HOT_SHARD: &str = "shard_write_utilization_ratio";
-
 /// What no rule file can say.
 const DIFFERENCES: &str = "\
 # How these differ from the same rules inside Kinescope, whatever `exact` says:
@@ -188,7 +185,7 @@ impl Said {
             Signal::RetentionUsed => figure("kinesis_consumer_retention_used_ratio"),
             Signal::LagVelocity => figure("kinesis_consumer_lag_velocity_ratio"),
             Signal::ReadThrottles => figure("kinesis_cloudwatch_read_throttles_per_second"),
-            Signal::WriteUtilization => figure(&format!("kinesis_{HOT_SHARD}")),
+            Signal::WriteUtilization => figure("kinesis_shard_write_utilization_ratio"),
             Signal::Stopped => Self::exact(query.status("stopped", "unknown|losing_data")),
             Signal::FallingBehind => {
                 Self::exact(query.status("falling_behind", "unknown|losing_data|stopped"))

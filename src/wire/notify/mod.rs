@@ -2,6 +2,7 @@
 //! send.
 
 pub mod alertmanager;
+pub mod board;
 pub mod pagerduty;
 pub mod retry_after;
 pub mod signature;

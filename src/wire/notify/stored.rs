@@ -9,8 +9,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Every reason there is; one that is not here is read as what the alerts themselves say.
-const REASONS: [NoticeReason; 3] =
-    [NoticeReason::First, NoticeReason::AllResolved, NoticeReason::Repeat];
+const REASONS: [NoticeReason; 5] = [
+    NoticeReason::First,
+    NoticeReason::NewAlerts,
+    NoticeReason::SomeResolved,
+    NoticeReason::AllResolved,
+    NoticeReason::Repeat,
+];
 
 #[derive(Serialize, Deserialize)]
 struct StoredNotice {
