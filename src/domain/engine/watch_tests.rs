@@ -149,7 +149,7 @@ fn traffic_that_no_longer_passes_here_is_told_of() {
     engine.handle(read(0, 0), moment(0));
     for minute in 1..30 {
         let second = minute * 60;
-        engine.handle(incoming(second - 60, 500.0), moment(second));
+        all.extend(told(&mut engine, incoming(second - 60, 500.0), second));
         for tick in (second..second + 60).step_by(15) {
             all.extend(told(&mut engine, Event::Tick, tick));
         }
