@@ -52,10 +52,10 @@ fn slow_by_little(plan: &mut Plan) {
     plan.happenings = happenings(&[(60_000, Kind::Slow, 60_000)], 11);
 }
 
-/// It falls behind for a minute, and gets that back over minutes.
+/// It polls seldom, falls behind for two minutes, and gets that back over more.
 fn recovers_slowly(plan: &mut Plan) {
-    (plan.start, plan.pods, plan.interval, plan.speed) = (Start::Latest, 1, 1_000, 1.3);
-    plan.happenings = happenings(&[(60_000, Kind::Slow, 60_000)], 11);
+    (plan.start, plan.pods, plan.interval, plan.speed) = (Start::Latest, 1, 10_000, 1.3);
+    plan.happenings = happenings(&[(60_000, Kind::Slow, 120_000)], 11);
 }
 
 /// It keeps a distance of less than a poll interval.
