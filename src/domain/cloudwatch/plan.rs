@@ -81,7 +81,7 @@ impl Plan {
         let functions = self.functions.iter().flat_map(|function| {
             let name = Some(&function.name).filter(|name| is_exact(name));
             let mappings = function.event_source_mappings.iter();
-            let mappings = mappings.map(|uuid| Subject::Mapping(uuid.as_str().into()));
+            let mappings = mappings.map(|id| Subject::Mapping(id.as_str().into()));
             name.map(|name| Subject::Function(name.as_str().into())).into_iter().chain(mappings)
         });
         let exact = |names: &[String]| -> Vec<Arc<str>> {

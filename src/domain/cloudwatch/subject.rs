@@ -133,7 +133,7 @@ impl Subject {
                 vec![("StreamName", stream.as_str()), ("ConsumerName", consumer.as_str())]
             }
             Self::Function(name) => vec![("FunctionName", name)],
-            Self::Mapping(uuid) => vec![("EventSourceMappingUUID", uuid)],
+            Self::Mapping(id) => vec![("EventSourceMappingUUID", id)],
             Self::Firehose(name) => vec![("DeliveryStreamName", name)],
             Self::Flink(name, rest) => {
                 let rest = rest.iter().map(|(name, value)| (&**name, &**value));

@@ -39,7 +39,7 @@ fn labelled(subject: &Subject, metric: Metric, write: impl FnOnce(&[(&str, &str)
             write(&[("stream", stream.as_str()), ("consumer", consumer.as_str())]);
         }
         Subject::Function(name) => write(&[("function", name)]),
-        Subject::Mapping(uuid) => write(&[("mapping", uuid)]),
+        Subject::Mapping(id) => write(&[("mapping", id)]),
         Subject::Firehose(name) => match metric.destination() {
             Some(to) => write(&[("delivery_stream", name), ("destination", to)]),
             None => write(&[("delivery_stream", name)]),
