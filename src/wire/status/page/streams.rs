@@ -85,7 +85,9 @@ impl Traffic {
             });
             figures::per_second(of, "")
         };
-        let sum = |counts: &StreamCounts| counts.put.map(|_| counts.refused.values().fold(0.0, |sum, count| sum + count));
+        let sum = |counts: &StreamCounts| {
+            counts.put.map(|_| counts.refused.values().fold(0.0, |sum, count| sum + count))
+        };
         let errors = counts.refused.iter();
         Some(Self {
             put: rate(|counts| counts.put),
