@@ -54,7 +54,10 @@ def browser(tmp_path_factory):
     client = Lines([node, driver, chromium], {
         "NODE_PATH": modules, "NODE_NO_WARNINGS": "1", "HOME": str(tmp_path_factory.mktemp("home"))})
     yield client
-    client.close()
+    # The end of its commands: it closes the browser and ends.
+    client.process.stdin.close()
+    client.process.wait(20)
+    client.process.stdout.close()
 
 
 @pytest.fixture

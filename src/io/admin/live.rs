@@ -7,7 +7,7 @@ use crate::io::admin::page;
 use crate::io::admin::routes::Desk;
 use crate::wire::status::events::{HELLO, SAME, SILENT, message};
 use crate::wire::status::history::SAMPLE_EVERY;
-use crate::wire::status::page::Parts;
+use crate::wire::status::page::{Parts, parts};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use std::convert::Infallible;
@@ -201,6 +201,6 @@ fn draw(
     if sample {
         page::sample(desk, snapshot);
     }
-    let drawn = watched.then(|| page::with_sight(desk, snapshot, fleet, page::parts))?;
+    let drawn = watched.then(|| page::with_sight(desk, snapshot, fleet, parts))?;
     drawn.inspect_err(|error| tracing::error!(%error, "the live page could not be drawn")).ok()
 }

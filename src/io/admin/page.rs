@@ -11,8 +11,6 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-pub(super) use crate::wire::status::page::parts;
-
 /// A page that takes longer feels broken.
 const FLEET_WITHIN: Duration = Duration::from_millis(500);
 

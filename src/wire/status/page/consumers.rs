@@ -11,7 +11,11 @@ use crate::wire::status::figures;
 use askama::Template;
 
 const CONSUMERS_MAX: usize = 100;
+/// The consumers in most trouble show so many of their shards …
+const IN_FULL: usize = 10;
 const SHARDS_MAX: usize = 32;
+/// … and all others so many: a page that is drawn each second stays under half a megabyte.
+const SHARDS_OF_OTHERS_MAX: usize = 4;
 
 #[derive(Template)]
 #[template(path = "page/consumers.html", config = "src/wire/status/askama.toml")]
@@ -24,8 +28,13 @@ impl<'a> Consumers<'a> {
     pub(super) fn new(sight: &'a Sight<'_>) -> Self {
         let all = &sight.snapshot.consumers;
         let rows = ranked(all, CONSUMERS_MAX, |view| &view.worst);
+        let mut ranks = 0..;
         Self {
-            rows: rows.map(|view| ConsumerRow::new(view, sight)),
+            rows: rows.map(|view| {
+                let in_full = ranks.next().is_some_and(|rank: usize| rank < IN_FULL);
+                let shards_max = if in_full { SHARDS_MAX } else { SHARDS_OF_OTHERS_MAX };
+                ConsumerRow::new(view, shards_max, sight)
+            }),
             tally: tally(all.iter().map(|view| view.worst.status)),
         }
     }
@@ -76,14 +85,14 @@ struct ConsumerRow<'a> {
 }
 
 impl<'a> ConsumerRow<'a> {
-    fn new(view: &'a ConsumerView, sight: &Sight<'_>) -> Self {
+    fn new(view: &'a ConsumerView, shards_max: usize, sight: &Sight<'_>) -> Self {
         let now = sight.snapshot.now;
         let lag = view.worst.lag.map(|lag| lag.value.as_secs_f32());
         let earlier = sight.history.lags(&view.stream, &view.consumer);
         let series: Vec<_> =
             earlier.filter(|(at, _)| *at < now.mono).chain([(now.mono, lag)]).collect();
         let tally = tally(view.shards.iter().map(|shard| shard.assessment.status));
-        let shards = ranked(&view.shards, SHARDS_MAX, |shard| &shard.assessment);
+        let shards = ranked(&view.shards, shards_max, |shard| &shard.assessment);
         Self {
             name: view.consumer.as_str(),
             stream: view.stream.as_str(),

@@ -28,7 +28,7 @@ pub(super) fn draw(series: &[(Duration, Option<f32>)]) -> Option<Spark> {
     let known_from = series.iter().position(|(_, lag)| lag.is_some())?;
     let series = series.get(known_from..)?;
     let known = || series.iter().filter_map(|(at, lag)| Some((*at, f64::from((*lag)?))));
-    let (first, last) = (known().next()?, known().last()?);
+    let (first, last) = (known().next()?, known().next_back()?);
     let (from, to) = (series.first()?.0, series.last()?.0);
     let span = to.checked_sub(from)?;
     if first.0 == last.0 {

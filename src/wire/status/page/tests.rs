@@ -271,6 +271,22 @@ fn a_thousand_shards_fit_on_the_page_worst_first() {
 }
 
 #[test]
+fn a_hundred_consumers_of_many_shards_stay_a_page() {
+    let mut rig = rig(sample::snapshot());
+    let mut consumer = rig.snapshot.consumers[0].clone();
+    let verdict = consumer.worst.clone();
+    consumer.shards =
+        (0..100).map(|n| sample::shard(&format!("shardId-{n:012}"), verdict.clone(), 0)).collect();
+    rig.snapshot.consumers = vec![consumer; 150];
+    let html = rig.html();
+    check(
+        &html,
+        &["The 100 worst are shown; 50 more", "The 32 worst are shown", "The 4 worst are"],
+    );
+    assert!(html.len() < 512 << 10, "{} bytes", html.len());
+}
+
+#[test]
 fn the_policy_names_what_the_page_holds() {
     let page = rig(Snapshot::default()).html();
     let between = |open: &str, close: &str| {
