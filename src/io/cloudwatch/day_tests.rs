@@ -1,8 +1,6 @@
 //! Owns the proof over a simulated day with faults: no settled point is lost, none is told that there
 //! was not, none is answered more often than the overlap says, and the delay follows what settles late.
 
-#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
-
 use super::*;
 use crate::domain::cloudwatch::Metric;
 use crate::domain::cloudwatch::found::Wish;
@@ -159,7 +157,7 @@ impl Ask for World {
         // The second page belongs to the first's fate.
         let first: Option<u64> = token.map(|token| token.parse().unwrap());
         let fate = first.map_or_else(|| self.fate(call), |_| Ok("pages"));
-        let word = fate.map_or_else(Fault::as_str, |word| word);
+        let word = fate.unwrap_or_else(Fault::as_str);
         *self.log.lock().unwrap().faults.entry(word).or_default() += 1;
         let page = fate.map(|fate| self.page(batch, first.unwrap_or(call), fate, first.is_some()));
         let latency = Duration::from_secs_f64(0.1 + chance((call, "latency")));
@@ -202,14 +200,12 @@ async fn day() -> Day {
             told.entry((series, minute(point.at))).or_default().push(point.value);
         };
         while let Some(event) = heard.recv().await {
-            match event {
-                Event::CloudWatch { stream, metric, point } => {
-                    note(Series { subject: Subject::Stream(stream), metric: metric.into() }, point);
-                }
-                Event::CloudWatchDetails { told } => {
-                    told.into_iter().for_each(|it| note(it.series, it.point));
-                }
-                other => panic!("{other:?}"),
+            if let Event::CloudWatch { stream, metric, point } = event {
+                note(Series { subject: Subject::Stream(stream), metric: metric.into() }, point);
+            } else if let Event::CloudWatchDetails { told } = event {
+                told.into_iter().for_each(|it| note(it.series, it.point));
+            } else {
+                panic!("{event:?}");
             }
         }
     };
