@@ -284,8 +284,8 @@ fn variables_that_are_wrong() {
              separated by two underscores)",
             "KINESCOPE_ALERTS__RECEIVERS: alerts.receivers: should be a list",
             "KINESCOPE_PROXY_LISTEN: proxy_listen: unknown key; known here: role, admin, service, \
-             hub, region, external_labels, proxy, cloudwatch, leases, otlp, traces, privacy, metrics, alerts, \
-             state, limits (levels are separated by two underscores)",
+             region, external_labels, hub, proxy, cloudwatch, leases, otlp, traces, privacy, \
+             metrics, alerts, state, limits (levels are separated by two underscores)",
             "KINESCOPE_PROXY__PROPAGATION: proxy.propagation: should be one of: auto, off",
         ],
     );
