@@ -16,7 +16,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
-use kinescope::domain::alert::rule;
+use kinescope::domain::alert::builtin::builtin;
 use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits};
 use kinescope::domain::stream::StreamName;
 use kinescope::io::clock::Clock;
@@ -162,7 +162,7 @@ fn calls_since(tally: &Mutex<Tally>, before: u32) -> u32 {
 
 fn engine() -> Engine {
     Engine::new(EngineConfig {
-        rules: rule::builtin(),
+        rules: builtin(),
         external_labels: BTreeMap::new(),
         repeat_interval: Duration::from_secs(14_400),
         limits: EngineLimits {

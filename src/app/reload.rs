@@ -142,6 +142,7 @@ impl Reloader {
 }
 
 /// The keys whose values differ. No field is skipped silently: one that is added must be named.
+#[expect(clippy::too_many_lines, reason = "one line a key, and no decision")]
 fn differences(old: &Config, new: &Config) -> Differences {
     let Config {
         role,

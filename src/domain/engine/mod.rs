@@ -323,6 +323,7 @@ impl Engine {
     }
 
     /// Takes the event in; gives the stream that must be described because it is new.
+    #[expect(clippy::too_many_lines, reason = "one arm an event, and no decision")]
     fn remember(&mut self, event: Event, now: Moment) -> Option<StreamName> {
         let memory = &mut self.memory;
         match event {
