@@ -186,13 +186,17 @@ impl<A: Ask> Poller<A> {
         }
     }
 
-    /// Waits until there may be something to poll; `None`: there never will be.
+    /// Waits until there may be something to poll; `None`: there never will be. Whoever finds things
+    /// ends at once where there is nothing to find, and streams may still be listed.
     async fn something_comes(&mut self) -> Option<()> {
         let Sources { streams, found } = &mut self.sources;
         tokio::select! {
-            changed = streams.changed() => changed.ok(),
-            changed = found.changed() => changed.ok(),
-        }?;
+            Ok(()) = streams.changed() => {}
+            Ok(()) = found.changed() => {}
+            else => return None,
+        }
+        // Waiting has marked the news as seen.
+        self.all = None;
         self.look_around();
         Some(())
     }

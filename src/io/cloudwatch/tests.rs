@@ -74,17 +74,19 @@ async fn run(
     })
     .await;
     let names = (0..streams).map(|index| StreamName::from(format!("s{index}").as_str()));
-    let (list, streams) = watch::channel(names.collect());
+    let (list, streams) = watch::channel(Arc::default());
     let (events, mut heard) = mpsc::channel(2_000);
     let registry = Registry::new();
     let metrics = CloudWatchMetrics::register(&registry).unwrap();
     let client = settings.cloudwatch(None);
-    let (_found, found) = watch::channel(Found::default());
+    // There is nothing to find, and streams are listed only when the poller waits already.
+    let (_, found) = watch::channel(Found::default());
     let sources = Sources { streams, found };
     let config = Config::default();
     let poller = Poller::new(Sdk(client), clock.clone(), config, sources, events, metrics.clone());
     let stop = CancellationToken::new();
     let end = async {
+        list.send_replace(names.collect());
         clock.sleep_until(Duration::from_secs(seconds)).await;
         stop.cancel();
     };
