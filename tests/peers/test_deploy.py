@@ -20,7 +20,7 @@ from harness import ENV, PEERS, ROOT, Program, binary, missing, wait_for
 
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "helm/kinescope"
-KUSTOMIZED = ["overlays/native", "overlays/classic", "hub", "monitoring", "network-policy", "injector"]
+KUSTOMIZED = ["overlays/native", "overlays/classic", "hub", "monitoring", "network-policy"]
 RULES = ROOT / "alerts/kinescope.rules.yml"
 HAS_RULES = RULES.exists() and RULES.stat().st_size > 0
 
@@ -117,6 +117,16 @@ def test_everything_is_valid_kubernetes(manifests, tmp_path):
     (tmp_path / "all.yaml").write_text(yaml.safe_dump_all(own))
     for version in VERSIONS:
         said = ran(validate, "--strict", "-k", version, tmp_path / "all.yaml")
+        assert "WARN" not in said, said
+
+
+def test_the_injector_is_valid_kubernetes(tmp_path):
+    validate = tool("deploy/bin/kubernetes-validate", "kubernetes-validate")
+    text = kustomized("injector")
+    assert "MutatingWebhookConfiguration" in text
+    (tmp_path / "injector.yaml").write_text(text)
+    for version in VERSIONS:
+        said = ran(validate, "--strict", "-k", version, tmp_path / "injector.yaml")
         assert "WARN" not in said, said
 
 
