@@ -26,7 +26,7 @@ pub struct Exemplar {
     pub at: Wall,
 }
 
-/// The newest exemplar of each bucket. Bounded: [`SERIES_MAX`] series, one a bucket.
+/// The newest exemplar of each bucket. Bounded: a thousand series, one a bucket.
 #[derive(Debug, Default)]
 pub struct Exemplars {
     /// By family, then by the values of its labels `stream` and `consumer`, then by the bucket's
