@@ -1,6 +1,7 @@
 //! The keeper: configuration, wiring, supervision, the engine's loop, commands, the demo. May touch
 //! all below.
 
+pub mod asking;
 pub mod commands;
 pub mod config;
 pub mod counted;

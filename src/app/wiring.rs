@@ -1,6 +1,7 @@
 //! Owns the order in which the rooms are built, connected, started and stopped: long and straight.
 //! Refuses to decide anything that a room decides.
 
+use crate::app::asking;
 use crate::app::commands::REVISION;
 use crate::app::config::{self, Config, PerShard, Role};
 use crate::app::counted::Counted;
@@ -11,8 +12,6 @@ use crate::app::fleet::{self, Heard};
 use crate::app::observing;
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
-use crate::domain::alert::glob;
-use crate::domain::cloudwatch::plan;
 use crate::domain::engine::{Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::{
@@ -29,7 +28,7 @@ use crate::io::outbox;
 use crate::io::silences::SilenceBook;
 use crate::io::standby::{self, while_working};
 use crate::io::streams::RecordLimits;
-use crate::io::streams::{Asking, Describer, Lister, Pacer, Selection};
+use crate::io::streams::{Describer, Lister, Selection};
 use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::notify::board;
 use crate::wire::{exposition, status};
@@ -48,10 +47,6 @@ use tokio_util::sync::CancellationToken;
 const EVENTS_MAX: usize = 4_096;
 /// Who may wait for a snapshot at once; more are answered 503.
 const ASKS_MAX: usize = 64;
-/// How often a hub asks again for a stream's retention and shards.
-const DESCRIBE_EVERY: Duration = Duration::from_secs(300);
-/// A sidecar does so more rarely: there is one in every pod.
-const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 /// How often a hub lists the account's streams.
 const LIST_EVERY: Duration = Duration::from_secs(300);
 /// The `region` label where nothing names one.
@@ -283,7 +278,7 @@ pub async fn start(
 
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
-    let asking = asking(&config, &clock);
+    let asking = asking::asking(&config, &clock);
     let (describe, describer) = Describer::new(
         kinesis.clone(),
         clock.clone(),
@@ -346,7 +341,7 @@ pub async fn start(
         stage.spawn("list", Policy::Helpful, list);
         let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
         let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?;
-        let polled = poll_config(&config);
+        let polled = asking::polling(&config);
         let (found, finder) =
             cloudwatch::Finder::new(ask.clone(), clock.clone(), &polled.plan, metrics.clone());
         let find = while_working(rest(), finder.run(stage.token()));
@@ -399,21 +394,6 @@ pub async fn start(
         clock,
         drain,
     })
-}
-
-/// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
-fn asking(config: &Config, clock: &Clock) -> Asking {
-    match config.role {
-        Role::Sidecar => Asking {
-            pacer: Pacer::sidecar(clock.clone()),
-            refresh: DESCRIBE_EVERY_SIDECAR,
-            consumers: false,
-        },
-        Role::Hub | Role::All => {
-            let pacer = Pacer::hub(clock.clone());
-            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
-        }
-    }
 }
 
 /// The configuration in force, as the page tells it.
@@ -472,31 +452,4 @@ fn with_ipv4_fallback(listen: &[SocketAddr]) -> Vec<SocketAddr> {
     let any = |at: &&SocketAddr| at.is_ipv6() && at.ip().is_unspecified();
     let ipv4 = |at: &SocketAddr| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), at.port());
     listen.iter().copied().chain(listen.iter().filter(any).map(ipv4)).collect()
-}
-
-fn poll_config(config: &Config) -> cloudwatch::Config {
-    let config::CloudWatch { include, exclude, .. } = &config.cloudwatch;
-    let excluded = |name: &str| exclude.iter().any(|glob| glob::matches(glob, name));
-    // Where tags are asked for, a name alone is not enough.
-    let known = |name: &&String| {
-        config.cloudwatch.tags.is_empty() && plan::is_exact(name) && !excluded(name)
-    };
-    let exact = include.iter().filter(known);
-    let replicas = f64::from(config.hub_share.replicas);
-    cloudwatch::Config {
-        interval: config.cloudwatch.interval,
-        delay: config.cloudwatch.delay,
-        plan: plan::Plan {
-            shard_level: config.cloudwatch.shard_level,
-            consumers: config.cloudwatch.consumers,
-            functions: config.cloudwatch.functions.clone(),
-            firehose: config.cloudwatch.firehose.clone(),
-            flink: config.cloudwatch.flink.clone(),
-            share: config.hub_share,
-        },
-        streams: exact.map(|name| name.as_str().into()).collect(),
-        dollars_per_month: config.cloudwatch.dollars_per_month.map(|dollars| dollars / replicas),
-        state: config.state.clone(),
-        ..cloudwatch::Config::default()
-    }
 }
