@@ -29,6 +29,10 @@ const PARTS: u64 = 9;
 #[path = "shared/thread_cpu.rs"]
 mod thread_cpu;
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     println!(
         "{:<28}{:>16}{:>16}{:>14}",
