@@ -1,6 +1,7 @@
 //! Owns the connections of listeners that are no data plane: HTTP/1.1, few, and none held for long.
 //! Refuses to let a slow, idle or greedy client keep a place.
 
+use crate::io::http::server::is_family_missing;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
@@ -9,7 +10,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,26 +55,58 @@ pub async fn serve<B, S, F>(
     S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(brevity.connections_max));
+    let own = stop.clone();
+    let connected = move |stream, peer| {
+        let answer = answer.clone();
+        connection(stream, brevity, move |request| answer(request, peer), own.clone())
+    };
+    accept_all(listeners, (brevity.name, brevity.connections_max), connected, stop).await;
+}
+
+/// Accepts until `stop`, at most so many connections at once over all listeners, and waits for the
+/// last to end. `connected` is one connection from its first byte to its last.
+pub(in crate::io) async fn accept_all<C, F>(
+    listeners: Vec<TcpListener>,
+    (name, connections_max): (&'static str, usize),
+    connected: C,
+    stop: CancellationToken,
+) where
+    C: Fn(TcpStream, SocketAddr) -> F + Clone + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(connections_max));
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        let (answer, permits, stop) = (answer.clone(), Arc::clone(&permits), stop.clone());
-        accepting.spawn(accept(listener, brevity, answer, permits, stop));
+        let (connected, permits, stop) = (connected.clone(), Arc::clone(&permits), stop.clone());
+        accepting.spawn(accept(listener, name, connected, permits, stop));
     }
     while accepting.join_next().await.is_some() {}
 }
 
-async fn accept<B, S, F>(
+/// Binds the address; `[::]` falls back to `0.0.0.0` on a machine without IPv6.
+///
+/// # Errors
+/// What the system says.
+pub(in crate::io) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let all = address.is_ipv6() && address.ip().is_unspecified();
+    match TcpListener::bind(address).await {
+        Err(error) if all && is_family_missing(&error) => {
+            tracing::warn!(%address, "this machine has no IPv6: 0.0.0.0 is listened on");
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    }
+}
+
+async fn accept<C, F>(
     listener: TcpListener,
-    brevity: Brevity,
-    answer: S,
+    name: &'static str,
+    connected: C,
     permits: Arc<Semaphore>,
     stop: CancellationToken,
 ) where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send + 'static,
+    C: Fn(TcpStream, SocketAddr) -> F,
+    F: Future<Output = ()> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     let next = async || {
@@ -83,14 +117,14 @@ async fn accept<B, S, F>(
         while connections.try_join_next().is_some() {}
         match accepted {
             Ok((stream, peer)) => {
-                let (answer, stop) = (answer.clone(), stop.clone());
+                let connected = connected(stream, peer);
                 connections.spawn(async move {
                     let _permit = permit;
-                    connection(stream, brevity, move |request| answer(request, peer), stop).await;
+                    connected.await;
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, listener = brevity.name, "cannot accept a connection");
+                tracing::warn!(%error, listener = name, "cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
             }
         }

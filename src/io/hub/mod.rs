@@ -13,7 +13,6 @@ pub use metrics::Metrics;
 
 use crate::domain::observation::Report;
 use crate::io::http::brief::{self, Brevity};
-use crate::io::http::server::is_family_missing;
 use crate::wire::otlp_receive::{LagPoint, ServiceSpan, Signal};
 use bytes::Bytes;
 use http::Request;
@@ -21,7 +20,7 @@ use hyper::body::Incoming;
 use line::Line;
 use receive::Desk;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -94,13 +93,7 @@ impl Receiver {
     ) -> Result<(Self, Inbox), Error> {
         let mut listeners = Vec::with_capacity(listen.len());
         for &address in listen {
-            let bound = match TcpListener::bind(address).await {
-                Err(error) if is_family_missing(&error) && address.ip().is_unspecified() => {
-                    tracing::warn!(%address, "this machine has no IPv6: OTLP is heard on 0.0.0.0");
-                    TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-                }
-                bound => bound,
-            };
+            let bound = brief::bind(address).await;
             listeners.push(bound.map_err(|source| Error { address, source })?);
         }
         let (sender, inbox) = mpsc::channel(ARRIVALS_MAX);

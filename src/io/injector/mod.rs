@@ -3,7 +3,7 @@
 
 mod routes;
 
-use crate::io::http::server::is_family_missing;
+use crate::io::http::brief;
 use crate::io::http::tls::Identity;
 use crate::wire::admission::Settings;
 use hyper::service::service_fn;
@@ -12,12 +12,10 @@ use hyper_util::server::conn::auto;
 use routes::Routes;
 use std::convert::Infallible;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -38,8 +36,6 @@ const PONG_WITHIN: Duration = Duration::from_secs(10);
 const LIFE: Duration = Duration::from_secs(600);
 /// What a connection gets to finish its last answers.
 const LAST_ANSWER_WITHIN: Duration = Duration::from_secs(5);
-/// A pause after a refused accept (no file descriptors left), or it would spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The webhook's server, bound and ready to serve.
 #[derive(Debug)]
@@ -61,7 +57,7 @@ impl Injector {
     ) -> io::Result<Self> {
         let mut listeners = Vec::with_capacity(listen.len());
         for &address in listen {
-            listeners.push(bind(address).await.map_err(|error| {
+            listeners.push(brief::bind(address).await.map_err(|error| {
                 io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
             })?);
         }
@@ -76,62 +72,18 @@ impl Injector {
 
     /// Serves until `stop`, then lets the last answers out.
     pub async fn run(self, stop: CancellationToken) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut accepting = JoinSet::new();
-        for listener in self.listeners {
-            let (identity, routes) = (Arc::clone(&self.identity), self.routes.clone());
-            accepting.spawn(accept(listener, identity, routes, Arc::clone(&permits), stop.clone()));
-        }
-        while accepting.join_next().await.is_some() {}
+        let (identity, routes, own) = (self.identity, self.routes, stop.clone());
+        let connected = move |stream, _peer| {
+            connection(stream, Arc::clone(&identity), routes.clone(), own.clone())
+        };
+        brief::accept_all(self.listeners, ("injector", CONNECTIONS_MAX), connected, stop).await;
     }
-}
-
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let all = address.is_ipv6() && address.ip().is_unspecified();
-    match TcpListener::bind(address).await {
-        Err(error) if all && is_family_missing(&error) => {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
-    }
-}
-
-async fn accept(
-    listener: TcpListener,
-    identity: Arc<Identity>,
-    routes: Routes,
-    permits: Arc<Semaphore>,
-    stop: CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    let next = async || {
-        let permit = Arc::clone(&permits).acquire_owned().await.ok()?;
-        Some((listener.accept().await, permit))
-    };
-    while let Some(Some((accepted, permit))) = stop.run_until_cancelled(next()).await {
-        while connections.try_join_next().is_some() {}
-        match accepted {
-            Ok((stream, _)) => {
-                let (identity, routes) = (Arc::clone(&identity), routes.clone());
-                let stop = stop.clone();
-                connections.spawn(async move {
-                    let _permit = permit;
-                    connection(stream, &identity, routes, stop).await;
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-    while connections.join_next().await.is_some() {}
 }
 
 /// One connection from its handshake to its end. Its errors are the client's, who knows.
 async fn connection(
     stream: TcpStream,
-    identity: &Identity,
+    identity: Arc<Identity>,
     routes: Routes,
     stop: CancellationToken,
 ) {
