@@ -11,8 +11,8 @@ use crate::io::cloudwatch::metrics::CloudWatchMetrics;
 use crate::io::cloudwatch::metrics::DISCOVERY;
 use crate::io::cloudwatch::metrics::Operation;
 use crate::io::credentials::fault::Fault;
-use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::quiet::Quiet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -55,7 +55,7 @@ pub struct Finder<A> {
     found: watch::Sender<Found>,
     calls: u64,
     metrics: CloudWatchMetrics,
-    said: Said,
+    quiet: Quiet,
 }
 
 impl<A: Ask> Finder<A> {
@@ -69,8 +69,8 @@ impl<A: Ask> Finder<A> {
     ) -> (watch::Receiver<Found>, Self) {
         let (found, receiver) = watch::channel(Found::default());
         let wishes = plan.wishes().map(|wish| (wish, Vec::new())).collect();
-        let said = Said::default();
-        (receiver, Self { ask, clock, wishes, found, calls: 0, metrics, said })
+        let quiet = Quiet::default();
+        (receiver, Self { ask, clock, wishes, found, calls: 0, metrics, quiet })
     }
 
     /// Works until `stop`; not at all where there is nothing to search for.
@@ -128,7 +128,7 @@ impl<A: Ask> Finder<A> {
         for _ in 0..PAGES_MAX {
             let listing = self.ask.list(wish, token.as_deref()).await.map_err(|refused| {
                 self.metrics.failed(Operation::ListMetrics, refused.fault);
-                if self.said.may_say(refused.fault.as_str(), self.clock.now()) {
+                if self.quiet.may_say(refused.fault.as_str(), self.clock.now()).is_some() {
                     let (cause, error) = (refused.fault.as_str(), refused.text);
                     tracing::warn!(cause, error, kind = ?wish.kind, "CloudWatch's metrics not listed");
                 }

@@ -36,8 +36,8 @@ use crate::io::cloudwatch::call::Called;
 use crate::io::cloudwatch::call::Desk;
 use crate::io::cloudwatch::purse::Purse;
 use crate::io::credentials::fault::Fault;
-use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::quiet::Quiet;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ pub struct Poller<A> {
     config: Config,
     sources: Sources,
     events: mpsc::Sender<Event>,
-    said: Said,
+    quiet: Quiet,
     ledger: Ledger,
     budget: Budget,
     purse: Option<Purse>,
@@ -145,7 +145,7 @@ impl<A: Ask> Poller<A> {
             config,
             sources,
             events,
-            said: Said::default(),
+            quiet: Quiet::default(),
             all: None,
             calls_of_finder: 0,
         }
@@ -294,7 +294,7 @@ impl<A: Ask> Poller<A> {
         self.budget.charge(asked);
         let now = self.desk.clock.now();
         for (cause, text) in remarks {
-            if self.said.may_say(cause, now) {
+            if self.quiet.may_say(cause, now).is_some() {
                 let job = batch.job.as_str();
                 tracing::warn!(cause, job, text, "CloudWatch has something to say");
             }
@@ -326,7 +326,7 @@ impl<A: Ask> Poller<A> {
         self.desk.metrics.budget(&self.budget);
         let Some(purse) = &self.purse else { return };
         if let Err(error) = purse.save(self.budget.spent()).await
-            && self.said.may_say("purse", self.desk.clock.now())
+            && self.quiet.may_say("purse", self.desk.clock.now()).is_some()
         {
             tracing::warn!(%error, "this month's spending on CloudWatch is kept in memory only");
         }

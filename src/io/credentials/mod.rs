@@ -5,7 +5,6 @@
 #[cfg(test)]
 pub mod fake;
 pub mod fault;
-pub mod said;
 mod settings;
 
 pub use settings::SdkSettings;
@@ -13,8 +12,8 @@ pub use settings::SdkSettings;
 use crate::domain::backoff::Backoff;
 use crate::domain::time::{Moment, Wall};
 use crate::io::clock::Clock;
-use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::quiet::Quiet;
 use arc_swap::ArcSwapOption;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -139,7 +138,7 @@ impl Credentials {
     async fn keep_fresh(&self) {
         let Shared { clock, current, arrived, wanted, .. } = &*self.shared;
         let mut failures = 0_u32;
-        let mut said = Said::default();
+        let quiet = Quiet::default();
         let mut wanted = wanted.subscribe();
         loop {
             // What was wanted until now, this load answers.
@@ -156,7 +155,7 @@ impl Credentials {
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     let cause = cause(&error);
-                    if said.may_say(cause, clock.now()) {
+                    if quiet.may_say(cause, clock.now()).is_some() {
                         let error = DisplayErrorContext(&error);
                         tracing::warn!(cause, failures, %error, "no AWS credentials");
                     }

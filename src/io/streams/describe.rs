@@ -8,8 +8,8 @@ use crate::domain::stream::StreamName;
 use crate::domain::time::{Moment, Wall};
 use crate::io::clock::Clock;
 use crate::io::credentials::fault::Fault;
-use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::quiet::Quiet;
 use crate::io::streams::limits::RecordLimits;
 use crate::io::streams::pace::{Operation, Pacer};
 use crate::io::streams::schedule::{Job, Schedule};
@@ -60,7 +60,7 @@ pub struct Describer {
     limits: RecordLimits,
     asking: Asking,
     schedule: Schedule,
-    said: Said,
+    quiet: Quiet,
 }
 
 impl Describer {
@@ -74,8 +74,8 @@ impl Describer {
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, said) = (Schedule::new(asking.refresh), Said::default());
-        let this = Self { client, clock, asked, events, limits, asking, schedule, said };
+        let (schedule, quiet) = (Schedule::new(asking.refresh), Quiet::default());
+        let this = Self { client, clock, asked, events, limits, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
 
@@ -109,7 +109,7 @@ impl Describer {
 
     fn take(&mut self, stream: StreamName) {
         let now = self.clock.now();
-        if !self.schedule.ask(stream, now.mono) && self.said.may_say("too_many", now) {
+        if !self.schedule.ask(stream, now.mono) && self.quiet.may_say("too_many", now).is_some() {
             tracing::warn!(
                 "too many streams to describe all of them; retention of some is unknown"
             );
@@ -164,7 +164,7 @@ impl Describer {
         }
         let listed = consumers::list(&self.client, &self.asking.pacer, arn).await;
         if let Err(fault) = listed
-            && self.said.may_say("consumers", self.clock.now())
+            && self.quiet.may_say("consumers", self.clock.now()).is_some()
         {
             let cause = fault.as_str();
             tracing::warn!(%stream, cause, "its fan-out consumers stay unknown: ListStreamConsumers failed");
@@ -213,7 +213,7 @@ impl Describer {
         error: &dyn std::fmt::Display,
         at: Moment,
     ) {
-        if self.said.may_say(fault.as_str(), at) {
+        if self.quiet.may_say(fault.as_str(), at).is_some() {
             tracing::warn!(%stream, cause = fault.as_str(), %error, "stream not described; what it is stays unknown");
         }
     }

@@ -6,8 +6,8 @@ use crate::domain::engine::Event;
 use crate::domain::stream::StreamName;
 use crate::io::clock::Clock;
 use crate::io::credentials::fault::Fault;
-use crate::io::credentials::said::Said;
 use crate::io::entropy;
+use crate::io::quiet::Quiet;
 use crate::io::streams::pace::{Operation, Pacer};
 use crate::io::streams::selection::Selection;
 use crate::io::streams::tags::Tags;
@@ -42,7 +42,7 @@ pub struct Lister {
     every: Duration,
     events: mpsc::Sender<Event>,
     list: watch::Sender<Arc<[StreamName]>>,
-    said: Said,
+    quiet: Quiet,
 }
 
 impl Lister {
@@ -57,8 +57,8 @@ impl Lister {
         events: mpsc::Sender<Event>,
     ) -> (watch::Receiver<Arc<[StreamName]>>, Self) {
         let (list, streams) = watch::channel(Arc::default());
-        let (tags, said) = (Tags::new(selection.tags.clone()), Said::default());
-        (streams, Self { client, pacer, clock, selection, tags, every, events, list, said })
+        let (tags, quiet) = (Tags::new(selection.tags.clone()), Quiet::default());
+        (streams, Self { client, pacer, clock, selection, tags, every, events, list, quiet })
     }
 
     /// Works until `stop`, or until nobody listens any more.
@@ -93,7 +93,7 @@ impl Lister {
         streams.sort_unstable();
         let bearers = self.tags.bearers(streams, (&self.client, &self.pacer, &self.clock)).await;
         if let Err(fault) = &bearers
-            && self.said.may_say("tags", self.clock.now())
+            && self.quiet.may_say("tags", self.clock.now()).is_some()
         {
             let cause = fault.as_str();
             tracing::warn!(cause, "streams not chosen by their tags: ListTagsForStream failed");
@@ -141,7 +141,7 @@ impl Lister {
             if fault == Fault::Throttled {
                 self.pacer.throttled(Operation::ListStreams);
             }
-            if self.said.may_say(fault.as_str(), self.clock.now()) {
+            if self.quiet.may_say(fault.as_str(), self.clock.now()).is_some() {
                 let error = DisplayErrorContext(&error);
                 tracing::warn!(cause = fault.as_str(), %error, "streams not listed");
             }
