@@ -90,6 +90,12 @@ impl Board {
         }
     }
 
+    /// The same board with another policy: before anything has happened.
+    #[must_use]
+    pub fn under(self, policy: Policy) -> Self {
+        Self { policy, ..self }
+    }
+
     /// Puts these silences in force in place of the earlier ones.
     pub fn silence(&mut self, silences: Vec<Silence>) {
         self.silences = silences;

@@ -22,8 +22,6 @@ pub(super) struct Watch {
     stands_by: bool,
     /// Without rules nobody needs readings.
     has_rules: bool,
-    rules: Vec<Rule>,
-    labels: Labels,
 }
 
 impl Watch {
@@ -31,7 +29,7 @@ impl Watch {
         let mut policy = Policy::default();
         policy.grouping.repeat = repeat;
         let has_rules = rules.iter().any(|rule| rule.enabled);
-        let board = Board::new(rules.clone(), labels.clone(), policy);
+        let board = Board::new(rules, labels, policy);
         Self {
             board,
             ledger: Ledger::default(),
@@ -39,15 +37,12 @@ impl Watch {
             is_draining: false,
             stands_by: false,
             has_rules,
-            rules,
-            labels,
         }
     }
 
     /// Before anything has happened: how alerts are told of.
     pub(super) fn telling(self, policy: Policy, objective: Objective) -> Self {
-        let board = Board::new(self.rules.clone(), self.labels.clone(), policy);
-        Self { board, budgets: Budgets::new(objective), ..self }
+        Self { board: self.board.under(policy), budgets: Budgets::new(objective), ..self }
     }
 
     pub(super) fn has_rules(&self) -> bool {

@@ -39,7 +39,7 @@ struct Told<T> {
     happened: Duration,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Reads {
     at: Duration,
     behind: Option<Duration>,
@@ -221,22 +221,6 @@ impl Ledger {
 
 fn place(stream: &StreamName, consumer: &ConsumerName, shard: &ShardId) -> Place {
     Place { stream: stream.clone(), consumer: consumer.clone(), shard: shard.clone() }
-}
-
-impl Default for Reads {
-    fn default() -> Self {
-        Self {
-            at: Duration::ZERO,
-            behind: None,
-            reads: 0,
-            records: 0,
-            interval: None,
-            oldest_sequence: None,
-            newest_sequence: None,
-            newest_arrival: None,
-            shard_ended: false,
-        }
-    }
 }
 
 impl Default for Failures {

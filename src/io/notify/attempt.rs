@@ -112,25 +112,19 @@ impl Failure {
     }
 
     fn status(&self) -> Option<StatusCode> {
-        match self {
-            Self::Status { status, .. } => Some(*status),
-            Self::File(_)
-            | Self::BadKeys(_)
-            | Self::BadHeader
-            | Self::BadUrl { .. }
-            | Self::Gone
-            | Self::NothingToSay
-            | Self::Timeout(_)
-            | Self::Connection(_)
-            | Self::NotTaken { .. } => None,
-        }
+        self.answered().map(|(status, _)| status)
     }
 
     /// How long the receiver asks to be left alone.
     #[must_use]
     pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.answered()?.1
+    }
+
+    /// The refusal, where one was read: its status, and how long to wait.
+    fn answered(&self) -> Option<(StatusCode, Option<Duration>)> {
         match self {
-            Self::Status { retry_after, .. } => *retry_after,
+            Self::Status { status, retry_after, .. } => Some((*status, *retry_after)),
             Self::File(_)
             | Self::BadKeys(_)
             | Self::BadHeader

@@ -27,7 +27,7 @@ const STREAM_SETS_MAX: usize = 100;
 const ERROR_MAX: usize = 64;
 
 /// The conventions' buckets, in seconds.
-const BOUNDS: [f64; 14] =
+pub(in crate::io) const BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 const OPERATION: Named = Named {

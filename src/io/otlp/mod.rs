@@ -34,6 +34,7 @@ pub use environment::Export;
 pub use environment::Reading;
 pub use environment::from_environment;
 pub use exporter::Exporter;
+pub(in crate::io) use messaging::BOUNDS as OPERATION_SECONDS;
 pub use messaging::Ended;
 pub use messaging::OtlpMetrics;
 pub use metrics::Metrics;

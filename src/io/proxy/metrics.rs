@@ -3,6 +3,7 @@
 
 use crate::domain::time::Wall;
 use crate::domain::trace::TraceContext;
+use crate::io::otlp::OPERATION_SECONDS;
 use crate::wire::exposition::openmetrics::{Exemplar, Exemplars};
 use crate::wire::kinesis::operation::Operation;
 use prometheus::core::Collector;
@@ -17,9 +18,6 @@ use std::time::Duration;
 /// nobody should see.
 const OVERHEAD_BUCKETS: &[f64] =
     &[25e-6, 50e-6, 1e-4, 2e-4, 4e-4, 8e-4, 16e-4, 32e-4, 64e-4, 0.0128, 0.05, 0.25, 1.0];
-/// Waiting for Kinesis: the messaging conventions' buckets for an operation's duration.
-const UPSTREAM_BUCKETS: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 /// A record's age at delivery and a reader's pace: from a second to a day.
 const AGE_BUCKETS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0,
@@ -127,7 +125,7 @@ impl Metrics {
                 "kinescope_proxy_upstream_seconds",
                 "Time from sending a request to the beginning of Kinesis' answer.",
                 &["operation"],
-                UPSTREAM_BUCKETS,
+                &OPERATION_SECONDS,
             )?,
             resends: counter(
                 "kinescope_proxy_resends_total",

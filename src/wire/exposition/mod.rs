@@ -102,10 +102,15 @@ pub fn left_out(totals: &BTreeMap<&'static str, u64>) -> MetricFamily {
 /// way to write them.
 #[must_use]
 pub fn text(families: &mut Vec<MetricFamily>) -> String {
-    families.retain(|family| !family.name().is_empty() && !family.get_metric().is_empty());
-    families.sort_by(|a, b| a.name().cmp(b.name()));
+    order(families);
     // It refuses only nameless and empty families, and both are gone.
     TextEncoder::new().encode_to_string(families).unwrap_or_default()
+}
+
+/// By name, without those that have no series.
+fn order(families: &mut Vec<MetricFamily>) {
+    families.retain(|family| !family.name().is_empty() && !family.get_metric().is_empty());
+    families.sort_by(|a, b| a.name().cmp(b.name()));
 }
 
 /// Families as they fill.

@@ -68,8 +68,7 @@ impl Exemplars {
 /// The families as OpenMetrics text, sorted by name; those without a series are left out.
 #[must_use]
 pub fn text(families: &mut Vec<MetricFamily>, exemplars: &Exemplars) -> String {
-    families.retain(|family| !family.name().is_empty() && !family.get_metric().is_empty());
-    families.sort_by(|a, b| a.name().cmp(b.name()));
+    super::order(families);
     let mut out = String::with_capacity(families.len() * 256);
     for family in families.iter() {
         write_family(&mut out, family, exemplars);

@@ -15,6 +15,12 @@ pub mod webhook;
 use crate::domain::alert::{AlertState, AlertView, Labels, Notice};
 use sha2::{Digest, Sha256};
 
+/// The alerts of these notices that are anybody's news: all but the pending.
+fn told<'a>(notices: &[&'a Notice]) -> Vec<&'a AlertView> {
+    let alerts = notices.iter().flat_map(|notice| &notice.alerts);
+    alerts.filter(|alert| alert.state != AlertState::Pending).collect()
+}
+
 /// The number of an incident, the same in every process and after every restart: who is told of one
 /// alert by several sidecars can know it for one.
 #[must_use]

@@ -3,8 +3,8 @@
 //! reference/alerts.md 1.4.
 
 use super::text::{cut, description, facts, links, summary, title};
-use super::{fires, is_firing};
-use crate::domain::alert::{AlertState, AlertView, Notice};
+use super::{fires, is_firing, told};
+use crate::domain::alert::{AlertView, Notice};
 use serde_json::{Value, json};
 
 const BLOCKS_MAX: usize = 50;
@@ -18,8 +18,7 @@ const FIELDS_MAX: usize = 10;
 /// The JSON to post for these notices; what does not fit is counted in the last line.
 #[must_use]
 pub fn body(notices: &[&Notice], external_url: &str) -> Vec<u8> {
-    let told = |alert: &&AlertView| alert.state != AlertState::Pending;
-    let alerts: Vec<_> = notices.iter().flat_map(|notice| &notice.alerts).filter(told).collect();
+    let alerts = told(notices);
     let (mut blocks, mut chars, mut left_out) = (Vec::new(), 0, 0);
     for alert in &alerts {
         let (own, size) = alert_blocks(alert, external_url);
@@ -97,6 +96,7 @@ pub fn is_taken(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alert::AlertState;
     use crate::domain::time::Wall;
     use crate::wire::notify::examples::{alert, golden, notice};
 

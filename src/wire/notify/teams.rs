@@ -1,9 +1,9 @@
 //! Owns a message for a workflow of Microsoft Teams: an Adaptive Card. Refuses markup from data.
 //! Source: reference/alerts.md 1.4.
 
-use super::is_firing;
 use super::text::{cut, description, facts, links, summary, title};
-use crate::domain::alert::{AlertState, AlertView, Notice};
+use super::{is_firing, told};
+use crate::domain::alert::{AlertView, Notice};
 use serde_json::{Value, json};
 
 /// Teams takes 28 KB; how it counts is not said.
@@ -16,8 +16,7 @@ const ACTIONS_MAX: usize = 4;
 /// The JSON to post for these notices; what does not fit is counted in the last line.
 #[must_use]
 pub fn body(notices: &[&Notice], external_url: &str) -> Vec<u8> {
-    let told = |alert: &&AlertView| alert.state != AlertState::Pending;
-    let alerts: Vec<_> = notices.iter().flat_map(|notice| &notice.alerts).filter(told).collect();
+    let alerts = told(notices);
     let (mut parts, mut bytes, mut left_out) = (Vec::new(), 0, 0_usize);
     for alert in &alerts {
         let own = alert_parts(alert);
@@ -107,6 +106,7 @@ pub fn is_throttled(answer: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alert::AlertState;
     use crate::domain::time::Wall;
     use crate::wire::notify::examples::{alert, golden, notice};
 
