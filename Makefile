@@ -9,7 +9,7 @@ test: peers
 	cargo build --bins --examples
 	@status=0; \
 	cargo test --no-fail-fast || status=1; \
-	[ ! -x target/peers/venv/bin/python ] || $(PYTEST) -m 'not soak' || status=1; \
+	tests/peers/run.sh || status=1; \
 	tests/peers/left-out.sh; \
 	exit $$status
 

@@ -14,6 +14,8 @@ import pytest
 from harness import ROOT, Program, binary, wait_for
 from prometheus import Prometheus
 
+pytestmark = pytest.mark.patient
+
 FOLDER = ROOT / "dashboards"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 

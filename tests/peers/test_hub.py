@@ -13,6 +13,8 @@ import pytest
 from harness import Boto3, Kinescope, free_port, iterator, new_stream, wait_for
 from receivers import gap
 
+pytestmark = pytest.mark.patient
+
 SHARD = "shardId-000000000000"
 
 

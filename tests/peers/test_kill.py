@@ -12,6 +12,8 @@ import pytest
 from harness import Kinescope, free_port, in_threads, wait_for
 from lagging import ALERT, RULE, Lagging, Posts, Reader, firing
 
+pytestmark = pytest.mark.patient
+
 STREAMS = ["orders-0", "orders-1", "orders-2"]
 RECEIVERS, SERVICES = 2, 5
 # How long something must have been seen to count as certain: far longer than a commit takes.

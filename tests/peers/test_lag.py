@@ -10,6 +10,8 @@ from harness import Boto3, iterator, new_stream, wait_for
 from prometheus import Prometheus
 from receivers import gap
 
+pytestmark = pytest.mark.patient
+
 LAG = "kinesis_consumer_delivery_lag_seconds"
 SHARD = "shardId-000000000000"
 

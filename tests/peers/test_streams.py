@@ -1,9 +1,13 @@
 """Owns: a hub tells what the control plane says of streams, of those that bear the tags that are asked
 for; and finds a new shard's list by itself when a reader comes to it."""
 
+import pytest
+
 from door import Door
 from harness import Boto3, iterator, new_stream, wait_for
 from test_lag import SHARD
+
+pytestmark = pytest.mark.patient
 
 INFO = "kinesis_stream_info"
 
