@@ -1,10 +1,10 @@
-//! Owns `run`, `demo` and `check`: configuration, log, runtime, then the work itself, which is
+//! Owns `run` and `demo`: configuration, log, runtime, then the work itself, which is
 //! `app::wiring`'s and `app::demo`'s.
 
-use super::{Service, USAGE, complain, online, say};
+use super::{Service, USAGE, complain};
 use crate::app::config::{Config, load, summary};
 use crate::app::reload::Load;
-use crate::app::{exporting, logging, wiring};
+use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -39,43 +39,6 @@ pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> E
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => failed(&error),
-        Err(error) => failed(&error),
-    }
-}
-
-/// Validates the configuration; `online` also tries what it names.
-pub(super) fn check(
-    service: &Service,
-    environment: &BTreeMap<String, String>,
-    online: bool,
-) -> ExitCode {
-    let config = match prepare(service, environment) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let export = match exporting::check(&config, environment) {
-        Ok(warnings) => warnings,
-        Err(fault) => {
-            complain(fault);
-            return ExitCode::from(USAGE);
-        }
-    };
-    say("OK");
-    for (name, value) in summary(&config) {
-        say(format_args!("  {name:15} {value}"));
-    }
-    for warning in config.warnings.iter().chain(&export) {
-        say(format_args!("warning: {warning}"));
-    }
-    if !online {
-        return ExitCode::SUCCESS;
-    }
-    match on_runtime(online::run(&config, environment, &mut std::io::stdout())) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failures) => {
-            complain(format_args!("{failures} of the checks failed"));
-            ExitCode::FAILURE
-        }
         Err(error) => failed(&error),
     }
 }

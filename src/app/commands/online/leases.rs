@@ -17,12 +17,14 @@ pub(super) async fn check(
 ) {
     let dynamodb = sdk.dynamodb();
     for table in tables {
+        let what = format!("leases {}", table.application);
+        out.trying(&what);
         let verdict = within(one(&dynamodb, table, clock)).await;
-        out.tell(&format!("leases {}", table.application), &verdict);
+        out.tell(&what, verdict);
         if let Some(stream) = &table.stream {
             let listed = tokio::time::timeout(CHECK_MAX, streams::shards(kinesis, stream.as_str()));
             let verdict = listed.await.map_or_else(|_| late(), |(verdict, _)| verdict);
-            out.tell(&format!("leases {}: shards", table.application), &verdict);
+            out.tell(&format!("{what}: shards"), verdict);
         }
     }
 }

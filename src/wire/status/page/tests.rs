@@ -195,6 +195,7 @@ fn names_are_escaped_wherever_they_stand() {
     rig.identity.revision = evil.to_owned();
     rig.configuration = vec![(evil.to_owned(), evil.to_owned())];
     rig.counts.dropped = vec![(evil.to_owned(), evil.to_owned(), 1.0)];
+    rig.counts.refused = vec![(evil.to_owned(), 1.0)];
     let refused = BTreeMap::from([(evil.to_owned(), 1.0)]);
     let traffic = StreamCounts { refused, ..StreamCounts::default() };
     rig.counts.streams.insert(evil.to_owned(), traffic);
@@ -245,6 +246,25 @@ fn an_empty_process_says_what_to_do_next() {
         told::now(0),
     );
     check(&nothing.unwrap(), &["No trace has been seen yet", "No call of a traced service"]);
+}
+
+#[test]
+fn what_aws_refuses_is_named_with_what_is_missing_for_it() {
+    let mut rig = rig(sample::snapshot());
+    assert!(!text(&rig.html()).contains("AWS refuses"));
+    let refused = |action: &str, resources| (action.to_owned(), resources);
+    rig.counts.refused = vec![
+        refused("cloudwatch:GetMetricData", 1.0),
+        refused("kinesis:ListShards", 3.0),
+        refused("kinesis:Another", 1.0),
+    ];
+    let expected = [
+        "AWS refuses what this process asks.",
+        "cloudwatch:GetMetricData : CloudWatch's figures kinesis:ListShards , 3 times: which shards",
+        "kinesis:Another : what it would tell",
+        "deploy/cloudformation/iam.yaml",
+    ];
+    check(&rig.html(), &expected);
 }
 
 #[test]
