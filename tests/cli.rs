@@ -208,9 +208,10 @@ fn rules_tell_a_script_what_they_tell_a_person() {
     // Two minutes of a lag of an hour.
     let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("recording.jsonl");
     let line = |second: u32| {
-        let signals = "{\"delivery_lag\":3600}";
-        let at = format!("2026-11-23T10:{:02}:{:02}Z", second / 60, second % 60);
-        format!("{{\"at\":\"{at}\",\"stream\":\"s\",\"consumer\":\"c\",\"signals\":{signals}}}\n")
+        let signals = serde_json::json!({ "delivery_lag": 3600 });
+        let line =
+            serde_json::json!({ "at": second, "stream": "s", "consumer": "c", "signals": signals });
+        format!("{line}\n")
     };
     let recording: String = (0..120).step_by(15).map(line).collect();
     std::fs::write(&file, recording).expect("written");
