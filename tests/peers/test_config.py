@@ -232,13 +232,13 @@ def test_the_kill_switch_is_in_force_within_a_second_under_load(ministack, kines
 # ---- check --online ----------------------------------------------------------------------------
 
 
-def online(tmp_path, upstream_url, streams, **more):
+def online(tmp_path, upstream_url, streams, env=None, **more):
     path = tmp_path / "online.yaml"
     path.write_text(json.dumps({
         "service": {"name": "inventory"}, "state": str(tmp_path / "state"),
         "proxy": {"upstream": {"endpoint": upstream_url}, "streams": streams}, **more,
     }))
-    return run("check", "--online", "--config", path)
+    return run("check", "--online", "--config", path, env=env)
 
 
 def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp, webhook):
@@ -278,7 +278,8 @@ def test_check_online_tries_the_hub(kinescope, ministack, tmp_path):
 def denied(request):
     """An account in which nothing is allowed."""
     operation = (request.headers.get("x-amz-target") or request.path).replace("/", ".").rpartition(".")[2]
-    service = "cloudwatch" if "smithy-protocol" in request.headers else "kinesis"
+    target = request.headers.get("x-amz-target", "cloudwatch").lower()
+    service = next(name for name in ("kinesis", "dynamodb", "cloudwatch") if name in target)
     words = f"User: arn:aws:sts::123456789012:assumed-role/pod is not authorized to perform: {service}:{operation}"
     if service == "cloudwatch":
         fault = {"__type": "com.amazonaws.cloudwatch#AccessDenied", "message": words}
@@ -291,9 +292,10 @@ def test_missing_permissions_are_named(kinescope, tmp_path):
     """By `check --online`, for a person and a script, and while it runs by the metrics and the page."""
     aws = Server(denied)
     cloudwatch = {"endpoint": aws.url, "streams": {"include": ["orders"]}}
-    done = online(tmp_path, aws.url, [], role="hub", cloudwatch=cloudwatch)
+    done = online(tmp_path, aws.url, [], role="hub", cloudwatch=cloudwatch, hub={"standby": "hubs"},
+                  env={"AWS_ENDPOINT_URL_DYNAMODB": aws.url})
     assert done.returncode == 1, done.stdout
-    for action in ["kinesis:ListStreams", "cloudwatch:GetMetricData", "cloudwatch:ListMetrics"]:
+    for action in ["kinesis:ListStreams", "cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "dynamodb:GetItem"]:
         said = f"the role may not {action}: User: arn:aws:sts::123456789012:assumed-role/pod is not authorized"
         assert said in done.stdout, done.stdout
     assert "deploy/cloudformation/iam.yaml" in done.stdout

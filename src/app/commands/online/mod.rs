@@ -125,6 +125,7 @@ pub(super) async fn run(
         cloudwatch::check(&sdk, config.cloudwatch.endpoint.clone(), &clock, &mut table).await;
     }
     leases::check(&config.leases, (&sdk, &kinesis), &clock, &mut table).await;
+    leases::standby(config.hub_standby.as_deref(), &sdk, &mut table).await;
     table.trying("otlp");
     let verdict = within(reach::otlp(config, environment, (&sdk, &clock))).await;
     table.tell("otlp", verdict);
@@ -165,6 +166,7 @@ mod tests {
         table.tell("upstream", Verdict::failed("no\n  answer"));
         let failed: Vec<bool> = table.told.iter().map(|told| told.verdict.is_failed()).collect();
         assert_eq!(failed, [false, true]);
+        drop(table);
         let expected = "skipped  tls                              off\n\
                         failed   upstream                         no answer\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);

@@ -288,6 +288,7 @@ fn a_thousand_shards_fit_on_the_page_worst_first() {
     let at = |name: &str| html.find(&format!("<code>{name}</code></th>"));
     assert!(at("s-777").is_some() && at("s-777") < at("s-0"), "the worst comes first");
     assert_eq!(at("s-31"), None);
+    assert!(html.len() < 128 << 10, "{} bytes", html.len());
 }
 
 #[test]
