@@ -269,9 +269,10 @@ def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp
 def test_check_online_tries_the_hub(kinescope, ministack, tmp_path):
     """By a report of nothing; and what is no hub is said not to be one."""
     hub = kinescope(ministack.url, {"service": {"name": "hub"}}, role="hub")
-    done = online(tmp_path, ministack.url, [], hub={"endpoint": hub.otlp_url})
+    nobody = f"http://127.0.0.1:{free_port()}"
+    done = online(tmp_path, nobody, [], hub={"endpoint": hub.otlp_url})
     assert re.search(r"^ok +hub +.*takes exports$", done.stdout, re.M), done.stdout + done.stderr
-    done = online(tmp_path, ministack.url, [], hub={"endpoint": hub.admin_url})
+    done = online(tmp_path, nobody, [], hub={"endpoint": hub.admin_url})
     assert re.search(r"^failed +hub +.*is this the port of its OTLP receiver", done.stdout, re.M), done.stdout
 
 

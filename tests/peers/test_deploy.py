@@ -457,7 +457,7 @@ def test_the_injector_adds_what_the_cluster_can_run(mode, version, classic):
     ({"injector.certificate.caBundle": "eA=="}, "1.31.0", "certManager and caBundle are both set"),
     ({"injector.mode": "native"}, "1.28.0", "has no native sidecars, which need 1.29: set injector.mode to auto"),
     ({"injector.certificate.caBundle": "-----BEGIN"}, "1.31.0", "/injector/certificate/caBundle"),
-    ({"injector.env.1A": "x"}, "1.31.0", "/injector/env"),
+    ({"injector.env.1A": "x"}, "1.31.0", "'1A' does not match"),
     ({"injector.failurePolicy": "ignore"}, "1.31.0", "/injector/failurePolicy"),
 ])
 def test_an_injector_that_cannot_work_is_refused(values, version, message):
