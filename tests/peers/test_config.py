@@ -292,7 +292,7 @@ def denied(request):
 def test_missing_permissions_are_named(kinescope, tmp_path):
     """By `check --online`, for a person and a script, and while it runs by the metrics and the page."""
     aws = Server(denied)
-    cloudwatch = {"endpoint": aws.url, "streams": {"include": ["orders"]}}
+    cloudwatch = {"enabled": True, "interval": "2s", "endpoint": aws.url, "streams": {"include": ["orders"]}}
     done = online(tmp_path, aws.url, [], role="hub", cloudwatch=cloudwatch, hub={"standby": "hubs"},
                   env={"AWS_ENDPOINT_URL_DYNAMODB": aws.url})
     assert done.returncode == 1, done.stdout
