@@ -54,6 +54,31 @@ fn a_faulty_file_is_told_all_at_once() {
 }
 
 #[test]
+fn a_port_in_use_is_said_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let check = |variable: &str| {
+        let variables = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("OTEL_SERVICE_NAME", "mail"),
+            ("KINESCOPE_STATE", "null"),
+            ("KINESCOPE_PROXY__LISTEN", "127.0.0.1:0"),
+            ("KINESCOPE_ADMIN__LISTEN", "127.0.0.1:0"),
+            (variable, address.as_str()),
+        ];
+        let (code, out, err) = kinescope(&["run"], &variables);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        let last = err.lines().last().unwrap_or_default();
+        for expected in [&address, "in use", "another program has this port: end it, or choose"] {
+            assert!(last.contains(expected), "{expected}: {err}");
+        }
+    };
+    check("KINESCOPE_PROXY__LISTEN");
+    check("KINESCOPE_ADMIN__LISTEN");
+}
+
+#[test]
 fn a_good_configuration_is_told_with_its_bound() {
     let (code, out, err) = kinescope(&["check", "--role", "hub"], &[("OTEL_SERVICE_NAME", "mail")]);
     assert_eq!((code, err.as_str()), (0, ""));

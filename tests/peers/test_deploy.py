@@ -683,6 +683,25 @@ def test_names_resolve_with_nothing_but_the_images_files(image, stand_in):
             assert said == f'Ok(Some("{address}"))\n', name
 
 
+@pytest.mark.parametrize("installed, library, said", [
+    (True, "musl", "build-image: musl (x86_64-unknown-linux-musl)"),
+    (False, "gnu", "rustup target add x86_64-unknown-linux-musl"),
+])
+def test_the_image_has_musl_where_it_can_be_built_else_a_static_glibc(installed, library, said, tmp_path):
+    """With a Rust and a musl of our own, which say what they are asked, and build nothing."""
+    stubs = {"uname": "echo x86_64", "musl-gcc": "exit 1", "rustc": f"echo {tmp_path if installed else tmp_path / 'none'}",
+             "cargo": f'echo "$@ $RUSTFLAGS $CC_x86_64_unknown_linux_musl" >{tmp_path}/asked; exit 1'}
+    for name, does in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run([DEPLOY / "build-image.sh"], capture_output=True, text=True, timeout=30, cwd=ROOT,
+                          env={"PATH": f"{tmp_path}:{ENV['PATH']}", "BUILDER": "true", "KINESCOPE_REVISION": "r"})
+    assert done.returncode == 1 and said in done.stdout and "the build failed" in done.stderr, done.stdout + done.stderr
+    asked = (tmp_path / "asked").read_text()
+    assert f"--no-default-features --bin kinescope --target x86_64-unknown-linux-{library} " in asked
+    assert ("crt-static" in asked) is (library == "gnu") and ("musl-gcc" in asked) is (library == "musl"), asked
+
+
 def test_a_dynamic_program_is_refused(tmp_path):
     with pytest.raises(AssertionError, match="is not static"):
         ran(DEPLOY / "build-image.sh", env={"BINARY": str(binary()), "BUILDER": "true"})

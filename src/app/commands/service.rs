@@ -6,7 +6,8 @@ use crate::app::config::{Config, load, summary};
 use crate::app::reload::Load;
 use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::error::Error;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -74,13 +75,31 @@ fn prepare(service: &Service, environment: &BTreeMap<String, String>) -> Result<
     })
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    complain(logging::chain(error));
+fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    let advice = advice(error).map_or(String::new(), |advice| format!("; {advice}"));
+    complain(format_args!("{}{advice}", logging::chain(error)));
     ExitCode::FAILURE
 }
 
+/// What to do about a system's refusal, where that is known.
+fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let system = causes.filter_map(|error| error.downcast_ref::<io::Error>()).next()?;
+    match system.kind() {
+        io::ErrorKind::AddrInUse => Some(
+            "another program has this port: end it, or choose another by proxy.listen (--listen), \
+             admin.listen or otlp.receive.listen",
+        ),
+        io::ErrorKind::AddrNotAvailable => Some("this machine does not have this address"),
+        io::ErrorKind::PermissionDenied => {
+            Some("the system does not allow it: ports below 1024, and other users' files, are root's")
+        }
+        _ => None,
+    }
+}
+
 /// Runs the work on a runtime of its own, to the end.
-pub(super) fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
+pub(super) fn on_runtime<F: Future>(work: F) -> io::Result<F::Output> {
     let runtime = runtime()?;
     let output = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN);
@@ -90,7 +109,7 @@ pub(super) fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
 /// One thread: it carries tens of thousands of puts a second, and a request that never changes
 /// threads costs a third less of the CPU that it shares with the application. What would hold it
 /// up for milliseconds (large bodies, pages, name look-ups) goes to the blocking pool.
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
     builder.max_blocking_threads(BLOCKING_MAX).enable_io().enable_time().build()
 }
