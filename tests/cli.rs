@@ -70,7 +70,7 @@ fn a_port_in_use_is_said_with_what_to_do() {
         let (code, out, err) = kinescope(&["run"], &variables);
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
         let last = err.lines().last().unwrap_or_default();
-        for expected in [&address, "in use", "another program has this port: end it, or choose"] {
+        for expected in [address.as_str(), "in use", "another program has this port: end it, or choose"] {
             assert!(last.contains(expected), "{expected}: {err}");
         }
     };

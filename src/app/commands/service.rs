@@ -75,7 +75,8 @@ fn prepare(service: &Service, environment: &BTreeMap<String, String>) -> Result<
     })
 }
 
-fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+/// Tells an error with its causes, and what can be done about it.
+pub(super) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
     let advice = advice(error).map_or(String::new(), |advice| format!("; {advice}"));
     complain(format_args!("{}{advice}", logging::chain(error)));
     ExitCode::FAILURE
