@@ -70,7 +70,9 @@ fn a_port_in_use_is_said_with_what_to_do() {
         let (code, out, err) = kinescope(&["run"], &variables);
         assert_eq!((code, out.as_str()), (1, ""), "{err}");
         let last = err.lines().last().unwrap_or_default();
-        for expected in [address.as_str(), "in use", "another program has this port: end it, or choose"] {
+        for expected in
+            [address.as_str(), "in use", "another program has this port: end it, or choose"]
+        {
             assert!(last.contains(expected), "{expected}: {err}");
         }
     };
@@ -227,7 +229,8 @@ fn rules_tell_a_script_what_they_tell_a_person() {
     let rules = rules["rules"].as_array().expect("rules");
     let (_, lines, _) = kinescope(&["rules"], &[]);
     assert_eq!(rules.len(), lines.lines().count());
-    let high = rules.iter().find(|rule| rule["name"] == "KinesisConsumerLagHigh").expect("built in");
+    let high =
+        rules.iter().find(|rule| rule["name"] == "KinesisConsumerLagHigh").expect("built in");
     assert_eq!(high["signal"], "delivery_lag");
     assert_eq!((&high["sense"], &high["for_seconds"]), (&"above".into(), &60.0.into()));
     // Two minutes of a lag of an hour.

@@ -342,8 +342,7 @@ pub async fn start(
         let list = while_working(rest(), lister.run(stage.token()));
         stage.spawn("list", Policy::Helpful, list);
         let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
-        let metrics =
-            cloudwatch::CloudWatchMetrics::register(&registry)?.telling(refusals.clone());
+        let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?.telling(refusals.clone());
         let polled = asking::polling(&config);
         let (found, finder) =
             cloudwatch::Finder::new(ask.clone(), clock.clone(), &polled.plan, metrics.clone());

@@ -88,7 +88,10 @@ fn found(options: &Options, environment: &BTreeMap<String, String>) -> (u8, Foun
     found.warnings = config.warnings.iter().chain(&export).cloned().collect();
     if !json {
         say("OK");
-        found.configuration.iter().for_each(|(name, value)| say(format_args!("  {name:15} {value}")));
+        found
+            .configuration
+            .iter()
+            .for_each(|(name, value)| say(format_args!("  {name:15} {value}")));
         found.warnings.iter().for_each(|warning| say(format_args!("warning: {warning}")));
     }
     if !options.online {
@@ -104,9 +107,7 @@ fn refused(json: bool, faults: &Faults) -> Found {
     if !json {
         complain(faults);
     }
-    let one = |fault: &crate::app::config::Fault| {
-        json!({ "where": fault.place.to_string(), "path": fault.path, "why": fault.why })
-    };
+    let one = |fault: &crate::app::config::Fault| json!({ "where": fault.place.to_string(), "path": fault.path, "why": fault.why });
     Found { faults: faults.0.iter().map(one).collect(), ..Found::default() }
 }
 

@@ -77,7 +77,9 @@ fn verdict(outcome: io::Result<u16>, otherwise: &str, addresses: &[SocketAddr]) 
             say("ok");
             return ExitCode::SUCCESS;
         }
-        Ok(status) => complain(format_args!("the service at {at} {otherwise}: it answered {status}")),
+        Ok(status) => {
+            complain(format_args!("the service at {at} {otherwise}: it answered {status}"))
+        }
         Err(error) => complain(format_args!(
             "the service cannot be asked at {at}: {error}; is it running, and is its admin listener \
              there? --admin ADDRESS or KINESCOPE_ADMIN__LISTEN says where"

@@ -84,7 +84,7 @@ pub(super) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
 
 /// What to do about a system's refusal, where that is known.
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes = std::iter::successors(Some(error), |&error| error.source());
     let system = causes.filter_map(|error| error.downcast_ref::<io::Error>()).next()?;
     match system.kind() {
         io::ErrorKind::AddrInUse => Some(
@@ -92,9 +92,9 @@ fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
              admin.listen or otlp.receive.listen",
         ),
         io::ErrorKind::AddrNotAvailable => Some("this machine does not have this address"),
-        io::ErrorKind::PermissionDenied => {
-            Some("the system does not allow it: ports below 1024, and other users' files, are root's")
-        }
+        io::ErrorKind::PermissionDenied => Some(
+            "the system does not allow it: ports below 1024, and other users' files, are root's",
+        ),
         _ => None,
     }
 }

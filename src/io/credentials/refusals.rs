@@ -28,7 +28,8 @@ impl Refusals {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let help = "Streams or tables (1 for an action without one) for which AWS refused an action \
                     when it was last asked: a permission is missing, or the credentials are not good.";
-        let gauge = IntGaugeVec::new(Opts::new("kinescope_aws_refused_resources", help), &["action"])?;
+        let gauge =
+            IntGaugeVec::new(Opts::new("kinescope_aws_refused_resources", help), &["action"])?;
         registry.register(Box::new(gauge.clone()))?;
         Ok(Self(Arc::new(Mutex::new(Book { gauge: Some(gauge), ..Book::default() }))))
     }

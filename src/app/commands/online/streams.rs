@@ -146,9 +146,7 @@ async fn summary(kinesis: &Client, stream: &str) -> (Verdict, Option<StreamDescr
             }
             None => (Verdict::failed("the answer describes no stream"), None),
         },
-        Ok(Err(error)) => {
-            (Verdict::failed(said("kinesis:DescribeStreamSummary", &error)), None)
-        }
+        Ok(Err(error)) => (Verdict::failed(said("kinesis:DescribeStreamSummary", &error)), None),
         Err(_) => (late(), None),
     }
 }
