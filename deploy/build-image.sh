@@ -82,7 +82,7 @@ rm -rf "$context"
 mkdir -p "$context/state"
 cp "$binary" "$context/kinescope"
 cp "$bundle" "$context/ca-certificates.crt"
-# glibc without this file asks DNS first, and believes its "no": /etc/hosts would count for nothing.
+# Without this file glibc before 2.35 asks DNS first, and its "no" ends the search before /etc/hosts.
 echo "hosts: files dns" >"$context/nsswitch.conf"
 
 case $(basename "$builder") in
