@@ -123,12 +123,15 @@ impl<'a> Refused<'a> {
             "kinesis:ListStreams" => "streams that no sidecar sees",
             "kinesis:ListStreamConsumers" => "who is registered for fan-out",
             "kinesis:ListTagsForStream" => "streams chosen by their tags",
-            "cloudwatch:GetMetricData" => "CloudWatch's figures",
-            "cloudwatch:ListMetrics" => "CloudWatch's figures of single shards and readers",
-            "dynamodb:Scan" => "KCL's checkpoints",
+            "cloudwatch:GetMetricData" => "figures of CloudWatch",
+            "cloudwatch:ListMetrics" => "figures of single shards and readers",
+            "dynamodb:Scan" => "checkpoints of KCL",
             _ => "what it would tell",
         };
-        let of = if *resources > 1.0 { format!(", {resources} times") } else { String::new() };
+        let of = match *resources > 1.0 {
+            true => format!(" ({resources} streams or tables)"),
+            false => String::new(),
+        };
         Self { action, of, lacks }
     }
 }

@@ -260,7 +260,8 @@ fn what_aws_refuses_is_named_with_what_is_missing_for_it() {
     ];
     let expected = [
         "AWS refuses what this process asks.",
-        "cloudwatch:GetMetricData : CloudWatch's figures kinesis:ListShards , 3 times: which shards",
+        "cloudwatch:GetMetricData : figures of CloudWatch",
+        "kinesis:ListShards (3 streams or tables): which shards",
         "kinesis:Another : what it would tell",
         "deploy/cloudformation/iam.yaml",
     ];
