@@ -54,6 +54,33 @@ fn a_faulty_file_is_told_all_at_once() {
 }
 
 #[test]
+fn a_port_in_use_is_said_with_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let check = |variable: &str| {
+        let variables = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+            ("OTEL_SERVICE_NAME", "mail"),
+            ("KINESCOPE_STATE", "null"),
+            ("KINESCOPE_PROXY__LISTEN", "127.0.0.1:0"),
+            ("KINESCOPE_ADMIN__LISTEN", "127.0.0.1:0"),
+            (variable, address.as_str()),
+        ];
+        let (code, out, err) = kinescope(&["run"], &variables);
+        assert_eq!((code, out.as_str()), (1, ""), "{err}");
+        let last = err.lines().last().unwrap_or_default();
+        for expected in
+            [address.as_str(), "in use", "another program has this port: end it, or choose"]
+        {
+            assert!(last.contains(expected), "{expected}: {err}");
+        }
+    };
+    check("KINESCOPE_PROXY__LISTEN");
+    check("KINESCOPE_ADMIN__LISTEN");
+}
+
+#[test]
 fn a_good_configuration_is_told_with_its_bound() {
     let (code, out, err) = kinescope(&["check", "--role", "hub"], &[("OTEL_SERVICE_NAME", "mail")]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -142,10 +169,107 @@ fn check_online_says_what_failed() {
     for start in ["OK", "failed   credentials", "failed   upstream", "failed   otlp"] {
         assert!(line(start).is_some(), "{start}: {out}");
     }
-    for start in ["skipped  streams", "skipped  tls", "skipped  receivers", "skipped  state"] {
+    for start in
+        ["skipped  streams", "skipped  tls", "skipped  hub", "skipped  receivers", "skipped  state"]
+    {
         assert!(line(start).is_some(), "{start}: {out}");
     }
     assert!(err.contains("3 of the checks failed"), "{err}");
+    // The same for a script, with a hub that is not there.
+    let hub = ("KINESCOPE_HUB__ENDPOINT", "http://127.0.0.1:1");
+    let (code, out, err) =
+        kinescope(&["check", "--online", "--json"], &[&variables[..], &[hub]].concat());
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    let shown: serde_json::Value = serde_json::from_str(&out).expect("one JSON object");
+    assert_eq!(shown["ok"], false);
+    assert_eq!(shown["configuration"]["service"], "mail");
+    let checks = shown["checks"].as_array().expect("the checks");
+    let of = |what: &str| {
+        let check = checks.iter().find(|check| check["check"] == what).expect("a check");
+        (check["outcome"].as_str().unwrap_or_default(), check["says"].as_str().unwrap_or_default())
+    };
+    assert_eq!(of("state"), ("skipped", "memory only"));
+    let (outcome, says) = of("hub");
+    assert!(outcome == "failed" && says.contains("is a hub there (role hub)"), "{says}");
+}
+
+#[test]
+fn check_tells_a_script_what_it_tells_a_person() {
+    let check = |arguments: &[&str], variables: &[(&str, &str)], code: i32| {
+        let arguments = [&["check", "--json"], arguments].concat();
+        let (ended, out, err) = kinescope(&arguments, variables);
+        assert_eq!((ended, err.as_str()), (code, ""), "{out}");
+        let shown: serde_json::Value = serde_json::from_str(&out).expect("one JSON object");
+        assert_eq!(shown["ok"], code == 0);
+        assert!(shown.get("checks").is_none(), "nothing was tried: {out}");
+        shown
+    };
+    let good = check(&["--role", "hub"], &[("OTEL_SERVICE_NAME", "mail")], 0);
+    assert_eq!(good["configuration"]["role"], "hub");
+    assert_eq!(good["faults"], serde_json::json!([]));
+    let bad = check(&[], &[("KINESCOPE_REGION", "EU"), ("KINESCOPE_ROLE", "hunter2")], 64);
+    let fault = &bad["faults"][0];
+    assert_eq!((&fault["where"], &fault["path"]), (&"KINESCOPE_REGION".into(), &"region".into()));
+    assert_eq!(bad["faults"].as_array().map(Vec::len), Some(2));
+    assert!(!bad.to_string().contains("hunter2"), "{bad}");
+    let export = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+    let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector:4318");
+    let bad = check(&[], &[("OTEL_SERVICE_NAME", "mail"), endpoint, export], 64);
+    assert_eq!(bad["faults"][0]["path"], "otlp");
+}
+
+#[test]
+fn rules_tell_a_script_what_they_tell_a_person() {
+    let json = |arguments: &[&str]| {
+        let (code, out, err) = kinescope(&[&["rules", "--json"], arguments].concat(), &[]);
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        serde_json::from_str::<serde_json::Value>(&out).expect("one JSON object")
+    };
+    let rules = json(&[]);
+    let rules = rules["rules"].as_array().expect("rules");
+    let (_, lines, _) = kinescope(&["rules"], &[]);
+    assert_eq!(rules.len(), lines.lines().count());
+    let high =
+        rules.iter().find(|rule| rule["name"] == "KinesisConsumerLagHigh").expect("built in");
+    assert_eq!(high["signal"], "delivery_lag");
+    assert_eq!((&high["sense"], &high["for_seconds"]), (&"above".into(), &60.0.into()));
+    // Two minutes of a lag of an hour.
+    let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("recording.jsonl");
+    let line = |second: u32| {
+        let signals = serde_json::json!({ "delivery_lag": 3600 });
+        let line =
+            serde_json::json!({ "at": second, "stream": "s", "consumer": "c", "signals": signals });
+        format!("{line}\n")
+    };
+    let recording: String = (0..120).step_by(15).map(line).collect();
+    std::fs::write(&file, recording).expect("written");
+    let file = file.to_str().expect("text");
+    let replay = json(&["--replay", file, "--after", "1m"]);
+    let notices = replay["notices"].as_array().expect("notices");
+    assert_eq!(replay["notifications"], notices.len());
+    let alerts: Vec<_> =
+        notices.iter().filter_map(|notice| notice["alerts"].as_array()).flatten().collect();
+    let fired = |alert: &&&serde_json::Value| {
+        alert["state"] == "firing" && alert["labels"]["alertname"] == "KinesisConsumerLagHigh"
+    };
+    assert_eq!(alerts.iter().filter(fired).count(), 1, "{replay}");
+    assert_eq!(kinescope(&["rules", "--json", "--format", "prometheus"], &[]).0, 64);
+}
+
+/// A line now and then where there is no terminal; and a failure that says where, why and what to do.
+#[test]
+fn waiting_is_told() {
+    let arguments = ["wait", "--timeout", "3s", "--admin", "127.0.0.1:1"];
+    let (code, out, err) = kinescope(&arguments, &[]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    let lines: Vec<&str> = err.lines().collect();
+    let [waiting, failed] = lines[..] else { panic!("{err}") };
+    assert!(waiting.starts_with("kinescope: waiting for the service at 127.0.0.1:1: "), "{err}");
+    assert!(waiting.ends_with(" s of 3 s"), "{err}");
+    for expected in ["127.0.0.1:1", "is it running", "--admin ADDRESS or KINESCOPE_ADMIN__LISTEN"] {
+        assert!(failed.contains(expected), "{expected}: {err}");
+    }
+    assert!(!err.contains('\u{1b}'), "no terminal's codes in a file: {err}");
 }
 
 /// A variable that cannot be carried out keeps the service from starting, and `check` says so first;

@@ -6,6 +6,7 @@ use crate::domain::alert::glob;
 use crate::domain::cloudwatch::plan;
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
+use crate::io::credentials::refusals::Refusals;
 use crate::io::streams::{Asking, Pacer};
 use std::time::Duration;
 
@@ -16,15 +17,15 @@ const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 
 /// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
 #[must_use]
-pub fn asking(config: &Config, clock: &Clock) -> Asking {
+pub fn asking(config: &Config, clock: &Clock, refusals: &Refusals) -> Asking {
     match config.role {
         Role::Sidecar => Asking {
-            pacer: Pacer::sidecar(clock.clone()),
+            pacer: Pacer::sidecar(clock.clone()).telling(refusals.clone()),
             refresh: DESCRIBE_EVERY_SIDECAR,
             consumers: false,
         },
         Role::Hub | Role::All => {
-            let pacer = Pacer::hub(clock.clone());
+            let pacer = Pacer::hub(clock.clone()).telling(refusals.clone());
             Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
         }
     }

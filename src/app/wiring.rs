@@ -19,6 +19,7 @@ use crate::io::admin::{
 };
 use crate::io::clock::Clock;
 use crate::io::cloudwatch;
+use crate::io::credentials::refusals::Refusals;
 use crate::io::credentials::{Credentials, SdkSettings};
 use crate::io::http::client::Client;
 use crate::io::hub;
@@ -278,7 +279,8 @@ pub async fn start(
 
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
     let record_limits = RecordLimits::default();
-    let asking = asking::asking(&config, &clock);
+    let refusals = Refusals::register(&registry)?;
+    let asking = asking::asking(&config, &clock, &refusals);
     let (describe, describer) = Describer::new(
         kinesis.clone(),
         clock.clone(),
@@ -340,7 +342,7 @@ pub async fn start(
         let list = while_working(rest(), lister.run(stage.token()));
         stage.spawn("list", Policy::Helpful, list);
         let ask = cloudwatch::Sdk(sdk.cloudwatch(config.cloudwatch.endpoint.clone()));
-        let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?;
+        let metrics = cloudwatch::CloudWatchMetrics::register(&registry)?.telling(refusals.clone());
         let polled = asking::polling(&config);
         let (found, finder) =
             cloudwatch::Finder::new(ask.clone(), clock.clone(), &polled.plan, metrics.clone());
@@ -352,7 +354,7 @@ pub async fn start(
         let poll = while_working(rest(), poller.run(stage.token()));
         stage.spawn("cloudwatch", Policy::Helpful, poll);
     }
-    let lease_metrics = leases::LeaseMetrics::register(&registry)?;
+    let lease_metrics = leases::LeaseMetrics::register(&registry)?.telling(refusals);
     for table in &config.leases {
         let (events, metrics) = (events.clone(), lease_metrics.clone());
         let watcher =

@@ -3,6 +3,7 @@ reload puts a good one in force within a second and a faulty one not at all; `ch
 would happen."""
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -10,9 +11,11 @@ import time
 import urllib.error
 import urllib.request
 
+import cbor2
 import pytest
 
 from harness import ENV, Boto3, binary, free_port, new_stream, read_all, wait_for
+from receivers import Server
 
 FAULTY = """\
 role: sidekick
@@ -229,13 +232,13 @@ def test_the_kill_switch_is_in_force_within_a_second_under_load(ministack, kines
 # ---- check --online ----------------------------------------------------------------------------
 
 
-def online(tmp_path, upstream_url, streams, **more):
+def online(tmp_path, upstream_url, streams, env=None, **more):
     path = tmp_path / "online.yaml"
     path.write_text(json.dumps({
         "service": {"name": "inventory"}, "state": str(tmp_path / "state"),
         "proxy": {"upstream": {"endpoint": upstream_url}, "streams": streams}, **more,
     }))
-    return run("check", "--online", "--config", path)
+    return run("check", "--online", "--config", path, env=env)
 
 
 def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp, webhook):
@@ -261,6 +264,55 @@ def test_check_online_says_what_injection_would_change(ministack, tmp_path, otlp
     for start in ["upstream", "otlp", "receiver hook", "state"]:
         line(f"ok       {start}")
     assert not webhook.requests, "nothing is posted to a receiver"
+
+
+def test_check_online_tries_the_hub(kinescope, ministack, tmp_path):
+    """By a report of nothing; and what is no hub is said not to be one."""
+    hub = kinescope(ministack.url, {"service": {"name": "hub"}}, role="hub")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    done = online(tmp_path, nobody, [], hub={"endpoint": hub.otlp_url})
+    assert re.search(r"^ok +hub +.*takes exports$", done.stdout, re.M), done.stdout + done.stderr
+    done = online(tmp_path, nobody, [], hub={"endpoint": hub.admin_url})
+    assert re.search(r"^failed +hub +.*is this the port of its OTLP receiver", done.stdout, re.M), done.stdout
+
+
+def denied(request):
+    """An account in which nothing is allowed."""
+    operation = (request.headers.get("x-amz-target") or request.path).replace("/", ".").rpartition(".")[2]
+    target = request.headers.get("x-amz-target", "cloudwatch").lower()
+    service = next(name for name in ("kinesis", "dynamodb", "cloudwatch") if name in target)
+    words = f"User: arn:aws:sts::123456789012:assumed-role/pod is not authorized to perform: {service}:{operation}"
+    if service == "cloudwatch":
+        fault = {"__type": "com.amazonaws.cloudwatch#AccessDenied", "message": words}
+        return 403, {"content-type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}, cbor2.dumps(fault)
+    fault = {"__type": "AccessDeniedException", "message": words}
+    return 400, {"content-type": "application/x-amz-json-1.1"}, json.dumps(fault).encode()
+
+
+def test_missing_permissions_are_named(kinescope, tmp_path):
+    """By `check --online`, for a person and a script, and while it runs by the metrics and the page."""
+    aws = Server(denied)
+    cloudwatch = {"enabled": True, "interval": "2s", "endpoint": aws.url, "streams": {"include": ["orders"]}}
+    done = online(tmp_path, aws.url, [], role="hub", cloudwatch=cloudwatch, hub={"standby": "hubs"},
+                  env={"AWS_ENDPOINT_URL_DYNAMODB": aws.url})
+    assert done.returncode == 1, done.stdout
+    for action in ["kinesis:ListStreams", "cloudwatch:GetMetricData", "cloudwatch:ListMetrics", "dynamodb:GetItem"]:
+        said = f"the role may not {action}: User: arn:aws:sts::123456789012:assumed-role/pod is not authorized"
+        assert said in done.stdout, done.stdout
+    assert "deploy/cloudformation/iam.yaml" in done.stdout
+    done = online(tmp_path, aws.url, [{"match": "orders"}])
+    assert "the role may not kinesis:DescribeStreamSummary: User:" in done.stdout, done.stdout
+    hub = kinescope(aws.url, {"service": {"name": "hub"}, "cloudwatch": cloudwatch}, role="hub")
+    refused = {"kinesis:ListStreams", "cloudwatch:GetMetricData"}
+
+    def told():
+        return {labels["action"] for labels, _ in hub.metrics().all("kinescope_aws_refused_resources")}
+
+    wait_for(lambda: refused <= told(), 20, "the refused actions")
+    page = urllib.request.urlopen(hub.admin_url + "/", timeout=5).read().decode()
+    assert "AWS refuses what this process asks." in page
+    assert all(f"<code>{action}</code>" in page for action in refused), page
+    aws.close()
 
 
 def test_check_online_fails_for_a_stream_that_is_not_there(ministack, tmp_path):

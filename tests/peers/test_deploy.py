@@ -2,14 +2,18 @@
 passes `kinescope check`, and what can run here does: the image, the compose file's clients. There is
 no cluster, no Docker and no AWS here."""
 
+import contextlib
 import itertools
 import json
 import os
 import pathlib
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import tarfile
+import threading
 
 import botocore.session
 import botocore.validate
@@ -33,6 +37,8 @@ EVERYTHING = {
     "sidecar.enabled": "true", "hub.persistence.enabled": "true", "hub.secret": "receivers",
     **({"prometheusRule.enabled": "true"} if HAS_RULES else {}),
 }
+
+INJECTOR = {"hub.enabled": "false", "injector.enabled": "true", "injector.certificate.certManager": "true"}
 
 
 def tool(path, peer):
@@ -144,7 +150,7 @@ def test_pods_are_restricted(manifests):
     allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected",
                "secret"}
     seen = 0
-    for name, pod in itertools.chain.from_iterable(map(pods, manifests.values())):
+    for name, pod in itertools.chain.from_iterable(map(pods, [*manifests.values(), rendered(INJECTOR)])):
         of_pod = pod.get("securityContext", {})
         assert all(set(volume) - {"name"} <= allowed for volume in pod.get("volumes", [])), name
         assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}, name
@@ -158,9 +164,9 @@ def test_pods_are_restricted(manifests):
             profile = own.get("seccompProfile", of_pod.get("seccompProfile"))
             assert profile == {"type": "RuntimeDefault"}, about
             assert not any("hostPort" in port for port in container.get("ports", [])), about
-            if container["name"] == "kinescope":
+            if container["name"] in ("kinescope", "injector"):
                 assert own["readOnlyRootFilesystem"] is True, about
-    assert seen >= 7
+    assert seen >= 8
 
 
 def mebibytes(quantity):
@@ -378,6 +384,87 @@ def test_several_hubs_split_the_streams_and_one_hears_the_sidecars(tmp_path):
     ran(validate, "--strict", "-k", VERSIONS[0], tmp_path / "hubs.yaml")
 
 
+def of_any_release(document):
+    """A manifest without what each release names in its own way."""
+    document = json.loads(json.dumps(document))
+    document["metadata"] = {key: document["metadata"].get(key) for key in ("name", "annotations")}
+    document.get("spec", {}).pop("selector", None)
+    if template := document.get("spec", {}).get("template"):
+        del template["metadata"]
+        for container in template["spec"]["containers"]:
+            container.pop("imagePullPolicy", None)
+    return document
+
+
+def test_the_charts_injector_is_the_kustomizations_twin(tmp_path):
+    own = DEPLOY / "kubernetes/injector"
+    (tmp_path / "kustomization.yaml").write_text(json.dumps({
+        "namespace": "kinescope", "resources": [os.path.relpath(own, tmp_path)],
+        "components": [os.path.relpath(own / "cert-manager", tmp_path)]}))
+    twin = ran(tool("tools/kubectl/kubectl", "kubectl"), "kustomize", tmp_path)
+    text = rendered(INJECTOR)
+
+    def by_kind(manifests):
+        return {document["kind"]: of_any_release(document) for document in documents(manifests)}
+
+    assert by_kind(text) == by_kind(twin)
+    found = {document["kind"]: document for document in documents(text)}
+    labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert found[kind]["spec"]["selector"]["matchLabels"].items() <= labels.items(), kind
+    assert found["Service"]["spec"]["selector"].items() <= labels.items()
+    known = [document for document in documents(text) if not document["apiVersion"].startswith("cert-manager.io/")]
+    (tmp_path / "injector.yaml").write_text(yaml.safe_dump_all(known))
+    for version in VERSIONS:
+        said = ran(tool("deploy/bin/kubernetes-validate", "kubernetes-validate"), "--strict", "-k", version,
+                   tmp_path / "injector.yaml")
+        assert "WARN" not in said, said
+
+
+def test_the_charts_injector_takes_a_certificate_by_value_and_knows_the_hub(tmp_path):
+    made = {"FOLDER": str(tmp_path), "SERVICE": "fleet-kinescope-injector", "NAMESPACE": "kinescope"}
+    script = DEPLOY / "kubernetes/injector/certificate.sh"
+    secret, authority = yaml.safe_load(ran(script, "secret", env=made)), ran(script, "ca", env=made).strip()
+    text = rendered({"injector.enabled": "true", "injector.certificate.caBundle": authority, "injector.replicas": "1",
+                     "injector.env.KINESCOPE_LIMITS__DRAIN": "5s", "injector.image": "registry.example/k:1"},
+                    release="fleet")
+    found = {(document["kind"], document["metadata"]["name"]): document for document in documents(text)}
+    assert not {"PodDisruptionBudget", "Certificate"} & {kind for kind, _ in found}
+    webhook, = found["MutatingWebhookConfiguration", "fleet-kinescope-injector"]["webhooks"]
+    assert webhook["clientConfig"]["caBundle"] == authority == secret["data"]["tls.crt"]
+    assert ("Service", webhook["clientConfig"]["service"]["name"]) in found
+    pod = found["Deployment", "fleet-kinescope-injector"]["spec"]["template"]["spec"]
+    assert pod["volumes"][0]["secret"]["secretName"] == secret["metadata"]["name"]
+    arguments = pod["containers"][0]["args"]
+    assert {"--image=registry.example/k:1", "--env=KINESCOPE_LIMITS__DRAIN=5s",
+            "--env=KINESCOPE_HUB__ENDPOINT=http://fleet-kinescope-hub.kinescope:4595"} <= set(arguments)
+    assert ("Service", "fleet-kinescope-hub") in found
+    # The arguments are those of the program: only the files are not there.
+    done = subprocess.run([binary(), *arguments], capture_output=True, text=True, env=ENV, timeout=20)
+    assert done.returncode == 64 and "/tls/tls.crt" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("mode, version, classic", [
+    ("auto", "1.28.9", True), ("auto", "1.29.0", False), ("classic", "1.33.0", True), ("native", "1.29.0", False),
+])
+def test_the_injector_adds_what_the_cluster_can_run(mode, version, classic):
+    (_, pod), = pods(rendered({**INJECTOR, "injector.mode": mode}, version=version))
+    assert ("--classic" in pod["containers"][0]["args"]) is classic
+
+
+@pytest.mark.parametrize("values, version, message", [
+    ({"injector.certificate.certManager": "false"}, "1.31.0", "certificate.sh: `secret` prints the Secret"),
+    ({"injector.certificate.caBundle": "eA=="}, "1.31.0", "certManager and caBundle are both set"),
+    ({"injector.mode": "native"}, "1.28.0", "has no native sidecars, which need 1.29: set injector.mode to auto"),
+    ({"injector.certificate.caBundle": "-----BEGIN"}, "1.31.0", "/injector/certificate/caBundle"),
+    ({"injector.env.1A": "x"}, "1.31.0", "'1A' does not match"),
+    ({"injector.failurePolicy": "ignore"}, "1.31.0", "/injector/failurePolicy"),
+])
+def test_an_injector_that_cannot_work_is_refused(values, version, message):
+    with pytest.raises(AssertionError, match=re.escape(message)):
+        rendered({**INJECTOR, **values}, version=version)
+
+
 @pytest.fixture
 def orders(tmp_path):
     """A chart of somebody's own that has ours as a dependency."""
@@ -470,38 +557,56 @@ def test_the_containerfile_passes_hadolint():
     ran(tool("deploy/bin/hadolint", "hadolint"), "--failure-threshold", "info", DEPLOY / "Containerfile")
 
 
+# A stand-in for a static Kinescope, with the same C library: says its arguments and whether the state
+# can be written, or the address of a name.
+STAND_IN = """
+use std::net::ToSocketAddrs;
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments[1] == "address" {
+        let found = (arguments[2].as_str(), 1).to_socket_addrs();
+        return println!("{:?}", found.map(|mut all| all.next().map(|one| one.ip().to_string())));
+    }
+    println!("{arguments:?} {}", std::fs::write("/var/lib/kinescope/proof", "x").is_ok());
+}
+"""
+
+
 @pytest.fixture(scope="module")
-def static_program(tmp_path_factory):
-    """A static Kinescope if one was built, else a small static program in its place."""
-    for target in ("x86_64-unknown-linux-musl", "x86_64-unknown-linux-gnu"):
-        built = ROOT / "target" / target / "release/kinescope"
-        if built.exists():
-            return built
+def stand_in(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stand-in")
-    (folder / "main.rs").write_text(
-        'fn main() { println!("{:?} {}", std::env::args().collect::<Vec<_>>(), '
-        'std::fs::write("/var/lib/kinescope/proof", "x").is_ok()); }')
+    (folder / "main.rs").write_text(STAND_IN)
     rustc = shutil.which("rustc") or missing("rustc")
     ran(rustc, "-C", "target-feature=+crt-static", "-o", folder / "kinescope", folder / "main.rs",
         env={"HOME": os.environ["HOME"], **{name: value for name, value in os.environ.items() if "RUST" in name}})
     return folder / "kinescope"
 
 
-def test_the_image_is_built_and_holds_what_it_should(static_program, tmp_path):
+@pytest.fixture(scope="module")
+def static_program(stand_in):
+    """A static Kinescope if one was built, else the stand-in."""
+    builds = (ROOT / "target" / f"x86_64-unknown-linux-{library}/release/kinescope" for library in ("musl", "gnu"))
+    return next((build for build in builds if build.exists()), stand_in)
+
+
+@pytest.fixture(scope="module")
+def image(static_program, tmp_path_factory):
+    """(configuration, entries by name, folder with them) of the image, built by the script."""
+    folder = tmp_path_factory.mktemp("image")
     buildah = tool("buildah/usr/bin/buildah", "buildah")
-    libraries = [PEERS / "buildah" / folder / f"{os.uname().machine}-linux-gnu" for folder in ("usr/lib", "lib")]
-    (tmp_path / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
+    libraries = [PEERS / "buildah" / below / f"{os.uname().machine}-linux-gnu" for below in ("usr/lib", "lib")]
+    (folder / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
     environment = {
         "LD_LIBRARY_PATH": ":".join(map(str, libraries)), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs",
-        "HOME": str(tmp_path),
+        "HOME": str(folder),
     }
-    own = ["--root", tmp_path / "store", "--runroot", tmp_path / "run", "--storage-driver", "vfs"]
+    own = ["--root", folder / "store", "--runroot", folder / "run", "--storage-driver", "vfs"]
     # The script calls a builder by its name: this one is told where its storage and policy are.
-    wrapper = tmp_path / "buildah"
+    wrapper = folder / "buildah"
     wrapper.write_text(f'#!/bin/sh\ncommand=$1; shift\nexec {buildah} {" ".join(map(str, own))} $command '
-                       f'--signature-policy {tmp_path / "policy.json"} "$@"\n')
+                       f'--signature-policy {folder / "policy.json"} "$@"\n')
     wrapper.chmod(0o755)
-    bundle = tmp_path / "roots.crt"
+    bundle = folder / "roots.crt"
     bundle.write_text("roots\n")
     environment |= {"BUILDER": str(wrapper), "BINARY": str(static_program), "CA_BUNDLE": str(bundle)}
     try:
@@ -511,7 +616,7 @@ def test_the_image_is_built_and_holds_what_it_should(static_program, tmp_path):
             pytest.skip(f"left out: buildah may not run here: {str(error)[-200:]}")
         raise
     assert "built kinescope:test" in said
-    archive = tmp_path / "image.tar"
+    archive = folder / "image.tar"
     ran(wrapper, "push", "kinescope:test", f"oci-archive:{archive}", env=environment)
     with tarfile.open(archive) as image:
         def read(digest):
@@ -520,22 +625,81 @@ def test_the_image_is_built_and_holds_what_it_should(static_program, tmp_path):
         index = json.load(image.extractfile("index.json"))
         manifest = json.load(read(index["manifests"][0]["digest"]))
         config = json.load(read(manifest["config"]["digest"]))["config"]
-        files, root = {}, tmp_path / "root"
+        files, root = {}, folder / "root"
         for layer in manifest["layers"]:
             with tarfile.open(fileobj=read(layer["digest"])) as content:
                 files |= {entry.name.strip("/"): entry for entry in content}
                 content.extractall(root, filter="tar", numeric_owner=True)
+    return config, files, root
+
+
+def within(root, *command):
+    """As a runtime would run it: nothing but the image's files, and its user."""
+    return ran("chroot", "--userspec=65532:65532", root, *command, env={"PATH": ENV["PATH"]})
+
+
+def test_the_image_is_built_and_holds_what_it_should(image):
+    config, files, root = image
     assert config["User"] == "65532:65532" and config["Entrypoint"] == ["kinescope"] and config["Cmd"] == ["run"]
     assert "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" in config["Env"]
     assert {name for name, entry in files.items() if not entry.isdir()} == {
-        "etc/ssl/certs/ca-certificates.crt", "usr/local/bin/kinescope"}
+        "etc/ssl/certs/ca-certificates.crt", "etc/nsswitch.conf", "usr/local/bin/kinescope"}
     assert files["usr/local/bin/kinescope"].mode & 0o777 == 0o755
     assert (files["var/lib/kinescope"].uid, files["var/lib/kinescope"].gid) == (65532, 65532)
     if os.geteuid() == 0:
-        # As a runtime would: nothing but the image's files, and its user.
-        command = ["chroot", "--userspec=65532:65532", str(root), "/usr/local/bin/kinescope", "--version"]
-        said = ran(*command, env={"PATH": ENV["PATH"]})
+        said = within(root, "/usr/local/bin/kinescope", "--version")
         assert "kinescope" in said and "false" not in said
+
+
+def name_server(address):
+    """A DNS server that gives every name this address; ends with its socket."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind(("127.0.0.77", 53))
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                query, peer = listener.recvfrom(512)
+                end = query.index(b"\0", 12) + 5
+                wanted = query[end - 4:end - 2] == b"\0\1"  # an A record; there is no other
+                answer = b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(address) if wanted else b""
+                counts = struct.pack(">HHHH", 1, int(wanted), 0, 0)
+                listener.sendto(query[:2] + b"\x81\x80" + counts + query[12:end] + answer, peer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return listener
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="chroot and port 53 are root's")
+def test_names_resolve_with_nothing_but_the_images_files(image, stand_in):
+    """A static glibc finds names without any library: by /etc/hosts first, as pods have it, then DNS."""
+    root = image[2]
+    shutil.copy(stand_in, root / "usr/local/bin/stand-in")
+    (root / "etc/hosts").write_text("127.0.0.8 known.kinescope.test\n")
+    (root / "etc/resolv.conf").write_text("nameserver 127.0.0.77\noptions attempts:1 timeout:2\n")
+    with contextlib.closing(name_server("127.0.0.9")):
+        for name, address in [("known", "127.0.0.8"), ("other", "127.0.0.9")]:
+            said = within(root, "/usr/local/bin/stand-in", "address", f"{name}.kinescope.test")
+            assert said == f'Ok(Some("{address}"))\n', name
+
+
+@pytest.mark.parametrize("installed, library, said", [
+    (True, "musl", "build-image: musl (x86_64-unknown-linux-musl)"),
+    (False, "gnu", "rustup target add x86_64-unknown-linux-musl"),
+])
+def test_the_image_has_musl_where_it_can_be_built_else_a_static_glibc(installed, library, said, tmp_path):
+    """With a Rust and a musl of our own, which say what they are asked, and build nothing."""
+    stubs = {"uname": "echo x86_64", "musl-gcc": "exit 1", "rustc": f"echo {tmp_path if installed else tmp_path / 'none'}",
+             "cargo": f'echo "$@ $RUSTFLAGS $CC_x86_64_unknown_linux_musl" >{tmp_path}/asked; exit 1'}
+    for name, does in stubs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run([DEPLOY / "build-image.sh"], capture_output=True, text=True, timeout=30, cwd=ROOT,
+                          env={"PATH": f"{tmp_path}:{ENV['PATH']}", "BUILDER": "true", "KINESCOPE_REVISION": "r"})
+    assert done.returncode == 1 and said in done.stdout and "the build failed" in done.stderr, done.stdout + done.stderr
+    asked = (tmp_path / "asked").read_text()
+    assert f"--no-default-features --bin kinescope --target x86_64-unknown-linux-{library} " in asked
+    assert ("crt-static" in asked) is (library == "gnu") and ("musl-gcc" in asked) is (library == "musl"), asked
 
 
 def test_a_dynamic_program_is_refused(tmp_path):

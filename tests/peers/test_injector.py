@@ -143,7 +143,7 @@ def test_the_manifests_are_what_kubernetes_takes(version):
 
 def test_the_manifests_name_each_other():
     webhook = yaml.safe_load((MANIFESTS / "webhook.yaml").read_text())
-    deployment, service, _ = yaml.safe_load_all((MANIFESTS / "injector.yaml").read_text())
+    _, deployment, service, _ = yaml.safe_load_all((MANIFESTS / "injector.yaml").read_text())
     asked = webhook["webhooks"][0]["clientConfig"]["service"]
     assert f"{asked['name']}.{asked['namespace']}.svc" == SERVICE
     assert service["metadata"]["name"] == asked["name"]

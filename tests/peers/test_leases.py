@@ -160,6 +160,7 @@ def test_check_online_tries_the_tables(kinesis_mock, door, tmp_path):
     path = tmp_path / "online.yaml"
     path.write_text(json.dumps({
         "role": "hub", "state": None, "region": REGION, "proxy": {"upstream": {"endpoint": kinesis_mock.url}},
+        "cloudwatch": {"enabled": False},
         "leases": [{"application": table.name, "stream": stream}, {"application": other.name},
                    {"application": "not-there"}]}))
     done = subprocess.run(

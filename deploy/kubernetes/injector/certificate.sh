@@ -4,6 +4,7 @@
 #
 #   ./certificate.sh                  prints both
 #   ./certificate.sh secret | kubectl apply -f -
+#   ./certificate.sh ca               the certificate in one line, the chart's injector.certificate.caBundle
 #   kubectl patch mutatingwebhookconfiguration kinescope-injector --type=json -p "$(./certificate.sh patch)"
 #
 # Both come from the files in FOLDER (default ./certificate), which are made when they are not there:
@@ -12,7 +13,9 @@ set -euo pipefail
 what=${1:-all}
 folder=${FOLDER:-certificate}
 namespace=${NAMESPACE:-kinescope}
-name=kinescope-injector.$namespace.svc
+# The chart's is RELEASE-injector, or RELEASE-kinescope-injector.
+service=${SERVICE:-kinescope-injector}
+name=$service.$namespace.svc
 
 command -v openssl >/dev/null || { echo "certificate.sh: there is no openssl" >&2; exit 1; }
 if [ ! -s "$folder/tls.crt" ] || [ ! -s "$folder/tls.key" ]; then
@@ -31,7 +34,7 @@ secret() {
 apiVersion: v1
 kind: Secret
 metadata:
-  name: kinescope-injector-tls
+  name: $service-tls
   namespace: $namespace
 type: kubernetes.io/tls
 data:
@@ -47,6 +50,7 @@ patch() {
 case $what in
   secret) secret ;;
   patch) patch ;;
+  ca) one_line "$folder/tls.crt"; echo ;;
   all) secret; echo "---"; echo "# the patch: $(patch)" ;;
-  *) echo "certificate.sh: should be: secret, patch or nothing" >&2; exit 64 ;;
+  *) echo "certificate.sh: should be: secret, patch, ca or nothing" >&2; exit 64 ;;
 esac

@@ -84,10 +84,7 @@ pub(super) fn injector(options: Options, environment: &BTreeMap<String, String>)
     let settings = Settings { image, classic, variables };
     match super::service::on_runtime(serve(listen, identity, settings)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) | Err(error) => {
-            complain(logging::chain(&error));
-            ExitCode::FAILURE
-        }
+        Ok(Err(error)) | Err(error) => super::service::failed(&error),
     }
 }
 

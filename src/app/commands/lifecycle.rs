@@ -1,6 +1,7 @@
 //! Owns `wait`, `probe` and `quit`: one small HTTP call to the admin listener, for images that have
 //! no shell and no curl. Refuses to speak to anything else.
 
+use super::progress::Progress;
 use super::{Admin, complain, say};
 use crate::io::clock::Clock;
 use std::collections::BTreeMap;
@@ -24,48 +25,78 @@ pub(super) fn wait(
     environment: &BTreeMap<String, String>,
     timeout: Duration,
 ) -> ExitCode {
-    let clock = Clock::system();
+    let (clock, addresses) = (Clock::system(), addresses(admin, environment));
+    let mut progress = Progress::begin();
     loop {
-        match ask(admin, environment, "GET", "/readyz") {
+        let outcome = ask(&addresses, "GET", "/readyz");
+        let waited = clock.now().mono;
+        match outcome {
             Ok(200) => return ExitCode::SUCCESS,
-            Ok(_) | Err(_) if clock.now().mono < timeout => std::thread::sleep(PAUSE),
-            outcome => return verdict(outcome, "is not ready"),
+            Ok(_) | Err(_) if waited < timeout => {
+                progress.tell(|| waiting(&outcome, &addresses, (waited, timeout)));
+                std::thread::sleep(PAUSE);
+            }
+            outcome => {
+                progress.clear();
+                return verdict(outcome, "is not ready", &addresses);
+            }
         }
     }
 }
 
+/// What is waited for, why, and how long still.
+fn waiting(
+    outcome: &io::Result<u16>,
+    addresses: &[SocketAddr],
+    (waited, timeout): (Duration, Duration),
+) -> String {
+    let why = match outcome {
+        Ok(status) => format!("it answers {status}"),
+        Err(error) => error.to_string(),
+    };
+    let (waited, timeout) = (waited.as_secs(), timeout.as_secs());
+    format!("waiting for the service at {}: {why}; {waited} s of {timeout} s", join(addresses))
+}
+
 /// Asks whether the service is ready.
 pub(super) fn probe(admin: &Admin, environment: &BTreeMap<String, String>) -> ExitCode {
-    verdict(ask(admin, environment, "GET", "/readyz"), "is not ready")
+    let addresses = addresses(admin, environment);
+    verdict(ask(&addresses, "GET", "/readyz"), "is not ready", &addresses)
 }
 
 /// Tells the service to end.
 pub(super) fn quit(admin: &Admin, environment: &BTreeMap<String, String>) -> ExitCode {
-    verdict(ask(admin, environment, "POST", "/-/quit"), "did not agree to end")
+    let addresses = addresses(admin, environment);
+    verdict(ask(&addresses, "POST", "/-/quit"), "did not agree to end", &addresses)
 }
 
-fn verdict(outcome: io::Result<u16>, otherwise: &str) -> ExitCode {
+fn verdict(outcome: io::Result<u16>, otherwise: &str, addresses: &[SocketAddr]) -> ExitCode {
+    let at = join(addresses);
     match outcome {
         Ok(status) if (200..300).contains(&status) => {
             say("ok");
             return ExitCode::SUCCESS;
         }
-        Ok(status) => complain(format_args!("the service {otherwise}: it answered {status}")),
-        Err(error) => complain(format_args!("the service cannot be asked: {error}")),
+        Ok(status) => {
+            complain(format_args!("the service at {at} {otherwise}: it answered {status}"))
+        }
+        Err(error) => complain(format_args!(
+            "the service cannot be asked at {at}: {error}; is it running, and is its admin listener \
+             there? --admin ADDRESS or KINESCOPE_ADMIN__LISTEN says where"
+        )),
     }
     ExitCode::FAILURE
 }
 
+fn join(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 /// The status of the first address that answers, else the last failure.
-fn ask(
-    admin: &Admin,
-    environment: &BTreeMap<String, String>,
-    method: &str,
-    path: &str,
-) -> io::Result<u16> {
+fn ask(addresses: &[SocketAddr], method: &str, path: &str) -> io::Result<u16> {
     let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
-    for address in addresses(admin, environment) {
-        outcome = call(address, method, path);
+    for address in addresses {
+        outcome = call(*address, method, path);
         if outcome.is_ok() {
             break;
         }

@@ -1,12 +1,15 @@
 //! Owns the command line: arguments in, an exit code out (0 done, 1 fault, 64 bad configuration or
 //! arguments). The only part that writes to standard output. Refuses to do the work itself.
 
+mod check;
 mod envelope;
+mod examples;
 mod injector;
 mod lifecycle;
 mod manual;
 mod online;
 mod plan;
+mod progress;
 mod rules;
 mod service;
 
@@ -36,7 +39,7 @@ static VERSION: LazyLock<String> =
 
 /// The observability and tracing sidecar for AWS Kinesis Data Streams.
 #[derive(Debug, Parser)]
-#[command(name = "kinescope", version = VERSION.as_str())]
+#[command(name = "kinescope", version = VERSION.as_str(), after_help = examples::PROGRAM)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -45,32 +48,30 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the service.
+    #[command(after_help = examples::RUN)]
     Run(Service),
     /// Shows everything in one process, with nothing to install.
     #[cfg(feature = "demo")]
+    #[command(after_help = examples::DEMO)]
     Demo(Demo),
     /// Validates the configuration and its rules; prints every fault, or what is in force.
-    Check {
-        #[command(flatten)]
-        service: Service,
-        /// Also tries credentials, permissions, streams, exporters and receivers, and says what
-        /// injection would change; reads a few records and writes none. Exit 1 if a check failed.
-        #[arg(long)]
-        online: bool,
-    },
+    Check(check::Options),
     /// The alert rules in force: for a person, for another engine, or over a recording.
     Rules(rules::Wanted),
     /// Adds trace context to the envelope on standard input, by the proxy's rules; its verdict goes
     /// to standard error.
+    #[command(after_help = examples::INJECT)]
     Inject(Context),
     /// Shows, as JSON, the contexts, kind and event type of the envelope on standard input, and what
     /// the proxy would do to it.
+    #[command(after_help = examples::EXTRACT)]
     Extract,
     /// Serves the admission webhook that adds the sidecar to annotated pods.
     Injector(injector::Options),
     /// Says how many shards traffic needs, and what it costs a month in each capacity mode.
     Plan(plan::Options),
-    /// Waits until the service in this pod is ready.
+    /// Waits until the service in this pod is ready; says now and then for what.
+    #[command(after_help = examples::WAIT)]
     Wait {
         /// How long.
         #[arg(long, default_value = "60s", value_parser = read_duration)]
@@ -79,15 +80,19 @@ enum Command {
         admin: Admin,
     },
     /// Asks once whether the service in this pod is ready.
+    #[command(after_help = examples::PROBE)]
     Probe(Admin),
     /// Lets the service in this pod drain and end.
+    #[command(after_help = examples::QUIT)]
     Quit(Admin),
     /// Prints completions, such as for: source <(kinescope completions bash).
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Whose.
         shell: clap_complete::Shell,
     },
     /// Prints the manual page, such as for: kinescope man plan | man -l -.
+    #[command(after_help = examples::MAN)]
     Man {
         /// Of one command; without it: of the program.
         command: Option<String>,
@@ -183,7 +188,7 @@ impl Command {
             Self::Run(service) => service::run(&service, environment),
             #[cfg(feature = "demo")]
             Self::Demo(demo) => service::demo(demo, &environment),
-            Self::Check { service, online } => service::check(&service, &environment, online),
+            Self::Check(options) => check::check(&options, &environment),
             Self::Rules(wanted) => rules::rules(&wanted, &environment),
             Self::Inject(context) => envelope::inject(&context),
             Self::Extract => envelope::extract(),
@@ -224,5 +229,33 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    /// The words of each example of a help: a line ends where a shell would end it.
+    fn examples(help: &str) -> Vec<Vec<OsString>> {
+        let joined = help.replace("\\\n", " ");
+        let lines = joined.lines().filter_map(|line| line.strip_prefix("  "));
+        let calls = lines.filter_map(|line| {
+            let call = line.get(line.find("kinescope ")?..)?;
+            let end = call.find(['|', '<', '>', '#']).unwrap_or(call.len());
+            call.get(..end)
+        });
+        let words = |call: &str| call.split_whitespace().map(OsString::from).collect();
+        calls.map(words).collect()
+    }
+
+    #[test]
+    fn every_command_has_examples_and_each_is_one() {
+        let program = Arguments::command();
+        let commands = program.get_subcommands().filter(|command| command.get_name() != "help");
+        for command in commands.chain([&program]) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let calls = examples(&help);
+            assert!(!calls.is_empty(), "{} has no example", command.get_name());
+            for call in calls {
+                let parsed = Arguments::try_parse_from(&call);
+                assert!(parsed.is_ok(), "{call:?}: {}", parsed.unwrap_err());
+            }
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Owns `rules`: the rules in force, for a person or for another engine, and what they would have
 //! told of a recording. Refuses to judge a rule: the configuration did.
 
-use super::{Service, USAGE, complain, say};
+use super::progress::Progress;
+use super::{Service, USAGE, complain, examples, say};
 use crate::app::config::{Config, load};
 use crate::domain::alert::replay::Replay;
 use crate::domain::alert::{AlertState, AlertView, Notice, Rule, Sense};
 use crate::wire::{alert_rules, recording};
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 /// What is wanted of the rules.
 #[derive(Debug, Args)]
+#[command(after_help = examples::RULES)]
 pub(super) struct Wanted {
     /// The rules for another engine, on standard output.
     #[arg(long, value_enum, conflicts_with = "replay")]
@@ -26,6 +29,9 @@ pub(super) struct Wanted {
     /// How long the replay goes on after the recording's end.
     #[arg(long, default_value = "0s", requires = "replay", value_parser = super::read_duration)]
     after: Duration,
+    /// Prints one JSON object: the rules, or what the replay told.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
     #[command(flatten)]
     service: Service,
 }
@@ -50,7 +56,11 @@ pub(super) fn rules(wanted: &Wanted, environment: &BTreeMap<String, String>) -> 
     };
     match (wanted.format, &wanted.replay) {
         (Some(format), _) => rendered(&config, format),
-        (None, Some(file)) => return replayed(config, file, wanted.after),
+        (None, Some(file)) => return replayed(config, file, wanted),
+        (None, None) if wanted.json => {
+            let rules: Vec<Value> = config.alerts.rules.iter().map(rule_json).collect();
+            say(json!({ "rules": rules }));
+        }
         (None, None) => config.alerts.rules.iter().for_each(|rule| say(line(rule))),
     }
     ExitCode::SUCCESS
@@ -67,13 +77,33 @@ fn rendered(config: &Config, format: Format) {
     let _gone = std::io::stdout().write_all(rendered.text.as_bytes());
 }
 
+const fn side(sense: Sense) -> &'static str {
+    match sense {
+        Sense::Above => "above",
+        Sense::Below => "below",
+    }
+}
+
+fn rule_json(rule: &Rule) -> Value {
+    json!({
+        "name": rule.name,
+        "severity": rule.severity.as_str(),
+        "enabled": rule.enabled,
+        "stream": rule.stream,
+        "consumer": rule.consumer,
+        "signal": rule.when.signal.as_str(),
+        "sense": side(rule.when.sense),
+        "threshold": rule.when.threshold,
+        "clear": rule.when.clear,
+        "for_seconds": rule.hold.as_secs_f64(),
+        "keep_firing_for_seconds": rule.keep_firing.as_secs_f64(),
+    })
+}
+
 /// One rule, as a person reads it.
 fn line(rule: &Rule) -> String {
     let when = rule.when;
-    let side = match when.sense {
-        Sense::Above => "above",
-        Sense::Below => "below",
-    };
+    let side = side(when.sense);
     let off = if rule.enabled { "" } else { " (off)" };
     format!(
         "{:30} {:8} {} {side} {} for {} s, clear at {} for {} s{off}",
@@ -87,7 +117,8 @@ fn line(rule: &Rule) -> String {
     )
 }
 
-fn replayed(config: Config, file: &Path, after: Duration) -> ExitCode {
+fn replayed(config: Config, file: &Path, wanted: &Wanted) -> ExitCode {
+    let mut progress = Progress::begin();
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,
         Err(error) => {
@@ -112,7 +143,18 @@ fn replayed(config: Config, file: &Path, after: Duration) -> ExitCode {
         silences: alerting.silences,
         objective: alerting.objective,
     };
-    let told = replay.run(recording, after);
+    let told = replay.watched(recording, wanted.after, &mut |lived, of| {
+        progress.tell(|| {
+            let (lived, of) = (lived.as_secs(), of.as_secs());
+            format!("replayed {lived} s of {of} s")
+        });
+    });
+    progress.clear();
+    if wanted.json {
+        let notices: Vec<Value> = told.iter().map(notice_json).collect();
+        say(json!({ "notifications": told.len(), "notices": notices }));
+        return ExitCode::SUCCESS;
+    }
     told.iter()
         .flat_map(|notice| notice.alerts.iter().map(move |alert| (notice, alert)))
         .for_each(|(notice, alert)| say(told_line(notice, alert)));
@@ -120,16 +162,36 @@ fn replayed(config: Config, file: &Path, after: Duration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn notice_json(notice: &Notice) -> Value {
+    let alert = |alert: &AlertView| {
+        json!({
+            "state": state(alert.state),
+            "labels": alert.labels,
+            "annotations": alert.annotations,
+        })
+    };
+    let alerts: Vec<Value> = notice.alerts.iter().map(alert).collect();
+    json!({ "at": notice.at.wall.to_string(), "reason": notice.reason.as_str(), "alerts": alerts })
+}
+
+const fn state(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Resolved => "resolved",
+        AlertState::Firing => "firing",
+        AlertState::Pending => "pending",
+    }
+}
+
 /// `2026-11-23T10:01:00.000Z firing KinesisConsumerLagHigh{…} (first notification): …`
 fn told_line(notice: &Notice, alert: &AlertView) -> String {
     let label = |name: &str| alert.labels.get(name).cloned().unwrap_or_default();
     let others = alert.labels.iter().filter(|(name, _)| *name != "alertname");
     let others: Vec<String> = others.map(|(name, value)| format!("{name}={value:?}")).collect();
-    let (state, says) = match alert.state {
-        AlertState::Resolved => ("resolved", "resolved_because"),
-        AlertState::Firing => ("firing", "summary"),
-        AlertState::Pending => ("pending", "summary"),
+    let says = match alert.state {
+        AlertState::Resolved => "resolved_because",
+        AlertState::Firing | AlertState::Pending => "summary",
     };
+    let state = state(alert.state);
     let says = alert.annotations.get(says).cloned().unwrap_or_default();
     format!(
         "{} {state:8} {}{{{}}} ({}): {says}",

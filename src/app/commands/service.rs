@@ -1,12 +1,13 @@
-//! Owns `run`, `demo` and `check`: configuration, log, runtime, then the work itself, which is
+//! Owns `run` and `demo`: configuration, log, runtime, then the work itself, which is
 //! `app::wiring`'s and `app::demo`'s.
 
-use super::{Service, USAGE, complain, online, say};
+use super::{Service, USAGE, complain};
 use crate::app::config::{Config, load, summary};
 use crate::app::reload::Load;
-use crate::app::{exporting, logging, wiring};
+use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::error::Error;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -43,43 +44,6 @@ pub(super) fn run(service: &Service, environment: BTreeMap<String, String>) -> E
     }
 }
 
-/// Validates the configuration; `online` also tries what it names.
-pub(super) fn check(
-    service: &Service,
-    environment: &BTreeMap<String, String>,
-    online: bool,
-) -> ExitCode {
-    let config = match prepare(service, environment) {
-        Ok(config) => config,
-        Err(code) => return code,
-    };
-    let export = match exporting::check(&config, environment) {
-        Ok(warnings) => warnings,
-        Err(fault) => {
-            complain(fault);
-            return ExitCode::from(USAGE);
-        }
-    };
-    say("OK");
-    for (name, value) in summary(&config) {
-        say(format_args!("  {name:15} {value}"));
-    }
-    for warning in config.warnings.iter().chain(&export) {
-        say(format_args!("warning: {warning}"));
-    }
-    if !online {
-        return ExitCode::SUCCESS;
-    }
-    match on_runtime(online::run(&config, environment, &mut std::io::stdout())) {
-        Ok(0) => ExitCode::SUCCESS,
-        Ok(failures) => {
-            complain(format_args!("{failures} of the checks failed"));
-            ExitCode::FAILURE
-        }
-        Err(error) => failed(&error),
-    }
-}
-
 /// Runs the demo.
 #[cfg(feature = "demo")]
 pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) -> ExitCode {
@@ -111,13 +75,32 @@ fn prepare(service: &Service, environment: &BTreeMap<String, String>) -> Result<
     })
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
-    complain(logging::chain(error));
+/// Tells an error with its causes, and what can be done about it.
+pub(super) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+    let advice = advice(error).map_or(String::new(), |advice| format!("; {advice}"));
+    complain(format_args!("{}{advice}", logging::chain(error)));
     ExitCode::FAILURE
 }
 
+/// What to do about a system's refusal, where that is known.
+fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let system = causes.filter_map(|error| error.downcast_ref::<io::Error>()).next()?;
+    match system.kind() {
+        io::ErrorKind::AddrInUse => Some(
+            "another program has this port: end it, or choose another by proxy.listen (--listen), \
+             admin.listen or otlp.receive.listen",
+        ),
+        io::ErrorKind::AddrNotAvailable => Some("this machine does not have this address"),
+        io::ErrorKind::PermissionDenied => Some(
+            "the system does not allow it: ports below 1024, and other users' files, are root's",
+        ),
+        _ => None,
+    }
+}
+
 /// Runs the work on a runtime of its own, to the end.
-pub(super) fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
+pub(super) fn on_runtime<F: Future>(work: F) -> io::Result<F::Output> {
     let runtime = runtime()?;
     let output = runtime.block_on(work);
     runtime.shutdown_timeout(SHUTDOWN);
@@ -127,7 +110,7 @@ pub(super) fn on_runtime<F: Future>(work: F) -> std::io::Result<F::Output> {
 /// One thread: it carries tens of thousands of puts a second, and a request that never changes
 /// threads costs a third less of the CPU that it shares with the application. What would hold it
 /// up for milliseconds (large bodies, pages, name look-ups) goes to the blocking pool.
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     let mut builder = Builder::new_current_thread();
     builder.max_blocking_threads(BLOCKING_MAX).enable_io().enable_time().build()
 }

@@ -35,6 +35,17 @@ impl Replay {
     /// `after` beyond its end, so that what it left pending is seen to fire.
     #[must_use]
     pub fn run(self, recording: Vec<(Wall, Reading)>, after: Duration) -> Vec<Notice> {
+        self.watched(recording, after, &mut |_, _| ())
+    }
+
+    /// [`Replay::run`], which says on its way how much of how much time it has lived through.
+    #[must_use]
+    pub fn watched(
+        self,
+        recording: Vec<(Wall, Reading)>,
+        after: Duration,
+        progress: &mut dyn FnMut(Duration, Duration),
+    ) -> Vec<Notice> {
         let Self { rules, external_labels, policy, silences, objective } = self;
         let mut board = Board::new(rules, external_labels, policy);
         board.silence(silences);
@@ -55,6 +66,7 @@ impl Replay {
                 known.values().map(|(_, reading)| reading.clone()).collect();
             budgets.note(&mut readings, now.mono);
             told.extend(board.step(&readings, now));
+            progress(now.mono, end.since(begin));
             wall = wall.plus(STEP);
         }
         told

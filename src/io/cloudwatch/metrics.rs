@@ -9,6 +9,7 @@ use crate::domain::cloudwatch::budget::DOLLARS_EACH;
 use crate::domain::time::Wall;
 use crate::io::cloudwatch::ask::ResultStatus;
 use crate::io::credentials::fault::Fault;
+use crate::io::credentials::refusals::Refusals;
 use prometheus::CounterVec;
 use prometheus::Gauge;
 use prometheus::GaugeVec;
@@ -39,6 +40,14 @@ impl Operation {
             Self::ListMetrics => "ListMetrics",
         }
     }
+
+    /// The IAM action that allows it.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::GetMetricData => "cloudwatch:GetMetricData",
+            Self::ListMetrics => "cloudwatch:ListMetrics",
+        }
+    }
 }
 
 /// The poller's own families. Series appear when there is something to tell.
@@ -53,6 +62,7 @@ pub struct CloudWatchMetrics {
     budget_dollars: Gauge,
     month_dollars: Gauge,
     delay: GaugeVec,
+    refusals: Refusals,
 }
 
 impl CloudWatchMetrics {
@@ -130,7 +140,14 @@ impl CloudWatchMetrics {
                 "How old a period's end must be before a job takes it for settled, as learned.",
                 &["job"],
             )?,
+            refusals: Refusals::default(),
         })
+    }
+
+    /// Tells `refusals` what AWS refuses.
+    #[must_use]
+    pub fn telling(self, refusals: Refusals) -> Self {
+        Self { refusals, ..self }
     }
 
     /// A page of GetMetricData was answered. A further page is a request of its own.
@@ -155,11 +172,13 @@ impl CloudWatchMetrics {
     }
 
     fn answered_call(&self, operation: Operation) {
+        self.refusals.told(operation.action(), "", None);
         self.requests.with_label_values(&[operation.as_str(), "ok"]).inc();
     }
 
     /// A call failed; AWS does not bill it.
     pub(super) fn failed(&self, operation: Operation, fault: Fault) {
+        self.refusals.told(operation.action(), "", Some(fault));
         self.requests.with_label_values(&[operation.as_str(), fault.as_str()]).inc();
     }
 

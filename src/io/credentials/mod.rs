@@ -5,6 +5,7 @@
 #[cfg(test)]
 pub mod fake;
 pub mod fault;
+pub mod refusals;
 mod settings;
 
 pub use settings::SdkSettings;

@@ -78,6 +78,14 @@ impl TableFault {
         }
     }
 
+    /// What became of the call itself; `None`: it was answered.
+    pub(super) const fn call(&self) -> Option<Fault> {
+        match self {
+            Self::Call { fault, .. } => Some(*fault),
+            Self::Foreign { .. } | Self::Placeless(_) | Self::TooLong { .. } => None,
+        }
+    }
+
     /// How long to wait after so many failures in a row.
     pub(super) fn delay(&self, failures: u32, chance: f64) -> Duration {
         match self {

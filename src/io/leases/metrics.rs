@@ -1,6 +1,8 @@
 //! Owns what is told about reading lease tables: outcomes, cost, freshness. Refuses the leases,
 //! which go to the engine.
 
+use crate::io::credentials::refusals::Refusals;
+use crate::io::leases::fault::TableFault;
 use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, Registry};
 
 /// The families; series appear when there is something to tell. `application` is a configured name.
@@ -9,6 +11,7 @@ pub struct LeaseMetrics {
     readings: IntCounterVec,
     units: CounterVec,
     last_success_seconds: GaugeVec,
+    refusals: Refusals,
 }
 
 impl LeaseMetrics {
@@ -41,11 +44,19 @@ impl LeaseMetrics {
         registry.register(Box::new(readings.clone()))?;
         registry.register(Box::new(units.clone()))?;
         registry.register(Box::new(last_success_seconds.clone()))?;
-        Ok(Self { readings, units, last_success_seconds })
+        Ok(Self { readings, units, last_success_seconds, refusals: Refusals::default() })
     }
 
-    pub(super) fn read(&self, application: &str, outcome: &str) {
+    /// Tells `refusals` what AWS refuses.
+    #[must_use]
+    pub fn telling(self, refusals: Refusals) -> Self {
+        Self { refusals, ..self }
+    }
+
+    pub(super) fn read(&self, application: &str, fault: Option<&TableFault>) {
+        let outcome = fault.map_or("ok", TableFault::as_str);
         self.readings.with_label_values(&[application, outcome]).inc();
+        self.refusals.told("dynamodb:Scan", application, fault.and_then(TableFault::call));
     }
 
     pub(super) fn spent(&self, application: &str, units: f64) {

@@ -62,7 +62,7 @@ impl Watcher {
             self.metrics.spent(&self.table.application, found.units);
             let Ok(fault) = self.tell(found).await else { return };
             let outcome = fault.as_ref().map_or("ok", TableFault::as_str);
-            self.metrics.read(&self.table.application, outcome);
+            self.metrics.read(&self.table.application, fault.as_ref());
             self.say(fault.as_ref(), outcome);
             let next = match fault {
                 None => {

@@ -22,12 +22,10 @@ pub(super) async fn list(
         let call = client.list_stream_consumers().stream_arn(stream_arn).set_next_token(token);
         let answer = call.send().await.map_err(|error| {
             let fault = Fault::of(&error);
-            if fault == Fault::Throttled {
-                pacer.throttled(Operation::ListStreamConsumers);
-            }
+            pacer.outcome(Operation::ListStreamConsumers, stream_arn, Some(fault));
             fault
         })?;
-        pacer.answered(Operation::ListStreamConsumers);
+        pacer.outcome(Operation::ListStreamConsumers, stream_arn, None);
         consumers.extend(answer.consumers().iter().map(consumer));
         token = answer.next_token;
         if token.is_none() {

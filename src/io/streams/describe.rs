@@ -124,7 +124,7 @@ impl Describer {
         let now = self.clock.now();
         let fault = match answer {
             Ok(answer) => {
-                pacer.answered(Operation::DescribeStreamSummary);
+                pacer.outcome(Operation::DescribeStreamSummary, stream.as_str(), None);
                 let summary = answer.stream_description_summary();
                 let described = summary.and_then(|it| Some((it, describe(it, now)?)));
                 if let Some((summary, mut description)) = described {
@@ -139,9 +139,7 @@ impl Describer {
             }
             Err(error) => {
                 let fault = Fault::of(&error);
-                if fault == Fault::Throttled {
-                    pacer.throttled(Operation::DescribeStreamSummary);
-                }
+                pacer.outcome(Operation::DescribeStreamSummary, stream.as_str(), Some(fault));
                 self.log(&stream, fault, &DisplayErrorContext(&error), now);
                 fault
             }

@@ -136,11 +136,10 @@ impl Lister {
             Some((None, last)) => call.exclusive_start_stream_name(last),
             None => call,
         };
-        call.send().await.map_err(|error| {
+        let answer = call.send().await;
+        self.pacer.outcome(Operation::ListStreams, "", answer.as_ref().err().map(Fault::of));
+        answer.map_err(|error| {
             let fault = Fault::of(&error);
-            if fault == Fault::Throttled {
-                self.pacer.throttled(Operation::ListStreams);
-            }
             if self.quiet.may_say(fault.as_str(), self.clock.now()).is_some() {
                 let error = DisplayErrorContext(&error);
                 tracing::warn!(cause = fault.as_str(), %error, "streams not listed");

@@ -5,6 +5,8 @@
 
 use crate::domain::backoff::Backoff;
 use crate::io::clock::Clock;
+use crate::io::credentials::fault::Fault;
+use crate::io::credentials::refusals::Refusals;
 use crate::io::entropy;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +43,18 @@ pub enum Operation {
 
 impl Operation {
     const COUNT: usize = 6;
+
+    /// The IAM action that allows it.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::DescribeStreamSummary => "kinesis:DescribeStreamSummary",
+            Self::ListShards => "kinesis:ListShards",
+            Self::ListStreams => "kinesis:ListStreams",
+            Self::ListStreamConsumers => "kinesis:ListStreamConsumers",
+            Self::ListTagsForStream => "kinesis:ListTagsForStream",
+            Self::DescribeAccountSettings => "kinesis:DescribeAccountSettings",
+        }
+    }
 
     /// Time between two calls of a hub, in the long run.
     const fn every(self) -> Duration {
@@ -145,19 +159,30 @@ impl Pace {
 pub struct Pacer {
     pace: Arc<Mutex<Pace>>,
     clock: Clock,
+    refusals: Refusals,
 }
 
 impl Pacer {
     /// A hub's: each operation at its own pace.
     #[must_use]
     pub fn hub(clock: Clock) -> Self {
-        Self { pace: Arc::new(Mutex::new(Pace::new(None))), clock }
+        Self::over(Pace::new(None), clock)
     }
 
     /// A sidecar's: one call in ten seconds, whatever it asks.
     #[must_use]
     pub fn sidecar(clock: Clock) -> Self {
-        Self { pace: Arc::new(Mutex::new(Pace::new(Some(SIDECAR_EVERY)))), clock }
+        Self::over(Pace::new(Some(SIDECAR_EVERY)), clock)
+    }
+
+    fn over(pace: Pace, clock: Clock) -> Self {
+        Self { pace: Arc::new(Mutex::new(pace)), clock, refusals: Refusals::default() }
+    }
+
+    /// Tells `refusals` what AWS refuses.
+    #[must_use]
+    pub fn telling(self, refusals: Refusals) -> Self {
+        Self { refusals, ..self }
     }
 
     /// Waits until `operation` may be called.
@@ -167,6 +192,24 @@ impl Pacer {
             let Some(due) = self.pace().take(operation, now, entropy::chance()) else { return };
             self.clock.sleep_until(due).await;
         }
+    }
+
+    /// What became of a call about this stream (empty: about none): an answer ends throttling,
+    /// throttling holds everybody, a refusal is told.
+    pub fn outcome(&self, operation: Operation, stream: &str, fault: Option<Fault>) {
+        match fault {
+            None => self.answered(operation),
+            Some(Fault::Throttled) => self.throttled(operation),
+            Some(
+                Fault::Denied
+                | Fault::NotFound
+                | Fault::Refused
+                | Fault::Broken
+                | Fault::TimedOut
+                | Fault::Unsent,
+            ) => {}
+        }
+        self.refusals.told(operation.action(), stream, fault);
     }
 
     /// The call was answered: throttling is over.

@@ -76,16 +76,14 @@ async fn page(
     };
     match call.send().await {
         Ok(answer) => {
-            pacer.answered(Operation::ListShards);
+            pacer.outcome(Operation::ListShards, stream.as_str(), None);
             shards.extend(answer.shards().iter().map(info));
             Ok(answer.next_token.map_or(Page::Last, Page::Next))
         }
         Err(error) if token.is_some() && is_expired(&error) => Ok(Page::Expired),
         Err(error) => {
             let fault = Fault::of(&error);
-            if fault == Fault::Throttled {
-                pacer.throttled(Operation::ListShards);
-            }
+            pacer.outcome(Operation::ListShards, stream.as_str(), Some(fault));
             Err(NoList { fault, said: DisplayErrorContext(&error).to_string() })
         }
     }

@@ -72,14 +72,12 @@ impl Tags {
                 Ok(answer) => answer,
                 Err(error) => {
                     let fault = Fault::of(&error);
-                    if fault == Fault::Throttled {
-                        pacer.throttled(Operation::ListTagsForStream);
-                    }
+                    pacer.outcome(Operation::ListTagsForStream, stream.as_str(), Some(fault));
                     // Deleted since it was listed.
                     return if fault == Fault::NotFound { Ok(false) } else { Err(fault) };
                 }
             };
-            pacer.answered(Operation::ListTagsForStream);
+            pacer.outcome(Operation::ListTagsForStream, stream.as_str(), None);
             for tag in answer.tags() {
                 let value = tag.value().unwrap_or_default();
                 if missing.get(tag.key()).is_some_and(|wanted| glob::matches(wanted, value)) {

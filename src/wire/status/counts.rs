@@ -14,6 +14,8 @@ pub struct Counts {
     pub streams: BTreeMap<String, StreamCounts>,
     /// What queues could not take: queue, reason, how many. Zeros are left out.
     pub dropped: Vec<(String, String, f64)>,
+    /// What AWS refuses: IAM action, for how many streams or tables.
+    pub refused: Vec<(String, f64)>,
     /// Requests that passed through.
     pub requests: Option<f64>,
     /// What CloudWatch was asked for cost at list price, by the dearer reading of it.
@@ -75,6 +77,9 @@ impl Counts {
             }
             "kinescope_dropped_total" if value > 0.0 => {
                 self.dropped.push((label("queue"), label("reason"), value));
+            }
+            "kinescope_aws_refused_resources" => {
+                self.refused.push((label("action"), metric.get_gauge().get_value()));
             }
             "kinescope_proxy_requests_total" => add(&mut self.requests),
             "kinescope_cloudwatch_estimated_cost_dollars_total" => {

@@ -2,7 +2,7 @@
 //! access key only its id.
 
 use super::{CHECK_MAX, Verdict, late};
-use crate::app::config::Proxy;
+use crate::app::config::{Proxy, Role};
 use crate::app::logging::chain;
 use crate::io::credentials::SdkSettings;
 use crate::io::credentials::fault::Fault;
@@ -46,7 +46,7 @@ pub(super) async fn credentials(sdk: &SdkSettings) -> Verdict {
 }
 
 /// Whether Kinesis answers a signed call, and the streams that there are.
-pub(super) async fn upstream(kinesis: &Client) -> (Verdict, Vec<String>) {
+pub(super) async fn upstream(kinesis: &Client, role: Role) -> (Verdict, Vec<String>) {
     let call = kinesis.list_streams().limit(LISTED_MAX).send();
     match tokio::time::timeout(CHECK_MAX, call).await {
         Ok(Ok(answer)) => {
@@ -55,12 +55,12 @@ pub(super) async fn upstream(kinesis: &Client) -> (Verdict, Vec<String>) {
             (Verdict::ok(format!("answers; {more}{} streams", streams.len())), streams)
         }
         // Whoever is told so has been recognised: a sidecar does without the list.
-        Ok(Err(error)) if is_permission(&error) => {
-            let why = "answers; ListStreams is not permitted, so only streams that the \
+        Ok(Err(error)) if role == Role::Sidecar && is_permission(&error) => {
+            let why = "answers; kinesis:ListStreams is not permitted, so only streams that the \
                        configuration names are looked at";
             (Verdict::ok(why), Vec::new())
         }
-        Ok(Err(error)) => (Verdict::failed(said(&error)), Vec::new()),
+        Ok(Err(error)) => (Verdict::failed(said("kinesis:ListStreams", &error)), Vec::new()),
         Err(_) => (late(), Vec::new()),
     }
 }
@@ -70,11 +70,18 @@ pub(super) fn is_permission<E: ProvideErrorMetadata>(error: &SdkError<E, HttpRes
     matches!(error.code(), Some("AccessDeniedException" | "AccessDenied"))
 }
 
-/// A failed call in a sentence: the service's own words where it answered.
-pub(super) fn said<E>(error: &SdkError<E, HttpResponse>) -> String
+/// A failed call in a sentence: the service's own words where it answered, and which IAM action is
+/// missing where that is why.
+pub(super) fn said<E>(action: &str, error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
+    if is_permission(error) {
+        let words = error.message().unwrap_or("access denied");
+        return format!(
+            "the role may not {action}: {words}; allow it, as deploy/cloudformation/iam.yaml does"
+        );
+    }
     match (error.code(), error.message()) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code.to_owned(),

@@ -82,6 +82,25 @@ pub(super) async fn otlp(
     probe(exporter, &to.endpoint).await
 }
 
+/// Whether the hub takes what a sidecar has to tell: a report of nothing.
+pub(super) async fn hub(config: &Config, clock: &Clock) -> Verdict {
+    let Some(endpoint) = &config.hub_endpoint else {
+        return Verdict::skipped("hub.endpoint is not set");
+    };
+    let traces = otlp::Endpoint::parse(endpoint).and_then(|hub| hub.under("/v1/traces"));
+    let endpoint = match traces {
+        Ok(endpoint) => endpoint,
+        Err(error) => return Verdict::failed(format!("hub.endpoint {error}")),
+    };
+    let to = otlp::Config::new(endpoint, otlp::Protocol::HttpProtobuf);
+    match probe(otlp::Exporter::new(&to, clock.clone()), &to.endpoint).await {
+        Verdict::Failed(why) => Verdict::Failed(format!(
+            "{why}; is a hub there (role hub), and is this the port of its OTLP receiver (4595)?"
+        )),
+        verdict @ (Verdict::Ok(_) | Verdict::Skipped(_)) => verdict,
+    }
+}
+
 async fn probe(
     exporter: Result<otlp::Exporter, otlp::BuildError>,
     endpoint: &otlp::Endpoint,

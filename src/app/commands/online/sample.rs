@@ -1,7 +1,7 @@
 //! Owns a look at a few records of a stream, and what injection would make of them. Refuses to take
 //! much of the read limits that the stream's own readers share.
 
-use super::aws::{is_permission, said};
+use super::aws::said;
 use crate::app::commands::envelope::root;
 use crate::domain::envelope::aggregate::Aggregated;
 use crate::domain::envelope::{Insertion, examine, unsplice};
@@ -91,19 +91,13 @@ async fn pages(
             .timestamp(DateTime::from_millis(ms)),
         None => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
     };
-    let answer = call.send().await.map_err(|error| match is_permission(&error) {
-        true => "GetShardIterator is not permitted".to_owned(),
-        false => said(&error),
-    })?;
+    let answer = call.send().await.map_err(|error| said("kinesis:GetShardIterator", &error))?;
     let (mut next, mut records) = (answer.shard_iterator, Vec::new());
     for _ in 0..PAGES_MAX {
         let Some(iterator) = next else { break };
         let limit = i32::try_from(most - records.len()).unwrap_or(1);
         let call = kinesis.get_records().shard_iterator(iterator).limit(limit);
-        let answer = call.send().await.map_err(|error| match is_permission(&error) {
-            true => "GetRecords is not permitted".to_owned(),
-            false => said(&error),
-        })?;
+        let answer = call.send().await.map_err(|error| said("kinesis:GetRecords", &error))?;
         let at_the_tip = answer.millis_behind_latest.unwrap_or_default() == 0;
         records.extend(answer.records);
         records.truncate(most);

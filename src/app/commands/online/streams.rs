@@ -28,7 +28,7 @@ pub(super) async fn check(
 ) {
     let mut streams = wanted(proxy, listed);
     if streams.is_empty() {
-        table.tell("streams", &Verdict::skipped("none is named, and none is listed"));
+        table.tell("streams", Verdict::skipped("none is named, and none is listed"));
     }
     let left_out = streams.len().saturating_sub(STREAMS_MAX);
     streams.truncate(STREAMS_MAX);
@@ -37,7 +37,7 @@ pub(super) async fn check(
     }
     if left_out > 0 {
         let why = format!("{left_out} more match and were not looked at");
-        table.tell("streams", &Verdict::skipped(why));
+        table.tell("streams", Verdict::skipped(why));
     }
 }
 
@@ -60,10 +60,13 @@ fn wanted(proxy: &Proxy, listed: &[String]) -> Vec<String> {
 
 async fn one(kinesis: &Client, proxy: &Proxy, stream: &str, clock: &Clock, table: &mut Table<'_>) {
     let what = |check: &str| format!("stream {stream}: {check}");
+    table.trying(&what("describe"));
     let (verdict, summary) = summary(kinesis, stream).await;
-    table.tell(&what("describe"), &verdict);
+    table.tell(&what("describe"), verdict);
+    table.trying(&what("shards"));
     let (verdict, shards) = shards(kinesis, stream).await;
-    table.tell(&what("shards"), &verdict);
+    table.tell(&what("shards"), verdict);
+    table.trying(&what("injection"));
     let policy = policy(proxy, stream);
     let limit = record_limit(&policy, summary.as_ref());
     let sampled = async {
@@ -79,9 +82,11 @@ async fn one(kinesis: &Client, proxy: &Proxy, stream: &str, clock: &Clock, table
         }
         Err(why) => Verdict::skipped(format!("{intent}; no record was looked at: {why}")),
     };
-    table.tell(&what("injection"), &verdict);
+    table.tell(&what("injection"), verdict);
     let arn = summary.as_ref().map(StreamDescriptionSummary::stream_arn);
-    table.tell(&what("readers"), &readers(kinesis, arn).await);
+    table.trying(&what("readers"));
+    let verdict = readers(kinesis, arn).await;
+    table.tell(&what("readers"), verdict);
 }
 
 /// The policy of a stream: the first that matches.
@@ -141,7 +146,7 @@ async fn summary(kinesis: &Client, stream: &str) -> (Verdict, Option<StreamDescr
             }
             None => (Verdict::failed("the answer describes no stream"), None),
         },
-        Ok(Err(error)) => (Verdict::failed(said(&error)), None),
+        Ok(Err(error)) => (Verdict::failed(said("kinesis:DescribeStreamSummary", &error)), None),
         Err(_) => (late(), None),
     }
 }
@@ -153,7 +158,7 @@ pub(super) async fn shards(kinesis: &Client, stream: &str) -> (Verdict, Option<S
             let shards = Shards::of(answer.shards());
             (Verdict::ok(format!("{} listed", answer.shards().len())), Some(shards))
         }
-        Ok(Err(error)) => (Verdict::failed(said(&error)), None),
+        Ok(Err(error)) => (Verdict::failed(said("kinesis:ListShards", &error)), None),
         Err(_) => (late(), None),
     }
 }
@@ -175,9 +180,9 @@ async fn readers(kinesis: &Client, arn: Option<&str>) -> Verdict {
             ))
         }
         Ok(Err(error)) if is_permission(&error) => {
-            Verdict::skipped("ListStreamConsumers is not permitted, and not needed to run")
+            Verdict::skipped("kinesis:ListStreamConsumers is not permitted, and not needed to run")
         }
-        Ok(Err(error)) => Verdict::skipped(said(&error)),
+        Ok(Err(error)) => Verdict::skipped(said("kinesis:ListStreamConsumers", &error)),
         Err(_) => late(),
     }
 }

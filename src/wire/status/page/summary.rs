@@ -27,6 +27,7 @@ pub(super) struct Summary<'a> {
     tone: Tone,
     /// Nothing has been seen: what to do, step by step.
     next: Option<Next<'a>>,
+    refused: Vec<Refused<'a>>,
     troubles: Rows<Trouble<'a>>,
     resolved: Rows<Trouble<'a>>,
 }
@@ -53,6 +54,7 @@ impl<'a> Summary<'a> {
             headline,
             tone,
             next: empty.then(|| Next::new(sight)),
+            refused: sight.counts.refused.iter().map(Refused::new).collect(),
             troubles: Rows::first(troubles.into_iter(), TROUBLES_MAX),
             resolved: Rows::first(resolved.into_iter(), RESOLVED_MAX),
         }
@@ -103,6 +105,34 @@ fn headline(snapshot: &Snapshot) -> (String, Tone) {
     match snapshot.consumers.len() {
         0 => (format!("{alerts}; no consumer has been seen yet"), tone),
         _ => (format!("{alerts}; {trouble}"), tone),
+    }
+}
+
+/// An action that AWS refuses, and what the page lacks for it.
+struct Refused<'a> {
+    action: &'a str,
+    of: String,
+    lacks: &'static str,
+}
+
+impl<'a> Refused<'a> {
+    fn new((action, resources): &'a (String, f64)) -> Self {
+        let lacks = match action.as_str() {
+            "kinesis:DescribeStreamSummary" => "retention, open shards, the largest record",
+            "kinesis:ListShards" => "which shards are children of which",
+            "kinesis:ListStreams" => "streams that no sidecar sees",
+            "kinesis:ListStreamConsumers" => "who is registered for fan-out",
+            "kinesis:ListTagsForStream" => "streams chosen by their tags",
+            "cloudwatch:GetMetricData" => "figures of CloudWatch",
+            "cloudwatch:ListMetrics" => "figures of single shards and readers",
+            "dynamodb:Scan" => "checkpoints of KCL",
+            _ => "what it would tell",
+        };
+        let of = match *resources > 1.0 {
+            true => format!(" ({resources} streams or tables)"),
+            false => String::new(),
+        };
+        Self { action, of, lacks }
     }
 }
 

@@ -195,6 +195,7 @@ fn names_are_escaped_wherever_they_stand() {
     rig.identity.revision = evil.to_owned();
     rig.configuration = vec![(evil.to_owned(), evil.to_owned())];
     rig.counts.dropped = vec![(evil.to_owned(), evil.to_owned(), 1.0)];
+    rig.counts.refused = vec![(evil.to_owned(), 1.0)];
     let refused = BTreeMap::from([(evil.to_owned(), 1.0)]);
     let traffic = StreamCounts { refused, ..StreamCounts::default() };
     rig.counts.streams.insert(evil.to_owned(), traffic);
@@ -248,6 +249,26 @@ fn an_empty_process_says_what_to_do_next() {
 }
 
 #[test]
+fn what_aws_refuses_is_named_with_what_is_missing_for_it() {
+    let mut rig = rig(sample::snapshot());
+    assert!(!text(&rig.html()).contains("AWS refuses"));
+    let refused = |action: &str, resources| (action.to_owned(), resources);
+    rig.counts.refused = vec![
+        refused("cloudwatch:GetMetricData", 1.0),
+        refused("kinesis:ListShards", 3.0),
+        refused("kinesis:Another", 1.0),
+    ];
+    let expected = [
+        "AWS refuses what this process asks.",
+        "cloudwatch:GetMetricData : figures of CloudWatch",
+        "kinesis:ListShards (3 streams or tables): which shards",
+        "kinesis:Another : what it would tell",
+        "deploy/cloudformation/iam.yaml",
+    ];
+    check(&rig.html(), &expected);
+}
+
+#[test]
 fn a_silent_engine_is_said_and_the_page_comes_again() {
     let html = silent_html(&sample::identity()).unwrap();
     check(&html, &["The engine did not answer within a second", "Records still pass"]);
@@ -268,6 +289,7 @@ fn a_thousand_shards_fit_on_the_page_worst_first() {
     let at = |name: &str| html.find(&format!("<code>{name}</code></th>"));
     assert!(at("s-777").is_some() && at("s-777") < at("s-0"), "the worst comes first");
     assert_eq!(at("s-31"), None);
+    assert!(html.len() < 128 << 10, "{} bytes", html.len());
 }
 
 #[test]
