@@ -15,6 +15,7 @@ from harness import ROOT, Program, binary, wait_for
 from prometheus import Prometheus
 
 FOLDER = ROOT / "dashboards"
+REFERENCE = ROOT / "docs/reference/metrics.md"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
 # Families that CONTRACT names and that a version may lack, with their labels.
@@ -97,11 +98,11 @@ def inside(text, opening):
     raise AssertionError(f"unbalanced: {text}")
 
 
-def families_in_readme():
-    """The README's table: {family: (type, labels)}."""
+def families_in_reference():
+    """The reference's tables: {family: (type, labels)}."""
     row = re.compile(r"^\| `((?:kinesis|kinescope)_\w+)` \| (\w+) \|([^|]*)\|", re.M)
     found = {name: (kind, {label.strip() for label in labels.split(",")} - {""})
-             for name, kind, labels in row.findall((ROOT / "README.md").read_text())}
+             for name, kind, labels in row.findall(REFERENCE.read_text())}
     for name, (_, labels) in found.items():
         if name.startswith("kinesis_"):
             labels.add("region")
@@ -223,7 +224,7 @@ def faults(expression, known, declared):
 
 
 def test_expressions_name_what_exists():
-    known, wrong = families_in_readme(), []
+    known, wrong = families_in_reference(), []
     assert len(known) > 40
     for name, labels in PLANNED.items():
         known.setdefault(name, ("counter" if name.endswith("_total") else "gauge", labels))
@@ -325,6 +326,22 @@ def test_every_expression_has_data_from_the_demo(scraped):
         wait_for(all_have, 72, "data")
     except AssertionError:
         pytest.fail("no data for\n" + "\n".join(f"{about}\n    {query}" for about, query in waiting))
+
+
+def test_the_reference_says_what_is_scraped(scraped):
+    """Type, help and labels of every family that the demo has, as Prometheus read them."""
+    known, text, seen = families_in_reference(), REFERENCE.read_text(), set()
+    for entry in scraped.series("targets/metadata"):
+        name, kind, said = entry["metric"], entry["type"], entry["help"].replace("|", "\\|")
+        if re.match("(kinesis|kinescope)_", name):
+            seen.add(name)
+            row = next((line for line in text.splitlines() if line.startswith(f"| `{name}` |")), "")
+            assert known.get(name, ("",))[0] == kind and f"| {said}" in row, f"{name}: {kind}: {said}\n{row}"
+    assert len(seen) > 30
+    for series in scraped.series("series", **{"match[]": '{__name__=~"(kinesis|kinescope)_.+"}'}):
+        name = family(series["__name__"], known)
+        strange = set(series) - OF_THE_SCRAPE - known[name][1]
+        assert not strange, f"the reference gives {name} no label {strange}"
 
 
 def test_points_lead_to_traces(scraped):
