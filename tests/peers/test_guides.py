@@ -21,7 +21,7 @@ from prometheus import tool
 FOLDER = ROOT / "docs/guides"
 GUIDES = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*-*.md"))}
 BLOCK = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.M | re.S)
-AT_MOST = 60
+AT_MOST = 120
 
 
 def blocks(text):
@@ -68,7 +68,7 @@ class Followed:
         folder.mkdir()
         # Only what is said here; the emulator tells accounts apart by the key, so that guides meet no other's streams.
         given = {"127.0.0.1:4566": upstream, "=test ": f"={free_port():012} ",
-                 **{f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (4590, 9590, 8088)}}
+                 **{f"127.0.0.1:{port}": f"127.0.0.1:{free_port()}" for port in (4590, 9590)}, "8088": str(free_port())}
         self.given = given
         ports = {"PROXY__LISTEN": given["127.0.0.1:4590"], "ADMIN__LISTEN": given["127.0.0.1:9590"]}
         aws = PEERS / "clients/bin"
