@@ -69,7 +69,8 @@ impl Survey {
     pub(super) fn default<T: Meaning>(&mut self, path: &str, value: &T) {
         let text = written(value);
         assert!(text.is_some(), "{path}: survey.rs cannot write a {}", type_name::<T>());
-        self.at(path).default = text;
+        // An empty text is what an absent one is read as, and nothing that one would write.
+        self.at(path).default = text.filter(|text| !text.is_empty());
     }
 
     /// That plain values are wanted here, and that leaving them out means these.
@@ -92,7 +93,7 @@ fn written<T: Meaning>(value: &T) -> Option<String> {
     let any: &dyn Any = value;
     let number = |number: f64| number.to_string();
     if let Some(text) = any.downcast_ref::<String>() {
-        return Some(if text.is_empty() { "\"\"".to_owned() } else { text.clone() });
+        return Some(text.clone());
     } else if let Some(truth) = any.downcast_ref::<bool>() {
         return Some(truth.to_string());
     } else if let Some(count) = any.downcast_ref::<usize>() {

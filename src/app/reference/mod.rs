@@ -27,7 +27,8 @@ fn fresh(page: &str, written: &str) {
 /// The first lines of a page.
 fn head(title: &str, what: &str) -> String {
     format!(
-        "# {title}\n\n<!-- Written by `{COMMAND}`: change the sources, not this page. -->\n\n{what}\n"
+        "# {title}\n\n<!-- Written by `{COMMAND}`: change the sources, not this page. -->\n\n{}\n",
+        what.trim_end()
     )
 }
 
