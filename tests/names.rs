@@ -49,12 +49,13 @@ fn names(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// The program's families and their types, out of the literals that declare them: unit tests, and
-/// the demo, which only reads them, are left out.
+/// The program's families and their types, out of the literals that declare them: unit tests, the
+/// reference, which is one, and the demo, which only reads them, are left out.
 fn families() -> BTreeMap<String, &'static str> {
     let mut families = BTreeMap::new();
     for (path, source) in files("src", ".rs") {
-        if path.ends_with("tests.rs") || path.starts_with("src/app/demo/") {
+        let reads_only = ["src/app/demo/", "src/app/reference/"];
+        if path.ends_with("tests.rs") || reads_only.iter().any(|room| path.starts_with(room)) {
             continue;
         }
         let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
