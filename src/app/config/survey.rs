@@ -134,17 +134,17 @@ fn written<T: Meaning>(value: &T) -> Option<String> {
 fn time(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let whole = |(_, unit): &(&str, u128)| ms % unit == 0 && ms / unit > 1;
+    let whole = |(_, unit): &(&str, u128)| ms.is_multiple_of(*unit) && ms / unit > 1;
     match units.into_iter().find(whole) {
         Some((name, unit)) => format!("{}{name}", ms / unit),
-        None if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        None if ms.is_multiple_of(1_000) => format!("{}s", ms / 1_000),
         None => format!("{ms}ms"),
     }
 }
 
 fn size(bytes: usize) -> String {
     let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| bytes % unit == 0) {
+    match units.into_iter().find(|(_, unit)| bytes.is_multiple_of(*unit)) {
         Some((name, unit)) => format!("{}{name}", bytes / unit),
         None => bytes.to_string(),
     }

@@ -162,24 +162,24 @@ fn notes() -> BTreeMap<&'static str, &'static str> {
     words(include_str!("notes.txt"))
 }
 
+const SECTIONS: [&str; 4] =
+    ["Consumers", "Streams, records, events and sagas", "What CloudWatch says", "Kinescope itself"];
+
+fn section(name: &str) -> &'static str {
+    let [consumers, streams, cloudwatch, ours] = SECTIONS;
+    let begins = [
+        ("kinescope_", ours),
+        ("kinesis_cloudwatch_", cloudwatch),
+        ("kinesis_consumer_", consumers),
+    ];
+    begins.iter().find(|(begin, _)| name.starts_with(begin)).map_or(streams, |(_, title)| title)
+}
+
 fn page(families: &BTreeMap<String, Family>, notes: &BTreeMap<&str, &str>) -> String {
     let mut page = head("Metrics", INTRODUCTION);
-    let is = |name: &str, begin: &str| {
-        name.strip_prefix("kinesis_").is_some_and(|n| n.starts_with(begin))
-    };
-    let (cloudwatch, ours) =
-        (|name: &str| is(name, "cloudwatch_"), |name: &str| name.starts_with("kinescope_"));
-    let sections: [(&str, &dyn Fn(&str) -> bool); 4] = [
-        ("Consumers", &|name| is(name, "consumer_")),
-        ("Streams, records, events and sagas", &|name| {
-            !is(name, "consumer_") && !cloudwatch(name) && !ours(name)
-        }),
-        ("What CloudWatch says", &cloudwatch),
-        ("Kinescope itself", &ours),
-    ];
-    for (title, belongs) in sections {
+    for title in SECTIONS {
         page.push_str(&format!("\n## {title}\n\n| family | type | labels | unit | exported by | meaning |\n|---|---|---|---|---|---|\n"));
-        for (name, family) in families.iter().filter(|(name, _)| belongs(name)) {
+        for (name, family) in families.iter().filter(|(name, _)| section(name) == title) {
             let note = notes.get(name.as_str()).map(|note| format!(" {note}")).unwrap_or_default();
             page.push_str(&format!(
                 "| `{name}` | {} | {} | {} | {} | {}{} |\n",

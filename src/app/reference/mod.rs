@@ -6,6 +6,7 @@ mod alerts;
 mod configuration;
 mod metrics;
 
+use crate::app::commands::environment;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ const COMMAND: &str = "make reference";
 /// Compares a page with what would be written, or writes it.
 fn fresh(page: &str, written: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference").join(page);
-    if std::env::var_os("KINESCOPE_WRITE_REFERENCE").is_some() {
+    if environment().contains_key("KINESCOPE_WRITE_REFERENCE") {
         fs::write(&path, written).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
