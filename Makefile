@@ -1,5 +1,5 @@
 # Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
-.PHONY: test peers soak fuzz bench demo fmt lint
+.PHONY: test peers soak fuzz bench demo reference fmt lint
 
 PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=15
 
@@ -53,6 +53,10 @@ bench: peers
 
 demo:
 	cargo run --release -- demo
+
+# What the program itself says of its keys, metrics and alerts.
+reference:
+	KINESCOPE_WRITE_REFERENCE=1 cargo test --lib reference
 
 fmt:
 	cargo fmt

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Owns the five dashboards: `python3 dashboards/build.py` writes their JSON beside it. Families are
-those of the README; figures that only a hub exports are never summed over pods, nor are a consumer's,
+those of the reference; figures that only a hub exports are never summed over pods, nor are a consumer's,
 which two pods may both tell while a shard changes hands. Refuses to know Grafana's shapes: grafana.py's."""
 
 import json

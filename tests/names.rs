@@ -1,5 +1,5 @@
 //! Owns the proof that what the front of the project names exists: every metric of README, dashboards
-//! and runbooks is one of the program's, every family of the program is in README's table with its
+//! and runbooks is one of the program's, every family of the program is in the reference with its
 //! type, and the configuration that README shows is accepted.
 
 use std::collections::BTreeMap;
@@ -29,8 +29,8 @@ fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     found
 }
 
-fn readme() -> String {
-    fs::read_to_string(Path::new(ROOT).join("README.md")).unwrap_or_default()
+fn text(file: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(file)).unwrap_or_default()
 }
 
 /// Words of `text` that read like metric names, with the offset of each. One that ends with an
@@ -49,12 +49,13 @@ fn names(text: &str) -> Vec<(usize, &str)> {
     found
 }
 
-/// The program's families and their types, out of the literals that declare them: unit tests, and
-/// the demo, which only reads them, are left out.
+/// The program's families and their types, out of the literals that declare them: unit tests, the
+/// reference, which is one, and the demo, which only reads them, are left out.
 fn families() -> BTreeMap<String, &'static str> {
     let mut families = BTreeMap::new();
     for (path, source) in files("src", ".rs") {
-        if path.ends_with("tests.rs") || path.starts_with("src/app/demo/") {
+        let reads_only = ["src/app/demo/", "src/app/reference/"];
+        if path.ends_with("tests.rs") || reads_only.iter().any(|room| path.starts_with(room)) {
             continue;
         }
         let code = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
@@ -86,11 +87,12 @@ fn unknown(file: &str, text: &str, families: &BTreeMap<String, &'static str>) ->
     unknown.map(|(_, name)| format!("{file}: there is no metric {name}")).collect()
 }
 
-/// Families that README's table lacks, or gives another type.
-fn missing(readme: &str, families: &BTreeMap<String, &'static str>) -> Vec<String> {
+/// Families that the reference lacks, or gives another type.
+fn missing(reference: &str, families: &BTreeMap<String, &'static str>) -> Vec<String> {
     let row = |(name, kind): (&String, &&str)| format!("| `{name}` | {kind} |");
     let rows = families.iter().map(row);
-    rows.filter(|row| !readme.contains(row)).map(|row| format!("README.md lacks {row}")).collect()
+    let lacks = |row| format!("docs/reference/metrics.md lacks {row}: make reference");
+    rows.filter(|row| !reference.contains(row)).map(lacks).collect()
 }
 
 #[test]
@@ -99,7 +101,8 @@ fn every_metric_that_is_named_exists() {
     let mut named = files("dashboards", ".json");
     named.extend(files("alerts", ".md"));
     named.extend(files("alerts", ".yml"));
-    named.push(("README.md".to_owned(), readme()));
+    named.extend(files("docs", ".md"));
+    named.extend(["README.md", "README.zh.md"].map(|file| (file.to_owned(), text(file))));
     assert!(named.len() >= 5, "only {} files were found", named.len());
     let faults: Vec<String> =
         named.iter().flat_map(|(file, text)| unknown(file, text, &families)).collect();
@@ -107,13 +110,13 @@ fn every_metric_that_is_named_exists() {
 }
 
 #[test]
-fn every_family_is_in_the_readme() {
+fn every_family_is_in_the_reference() {
     let families = families();
     for name in kinescope::wire::exposition::FAMILIES {
         assert!(families.contains_key(*name), "the sources do not show {name}");
     }
     assert!(families.len() > 30, "only {} families were found", families.len());
-    let faults = missing(&readme(), &families);
+    let faults = missing(&text("docs/reference/metrics.md"), &families);
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
@@ -132,7 +135,9 @@ fn planted_faults_are_found() {
     check("kinesis_lag", &["kinesis_lag"]);
     check("my_kinesis_lag /kinescope_x", &["kinescope_x"]);
     let table = "| `kinesis_lag_seconds` | counter | a |\n| `kinescope_wait_seconds` | histogram |";
-    assert_eq!(missing(table, &families), ["README.md lacks | `kinesis_lag_seconds` | gauge |"]);
+    let faults = missing(table, &families);
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].contains("lacks | `kinesis_lag_seconds` | gauge |:"), "{faults:?}");
 }
 
 #[test]
@@ -145,7 +150,7 @@ fn dashboards_are_json() {
 
 #[test]
 fn the_configuration_in_the_readme_is_accepted() {
-    let readme = readme();
+    let readme = text("README.md");
     let block = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("readme.yaml");
     fs::write(&file, block.expect("README shows a configuration")).expect("written");

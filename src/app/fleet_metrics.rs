@@ -47,9 +47,9 @@ impl FleetMetrics {
     /// A family is registered already.
     pub fn register(registry: &Registry, region: &str, sagas: bool) -> prometheus::Result<Self> {
         let gauge = |name: &str, help: &str| Opts::new(name, help).const_label("region", region);
-        let histogram = |name: &str, help: &str| {
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
             let opts = HistogramOpts::new(name, help).const_label("region", region);
-            HistogramVec::new(opts.buckets(SAGA_BUCKETS.to_vec()), &["saga", "outcome"])
+            HistogramVec::new(opts.buckets(SAGA_BUCKETS.to_vec()), labels)
         };
         let sagas = match sagas {
             false => None,
@@ -57,6 +57,7 @@ impl FleetMetrics {
                 let duration = histogram(
                     "kinesis_saga_duration_seconds",
                     "From a saga's first step to its last, as their envelopes passed by, by how it ended.",
+                    &["saga", "outcome"],
                 )?;
                 let help = "Sagas that are remembered, by how it stands with them; stuck is one that fell silent half-way.";
                 let states = IntGaugeVec::new(gauge("kinesis_sagas", help), &["saga", "state"])?;
@@ -73,8 +74,10 @@ impl FleetMetrics {
             &["what"],
         )?;
         let help = "What a KCL application said of its own lag in its last report: the mean over that report's reads.";
-        let labels = ["stream", "consumer", "shard"];
-        let lag = GaugeVec::new(gauge("kinesis_consumer_kcl_lag_seconds", help), &labels)?;
+        let lag = GaugeVec::new(
+            gauge("kinesis_consumer_kcl_lag_seconds", help),
+            &["stream", "consumer", "shard"],
+        )?;
         registry.register(Box::new(forgotten.clone()))?;
         registry.register(Box::new(lag.clone()))?;
         Ok(Self { sagas, forgotten, lag })

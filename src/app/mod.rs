@@ -15,6 +15,8 @@ pub mod fleet_loop;
 pub mod fleet_metrics;
 pub mod logging;
 pub mod observing;
+#[cfg(test)]
+mod reference;
 pub mod reload;
 pub mod supervisor;
 pub mod wiring;

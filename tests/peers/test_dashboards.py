@@ -17,6 +17,7 @@ from prometheus import Prometheus
 pytestmark = pytest.mark.patient
 
 FOLDER = ROOT / "dashboards"
+REFERENCE = ROOT / "docs/reference/metrics.md"
 BOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
 
 # Families that CONTRACT names and that a version may lack, with their labels.
@@ -99,11 +100,11 @@ def inside(text, opening):
     raise AssertionError(f"unbalanced: {text}")
 
 
-def families_in_readme():
-    """The README's table: {family: (type, labels)}."""
+def families_in_reference():
+    """The reference's tables: {family: (type, labels)}."""
     row = re.compile(r"^\| `((?:kinesis|kinescope)_\w+)` \| (\w+) \|([^|]*)\|", re.M)
     found = {name: (kind, {label.strip() for label in labels.split(",")} - {""})
-             for name, kind, labels in row.findall((ROOT / "README.md").read_text())}
+             for name, kind, labels in row.findall(REFERENCE.read_text())}
     for name, (_, labels) in found.items():
         if name.startswith("kinesis_"):
             labels.add("region")
@@ -225,7 +226,7 @@ def faults(expression, known, declared):
 
 
 def test_expressions_name_what_exists():
-    known, wrong = families_in_readme(), []
+    known, wrong = families_in_reference(), []
     assert len(known) > 40
     for name, labels in PLANNED.items():
         known.setdefault(name, ("counter" if name.endswith("_total") else "gauge", labels))
@@ -327,6 +328,26 @@ def test_every_expression_has_data_from_the_demo(scraped):
         wait_for(all_have, 72, "data")
     except AssertionError:
         pytest.fail("no data for\n" + "\n".join(f"{about}\n    {query}" for about, query in waiting))
+
+
+def test_the_reference_says_what_is_scraped(scraped):
+    """Type, help and labels of every family that the demo has, as Prometheus read them."""
+    known, text = families_in_reference(), REFERENCE.read_text()
+
+    def told():
+        found = {(entry["metric"], entry["type"], entry["help"]) for entry in scraped.series("targets/metadata")}
+        return {entry for entry in found if re.match("(kinesis|kinescope)_", entry[0])}
+
+    wait_for(lambda: len(told()) > 35, 60, "families")
+    for name, kind, said in told():
+        name += "_total" if kind == "counter" and not name.endswith("_total") else ""  # as OpenMetrics names a family
+        row = next((line for line in text.splitlines() if line.startswith(f"| `{name}` |")), "")
+        said = said.replace("|", "\\|")
+        assert known.get(name, ("",))[0] == kind and f"| {said}" in row, f"{name}: {kind}: {said}\n{row}"
+    for series in scraped.series("series", **{"match[]": '{__name__=~"(kinesis|kinescope)_.+"}'}):
+        name = family(series["__name__"], known)
+        strange = set(series) - OF_THE_SCRAPE - known[name][1]
+        assert not strange, f"the reference gives {name} no label {strange}"
 
 
 def test_points_lead_to_traces(scraped):

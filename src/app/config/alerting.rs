@@ -131,7 +131,7 @@ fn mute(spot: &Spot<'_>) -> Option<Mute> {
 }
 
 /// Per cent of the time, with a fraction.
-struct Share(f64);
+pub(super) struct Share(pub(super) f64);
 
 impl Meaning for Share {
     fn wanted() -> String {
@@ -207,7 +207,7 @@ impl Meaning for Days {
 }
 
 /// A time zone by its name in the IANA database.
-struct Zone(TimeZone);
+pub(super) struct Zone(pub(super) TimeZone);
 
 impl Meaning for Zone {
     fn wanted() -> String {

@@ -47,7 +47,7 @@ pub struct CloudWatch {
 }
 
 /// Dollars, or `unlimited`.
-struct Dollars(Option<f64>);
+pub(super) struct Dollars(pub(super) Option<f64>);
 
 impl Meaning for Dollars {
     fn wanted() -> String {

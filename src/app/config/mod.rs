@@ -14,6 +14,8 @@ mod rules;
 mod sections;
 mod sources;
 mod summary;
+#[cfg(test)]
+mod survey;
 mod value;
 mod walk;
 
@@ -26,6 +28,10 @@ pub use limits::Limits;
 pub use proxy::{Allow, App, Deliver, Propagate, Propagation, Proxy, StreamPolicy, Tls};
 pub use sources::Flags;
 pub use summary::summary;
+#[cfg(test)]
+pub(crate) use sections::survey;
+#[cfg(test)]
+pub(crate) use survey::{Asked, Holds};
 pub(crate) use value::duration;
 
 use crate::domain::alert::Rule;

@@ -8,6 +8,8 @@ use super::proxy::{listen, proxy};
 use super::raw::{self, Node};
 use super::receiver_kinds::Reader;
 use super::sources::{self, Flags};
+#[cfg(test)]
+use super::survey::Asked;
 use super::value::{Endpoint, Folder, Meaning, words};
 use super::walk::{Spot, Walk};
 use super::{
@@ -52,6 +54,17 @@ pub(super) fn parse_file(path: &Path, open: Open<'_>) -> Result<Node, Fault> {
         why: format!("the file cannot be read: {error}"),
     })?;
     raw::parse(&text, &name)
+}
+
+/// Every key that the walk asks for, where nobody wrote any.
+#[cfg(test)]
+pub(crate) fn survey() -> Vec<Asked> {
+    let walk = Walk::surveying();
+    let nothing = Node::empty();
+    let no_file =
+        |_: &Path| -> std::io::Result<String> { Err(std::io::ErrorKind::NotFound.into()) };
+    let _config = root(&walk.root(&nothing), &BTreeMap::new(), &no_file);
+    walk.into_asked()
 }
 
 fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>) -> Config {

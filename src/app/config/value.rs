@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A type that a plain value can mean. `None` from a reader is a wrong value.
-pub(super) trait Meaning: Sized {
+pub(super) trait Meaning: Sized + 'static {
     /// What would be right, to follow "should be".
     fn wanted() -> String;
 

@@ -6,6 +6,8 @@ use super::fault::Place;
 use super::raw::Entry;
 use super::raw::Node;
 use super::raw::Shape;
+#[cfg(test)]
+use super::survey::{Asked, Holds, SPECIMEN, Survey};
 use super::value::Meaning;
 use std::cell::RefCell;
 
@@ -13,6 +15,26 @@ use std::cell::RefCell;
 #[derive(Debug, Default)]
 pub(super) struct Walk {
     faults: RefCell<Vec<Fault>>,
+    #[cfg(test)]
+    survey: Option<RefCell<Survey>>,
+}
+
+#[cfg(test)]
+impl Walk {
+    /// A walk that notes every key it is asked for, and finds something in every list.
+    pub(super) fn surveying() -> Self {
+        Self { survey: Some(RefCell::default()), ..Self::default() }
+    }
+
+    /// Every key that was asked for.
+    pub(super) fn into_asked(self) -> Vec<Asked> {
+        self.survey.map(|survey| survey.into_inner().into_asked()).unwrap_or_default()
+    }
+
+    /// Notes it, if this walk surveys; whether it does.
+    fn note(&self, note: impl FnOnce(&mut Survey)) -> bool {
+        self.survey.as_ref().map(|survey| note(&mut survey.borrow_mut())).is_some()
+    }
 }
 
 impl Walk {
@@ -68,6 +90,10 @@ impl<'w> Spot<'w> {
 
     /// Whether anything is written here; null says the same as nothing.
     pub(super) fn given(&self) -> bool {
+        #[cfg(test)]
+        if self.walk.note(|_| ()) {
+            return true;
+        }
         self.node.is_some_and(|node| !matches!(node.shape, Shape::Null))
     }
 
@@ -81,6 +107,8 @@ impl<'w> Spot<'w> {
 
     /// The value; nothing when absent or, having noted why, when wrong.
     pub(super) fn maybe<T: Meaning>(&self) -> Option<T> {
+        #[cfg(test)]
+        self.walk.note(|survey| survey.kind::<T>(&self.path));
         let read = match &self.node?.shape {
             Shape::Null => return None,
             Shape::Bool(truth) => T::of_bool(*truth),
@@ -97,11 +125,15 @@ impl<'w> Spot<'w> {
 
     /// The value, or `default` when it is absent or wrong.
     pub(super) fn or<T: Meaning>(&self, default: T) -> T {
+        #[cfg(test)]
+        self.walk.note(|survey| survey.default(&self.path, &default));
         self.maybe().unwrap_or(default)
     }
 
     /// Like [`Spot::or`], for a value that must also satisfy `right`; `why` says what it should be.
     pub(super) fn or_if<T: Meaning>(&self, default: T, right: impl Fn(&T) -> bool, why: &str) -> T {
+        #[cfg(test)]
+        self.walk.note(|survey| survey.default(&self.path, &default));
         match self.maybe::<T>() {
             Some(value) if right(&value) => value,
             Some(_) => {
@@ -114,6 +146,11 @@ impl<'w> Spot<'w> {
 
     /// The items of a list. A variable gives them separated by commas; nothing when absent.
     pub(super) fn items(&self) -> Option<Vec<Self>> {
+        #[cfg(test)]
+        if self.walk.note(|survey| survey.at(&self.path).holds = Holds::Maps) {
+            let path = format!("{}[]", self.path);
+            return Some(vec![Self { path, node: Some(&SPECIMEN), ..self.clone() }]);
+        }
         let node = self.node?;
         let Shape::List(items) = &node.shape else {
             if !matches!(node.shape, Shape::Null) {
@@ -132,6 +169,10 @@ impl<'w> Spot<'w> {
 
     /// A list of plain values; `default` when absent. Wrong items are noted and left out.
     pub(super) fn list<T: Meaning>(&self, default: Vec<T>) -> Vec<T> {
+        #[cfg(test)]
+        if self.walk.note(|survey| survey.list(&self.path, &default)) {
+            return default;
+        }
         if let Some(Node { shape: Shape::Loose(text), .. }) = self.node {
             let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
             let read: Option<Vec<T>> = items.map(T::of_loose).collect();
@@ -148,6 +189,8 @@ impl<'w> Spot<'w> {
 
     /// A list of plain values, or one alone.
     pub(super) fn one_or_list<T: Meaning>(&self) -> Vec<T> {
+        #[cfg(test)]
+        self.walk.note(|survey| survey.at(&self.path).holds = Holds::OneOrList);
         match self.node.map(|node| &node.shape) {
             Some(Shape::List(_) | Shape::Loose(_)) => self.list(Vec::new()),
             Some(
@@ -216,6 +259,8 @@ impl<'w> Table<'w> {
     /// The value of one key.
     pub(super) fn key(&mut self, key: &'static str) -> Spot<'w> {
         self.known.push(key);
+        #[cfg(test)]
+        self.spot.walk.note(|survey| _ = survey.at(&join(&self.spot.path, key)));
         self.any(key)
     }
 
@@ -231,6 +276,8 @@ impl<'w> Table<'w> {
 
     /// The keys written here that are in no closed list, such as label names, with their values.
     pub(super) fn open(&self) -> Vec<(&'w str, Spot<'w>)> {
+        #[cfg(test)]
+        self.spot.walk.note(|survey| survey.at(&self.spot.path).holds = Holds::Names);
         self.report_doubles();
         let free = |entry: &&Entry| !self.known.contains(&entry.key.as_str());
         self.entries.iter().filter(free).map(|e| (e.key.as_str(), self.any(&e.key))).collect()

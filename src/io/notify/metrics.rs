@@ -51,8 +51,10 @@ impl Metrics {
                     receiver), dropped (never delivered), retried (attempts that failed and were \
                     made again), collapsed (a newer one said all of it), fallback (handed over to \
                     the fallback), renewed (an Alertmanager was told again of what fires).";
-        let opts = Opts::new("kinescope_notifications_total", help);
-        let notifications = IntCounterVec::new(opts, &["receiver", "outcome"])?;
+        let notifications = IntCounterVec::new(
+            Opts::new("kinescope_notifications_total", help),
+            &["receiver", "outcome"],
+        )?;
         registry.register(Box::new(notifications.clone()))?;
         let durable = IntGauge::new(
             "kinescope_alert_store_durable",
@@ -130,16 +132,20 @@ impl QueueGauges {
         outgoing: Arc<Outgoing>,
         clock: Clock,
     ) -> prometheus::Result<()> {
-        let length = Opts::new(
-            "kinescope_notification_queue_length",
-            "Notices that wait for the receiver to take them.",
-        );
-        let age = Opts::new(
-            "kinescope_notification_oldest_seconds",
-            "How long the oldest notice has been waiting for the receiver; absent while none does.",
-        );
-        let length = IntGaugeVec::new(length, &["receiver"])?;
-        let age = GaugeVec::new(age, &["receiver"])?;
+        let length = IntGaugeVec::new(
+            Opts::new(
+                "kinescope_notification_queue_length",
+                "Notices that wait for the receiver to take them.",
+            ),
+            &["receiver"],
+        )?;
+        let age = GaugeVec::new(
+            Opts::new(
+                "kinescope_notification_oldest_seconds",
+                "How long the oldest notice has been waiting for the receiver; absent while none does.",
+            ),
+            &["receiver"],
+        )?;
         registry.register(Box::new(Self { outgoing, clock, length, age }))
     }
 }

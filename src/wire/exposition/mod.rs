@@ -278,4 +278,4 @@ pub(crate) const fn state_name(state: AlertState) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -81,15 +81,21 @@ fn the_busiest_shards_keep_their_series() {
     assert_eq!(exposed.left_out[family.name()], 1);
 }
 
-#[test]
-fn every_family_is_listed() {
+/// A series at least of every family, as a hub exports them, or a sidecar that has none.
+pub(crate) fn every_family(hub: bool) -> Vec<MetricFamily> {
     let mut snapshot = sample::snapshot();
     snapshot.streams[0].cloudwatch.read_throttles = snapshot.streams[0].cloudwatch.write_throttles;
     snapshot.consumers[0].worst.catch_up = Some(Duration::from_secs(1));
     snapshot.cloudwatch = cloudwatch::tests::details(snapshot.now.wall, 1.0);
-    let exposed = families(&snapshot, &sample::scope());
-    let extra = left_out(&BTreeMap::from([("x", 1)]));
-    let names: BTreeSet<_> = exposed.families.iter().chain([&extra]).map(|f| f.name()).collect();
+    let mut exposed = families(&snapshot, &Scope { hub, ..sample::scope() }).families;
+    exposed.push(left_out(&BTreeMap::from([("x", 1)])));
+    exposed
+}
+
+#[test]
+fn every_family_is_listed() {
+    let every = every_family(true);
+    let names: BTreeSet<_> = every.iter().map(MetricFamily::name).collect();
     assert_eq!(names, FAMILIES.iter().copied().collect());
 }
 

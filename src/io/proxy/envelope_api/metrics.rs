@@ -35,21 +35,22 @@ impl EventMetrics {
     /// # Errors
     /// A family is registered already.
     pub fn register(registry: &Registry, region: &str) -> prometheus::Result<Self> {
-        let labels = ["stream", "consumer", "event_type"];
-        let histogram = |name: &str, help: &str| {
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
             let opts = HistogramOpts::new(name, help).const_label("region", region);
-            HistogramVec::new(opts.buckets(PROCESS_BUCKETS.to_vec()), &labels)
+            HistogramVec::new(opts.buckets(PROCESS_BUCKETS.to_vec()), labels)
         };
-        let counter = |name: &str, help: &str| {
-            IntCounterVec::new(Opts::new(name, help).const_label("region", region), &labels)
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(name, help).const_label("region", region), labels)
         };
         let seconds = histogram(
             "kinesis_event_process_seconds",
             "How long consumers took to process a record, as they reported it.",
+            &["stream", "consumer", "event_type"],
         )?;
         let errors = counter(
             "kinesis_event_errors_total",
             "Records whose processing failed, as consumers reported it.",
+            &["stream", "consumer", "event_type"],
         )?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(errors.clone()))?;
