@@ -326,7 +326,7 @@ impl Queue {
                     break;
                 }
             }
-            if batch.push(Arc::unwrap_or_clone(span), limits.span_bytes_max) {
+            if batch.push(&span, limits.span_bytes_max) {
                 held.merge(own);
             } else {
                 own.too_large(1);
