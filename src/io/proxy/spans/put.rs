@@ -5,7 +5,7 @@
 use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, PutFacts};
 use super::links::{Links, Record};
-use super::{Call, Ending, called, count, head, split};
+use super::{Call, Ending, called, count, head, split, stream_name};
 use crate::domain::trace::{
     Attribute, Kind, Span, SpanId, Status, TraceContext, TraceState, Value,
 };
@@ -74,6 +74,7 @@ fn create(
     told: &dyn Fn(usize) -> Told,
 ) -> Span {
     let (name, mut attributes) = head("create", put.stream.as_ref());
+    attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(told(*record).attributes());
     let mut status = Status::Unset;
     match fate {
@@ -106,6 +107,7 @@ fn send_without_links(
     outcome: &PutOutcome,
 ) -> Span {
     let (name, mut attributes) = head("send", put.stream.as_ref());
+    attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(called(&Call::of(exchange), ending));
     // The conventions of HTTP: a resend is one that the same call caused, the first is none.
     let resends = put.attempt.map_or(0, |attempt| attempt.saturating_sub(1));

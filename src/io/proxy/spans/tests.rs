@@ -102,7 +102,12 @@ fn received(links_max: usize, parent: Option<&Context>, records: &[ReadRecord]) 
         format: Format::TraceContext,
         undecided: false,
     });
-    let of = Delivery { stream: Some(&stream), shard: Some(&shard), parent: above.as_ref() };
+    let of = Delivery {
+        stream: Some(&stream),
+        shard: Some(&shard),
+        is_queue: false,
+        parent: above.as_ref(),
+    };
     let own_id = context(0xf1, 0).0.span_id;
     let own = match parent {
         Some((above, state)) => (above.child(own_id, above.flags.sampled()), state.clone()),
