@@ -17,7 +17,7 @@ pub(super) use receive::receive;
 
 use super::exchange::Exchange;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Wall};
 use crate::domain::trace::{Attribute, Link, Parent, Span, SpanId, Value};
 
 /// Most links on one span where nothing asks for fewer, so that one export stays below what
@@ -58,6 +58,12 @@ pub(super) struct Delivery<'a> {
     pub is_queue: bool,
     /// The application's own span.
     pub parent: Option<&'a Parent>,
+}
+
+/// When a span began and ended. The calendar may be set while it lasts: no span ends before it began,
+/// or hours later than it did.
+fn times(started: Moment, ended: Moment) -> (Wall, Wall) {
+    (started.wall, started.wall.plus(ended.since(started)))
 }
 
 /// What a call came to, for its span.

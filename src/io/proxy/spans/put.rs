@@ -5,7 +5,7 @@
 use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, PutFacts};
 use super::links::{Links, Record};
-use super::{Call, Ending, called, count, head, split, stream_name};
+use super::{Call, Ending, called, count, head, split, stream_name, times};
 use crate::domain::trace::{
     Attribute, Kind, Span, SpanId, Status, TraceContext, TraceState, Value,
 };
@@ -73,6 +73,7 @@ fn create(
     fate: Fate<'_>,
     told: &dyn Fn(usize) -> Told,
 ) -> Span {
+    let (start, end) = times(exchange.started, exchange.ended);
     let (name, mut attributes) = head("create", put.stream.as_ref());
     attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(told(*record).attributes());
@@ -91,8 +92,8 @@ fn create(
         context: *context,
         tracestate: state.clone(),
         parent: put.parent,
-        start: exchange.started.wall,
-        end: exchange.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status,
@@ -106,6 +107,7 @@ fn send_without_links(
     ending: &Ending,
     outcome: &PutOutcome,
 ) -> Span {
+    let (start, end) = times(exchange.started, exchange.ended);
     let (name, mut attributes) = head("send", put.stream.as_ref());
     attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(called(&Call::of(exchange), ending));
@@ -138,8 +140,8 @@ fn send_without_links(
         context: put.context,
         tracestate: put.state.clone(),
         parent: put.parent,
-        start: exchange.started.wall,
-        end: exchange.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status,

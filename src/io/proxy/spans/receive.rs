@@ -3,7 +3,7 @@
 
 use super::super::disclosed::{Disclosed, Told};
 use super::links::{Links, Record};
-use super::{Call, Delivery, Ending, called, count, head, split, stream_name};
+use super::{Call, Delivery, Ending, called, count, head, split, stream_name, times};
 use crate::domain::envelope::Facts;
 use crate::domain::fleet::attribute;
 use crate::domain::time::Wall;
@@ -25,6 +25,7 @@ pub(in crate::io::proxy) fn receive(
         return Vec::new();
     }
     let Delivery { stream, shard, is_queue, parent } = *of;
+    let (start, end) = times(call.started, call.ended);
     let (name, mut attributes) = head("receive", stream);
     attributes.extend(stream_name(stream.filter(|_| !is_queue)));
     attributes.extend(is_queue.then_some((attribute::QUEUE, Value::Bool(true))));
@@ -39,8 +40,8 @@ pub(in crate::io::proxy) fn receive(
         context,
         tracestate,
         parent: parent.map(|parent| parent.context.span_id),
-        start: call.started.wall,
-        end: call.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status: Status::Unset,
