@@ -73,4 +73,5 @@ targets!(
     texts::trace_query,
     texts::lease,
     texts::webhook_keys,
+    texts::sequence,
 );

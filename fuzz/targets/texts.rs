@@ -1,14 +1,15 @@
 //! Owns the laws of small texts from people and from others' tables: a fault says where and what,
 //! and what is understood is within its bounds.
 
-use kinescope::domain::lag::Checkpoint;
+use kinescope::domain::lag::{Checkpoint, SequenceClock};
 use kinescope::domain::lease::{Reading, Row, read};
 use kinescope::domain::plan::Price;
-use kinescope::domain::time::Moment;
+use kinescope::domain::time::{Moment, Wall};
 use kinescope::wire::notify::signature::Keys;
 use kinescope::wire::plan;
 use kinescope::wire::recording::readings;
 use kinescope::wire::status::traces::{LIMIT_MAX, query, saga_query};
+use std::time::Duration;
 
 pub fn recording(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -92,4 +93,42 @@ pub fn webhook_keys(data: &[u8]) {
             assert!(!text.lines().any(secret), "a secret is shown");
         }
     }
+}
+
+/// A sequence number, its shard, and when its record arrived, in seconds: a line each.
+pub fn sequence(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.lines();
+    let mut next = || lines.next().unwrap_or_default();
+    let (number, shard, told) = (next(), next(), next().parse::<u32>().unwrap_or(1_545_084_650));
+    let mut clock = SequenceClock::default();
+    for turn in 0..3 {
+        let told = Wall::from_ms(u64::from(told) * 1_000);
+        clock.calibrate(&number.into(), &shard.into(), told, Duration::from_secs(5 * turn));
+    }
+    let second = second(number, shard);
+    let usable = second.is_some_and(|second| second.abs_diff(u64::from(told)) <= 3);
+    assert_eq!(clock.is_usable(), Some(usable));
+}
+
+/// By other arithmetic: the number is halved until its bits are known.
+fn second(number: &str, shard: &str) -> Option<u64> {
+    let shard: u64 = shard.rsplit('-').next()?.parse().ok()?;
+    let mut digits: Vec<u8> = number.bytes().map(|digit| digit.wrapping_sub(b'0')).collect();
+    if digits.is_empty() || digits.len() > 57 || digits.iter().any(|digit| *digit > 9) {
+        return None;
+    }
+    let mut bits: Vec<u64> = Vec::new();
+    while digits.iter().any(|digit| *digit > 0) {
+        let mut carry = 0;
+        for digit in &mut digits {
+            (*digit, carry) = ((carry * 10 + *digit) / 2, (carry * 10 + *digit) % 2);
+        }
+        bits.push(carry.into());
+    }
+    let field = |from: usize, to: usize| {
+        bits[from..to].iter().rev().fold(0, |number, bit| number << 1 | bit)
+    };
+    let known = bits.len() == 186 && field(184, 186) == 2 && field(0, 4) == 2;
+    (known && field(4, 36) == shard).then(|| field(36, 72))
 }
