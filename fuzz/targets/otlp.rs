@@ -22,7 +22,8 @@ pub fn otlp_traces(data: &[u8]) {
         assert!(append(&mut encoded, &of.span, usize::MAX));
         let origin = Origin::of(&[("service.name".to_owned(), of.service.to_string())]);
         let again = spans(&origin.request(&encoded)).unwrap();
-        assert_eq!(again.spans, [of.clone()]);
+        // As texts: no NaN equals itself.
+        assert_eq!(format!("{:?}", again.spans), format!("{:?}", [of]));
         // Without a link that does not fit, no byte beyond the limit.
         let bytes_max = encoded.len() - 1;
         let mut cut = Vec::new();

@@ -197,11 +197,6 @@ impl Held {
         self.weight += std::mem::take(&mut other.weight);
     }
 
-    /// Spans that nobody settled.
-    pub(super) const fn spans(&self) -> u64 {
-        self.spans
-    }
-
     /// Some spans reached the collector, which refused `rejected` of them.
     pub(super) fn delivered(&mut self, spans: u64, rejected: u64) {
         let spans = self.settle(spans);
