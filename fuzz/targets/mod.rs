@@ -5,18 +5,24 @@
 pub mod clients;
 pub mod tree;
 
+mod admission;
 pub mod aggregate;
 mod authorization;
 mod body;
 mod config;
 mod endpoint;
 mod envelope;
+mod envelope_api;
 mod event_stream;
 mod journal;
 mod json;
+mod otlp;
 mod otlp_environment;
+mod propagation;
 pub mod put;
+mod stored;
 mod strip;
+mod texts;
 mod trace_context;
 
 /// Every target: a name that is also its function's, its wrapper's and its corpus folder's.
@@ -53,4 +59,19 @@ targets!(
     journal::journal,
     otlp_environment::otlp_environment,
     otlp_environment::retry_after,
+    propagation::propagation,
+    propagation::tracing_variables,
+    admission::admission,
+    envelope_api::envelope_api,
+    stored::stored,
+    stored::silences,
+    otlp::otlp_traces,
+    otlp::otlp_metrics,
+    otlp::otlp_answer,
+    texts::recording,
+    texts::prices,
+    texts::trace_query,
+    texts::lease,
+    texts::webhook_keys,
+    texts::sequence,
 );

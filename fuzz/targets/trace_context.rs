@@ -22,7 +22,7 @@ pub fn trace_context(data: &[u8]) {
     in_an_envelope(&context, &state);
 }
 
-fn in_an_envelope(context: &TraceContext, state: &TraceState) {
+pub(super) fn in_an_envelope(context: &TraceContext, state: &TraceState) {
     for payload in [&b"{}"[..], b"{\"a\":1}"] {
         let spliced = splice(payload, &Insertion::new(context, state)).unwrap();
         assert_eq!(unsplice(&spliced), payload);

@@ -215,6 +215,11 @@ def test_spans_say_where_kinesis_is_and_a_queue_is_no_partition(line, otlp):
     for span in (send, receive, queued):
         told = attributes(span)
         assert (told["server.address"], told["server.port"]) == ("127.0.0.1", upstream.server.port)
+        assert told["messaging.system"] == "aws.kinesis"
+    # It is Kinesis that is called, but a queue is no stream: its id is no stream's name.
+    names = lambda span: [attributes(span).get(name) for name in (  # noqa: E731
+        "messaging.destination.name", "aws.kinesis.stream_name", "kinescope.queue")]
+    assert (names(receive), names(queued)) == (["orders", "orders", None], ["mail", None, True])
     partition = "messaging.destination.partition.id"
     assert attributes(receive)[partition] == attributes(receive.links[0])[partition] == "shardId-000000000000"
     assert partition not in attributes(queued) and partition not in attributes(queued.links[0])

@@ -129,7 +129,7 @@ struct Sorted<'a> {
     /// Contexts and streams that something is known of.
     parts: BTreeSet<&'a Part>,
     /// Who read a part. Work that was reported without its stream belongs to the one stream that
-    /// its service read the context from.
+    /// its service read the context from; what a queue handed out, to the one that it was put to.
     readers: BTreeMap<&'a Part, BTreeMap<&'a Arc<str>, Vec<&'a Read>>>,
     /// Parts whose put was a child of this span.
     children: BTreeMap<SpanId, Vec<&'a Part>>,
@@ -146,6 +146,7 @@ impl<'a> Sorted<'a> {
             let homes = homes.get(&(part.0, service)).map_or(&[][..], Vec::as_slice);
             let part = match (&part.1, homes) {
                 (None, [home]) => *home,
+                (None, []) => only_put(trace, part.0).unwrap_or(part),
                 (None | Some(_), _) => part,
             };
             readers.entry(part).or_default().entry(service).or_default().push(read);
@@ -211,6 +212,13 @@ impl<'a> Sorted<'a> {
         }
         ended
     }
+}
+
+/// The part of the one stream that records with this context were put to.
+fn only_put(trace: &Trace, span_id: SpanId) -> Option<&Part> {
+    let mut parts = trace.sends.range((span_id, None)..).map(|(part, _)| part);
+    let first = parts.next().filter(|part| part.0 == span_id)?;
+    parts.next().is_none_or(|next| next.0 != span_id).then_some(first)
 }
 
 fn sum(counts: impl Iterator<Item = u64>) -> u64 {

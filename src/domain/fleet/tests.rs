@@ -312,6 +312,33 @@ fn work_reported_without_its_stream_finds_it() {
     );
 }
 
+/// A queue hands out what was put to a stream that it does not name. Where the same record was put to
+/// two, nobody knows to which of them it belongs.
+#[test]
+fn what_a_queue_handed_out_belongs_to_its_put() {
+    let put = span("send", "orders", (1, 1), 0, 20);
+    let queued = with(span("receive", "mail-queue", (9, 1), 50, 60), attribute::QUEUE, Value::Bool(true));
+    let queued = linked(queued, vec![link((1, 1), "r1", Some(30))]);
+    let spans = [("mail", queued), ("shop", put)];
+    check(&spans, &[(1, &["shop -20-> orders/ (30) -> mail 1/1"])]);
+    let edges = fleet(&spans).services();
+    assert_eq!(edges.iter().map(|edge| edge.stream.as_str()).collect::<Vec<_>>(), ["mail-queue", "orders"]);
+    let relay = Span { kind: Kind::Client, ..span("send", "copies", (1, 3), 75, 85) };
+    let relay = linked(relay, vec![link((1, 1), "", None)]);
+    let [queued, put] = spans;
+    check(
+        &[queued, put, ("relay", relay)],
+        &[(
+            1,
+            &[
+                "? ?/ (30) -> mail 1/1",
+                "shop -20-> orders/ (?) -> ? ?",
+                "relay -10-> copies/ (?) -> ? ?",
+            ],
+        )],
+    );
+}
+
 #[test]
 fn queries() {
     let typed = |id, name: &str, ms| {

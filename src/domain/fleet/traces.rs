@@ -155,7 +155,8 @@ impl Traces {
         let mut seen = BTreeSet::new();
         for (context, attributes) in linked.chain(alone) {
             let (trace_id, span_id) = identity(context);
-            let key = ((span_id, reading.stream.clone()), service.clone());
+            let stream = reading.stream.clone().filter(|_| !reading.is_queue);
+            let key = ((span_id, stream), service.clone());
             // Several events of one record have a link each; it was delivered once.
             let records = ends(attributes);
             let again = records.is_some_and(|records| !seen.insert((trace_id, span_id, records)));

@@ -21,8 +21,10 @@ pub mod attribute {
     pub const SYSTEM: &str = "messaging.system";
     /// `create`, `send`, `receive` or `process`.
     pub const OPERATION: &str = "messaging.operation.name";
-    /// The stream.
+    /// The stream, or the queue.
     pub const STREAM: &str = "messaging.destination.name";
+    /// True where it is a queue.
+    pub const QUEUE: &str = "kinescope.queue";
     /// The shard, on a span or a link.
     pub const SHARD: &str = "messaging.destination.partition.id";
     /// The record's sequence number, on a span or a link.
@@ -50,10 +52,11 @@ pub mod attribute {
     pub const INFERRED: &str = "kinescope.inferred";
 
     /// All of them.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         SYSTEM,
         OPERATION,
         STREAM,
+        QUEUE,
         SHARD,
         SEQUENCE,
         SEQUENCE_FIRST,
@@ -87,6 +90,8 @@ pub enum Operation {
 pub(super) struct Reading {
     pub(super) operation: Operation,
     pub(super) stream: Option<StreamName>,
+    /// The stream is a queue: which stream its records were put to is not said.
+    pub(super) is_queue: bool,
     pub(super) shard: Option<ShardId>,
     pub(super) event_type: Option<Arc<str>>,
     pub(super) records: Option<u64>,
@@ -117,6 +122,7 @@ pub(super) fn read(span: &Span) -> Option<Reading> {
     Some(Reading {
         operation,
         stream: said(attribute::STREAM).map(StreamName::from),
+        is_queue: find(&span.attributes, attribute::QUEUE) == Some(&Value::Bool(true)),
         shard: said(attribute::SHARD).map(ShardId::from),
         event_type: said(attribute::EVENT_TYPE).map(Arc::from),
         records: count(&span.attributes, attribute::RECORDS),

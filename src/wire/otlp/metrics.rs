@@ -4,7 +4,7 @@
 
 use super::attribute;
 use super::proto_resource;
-use super::scope;
+use super::proto_scope;
 use crate::domain::time::Wall;
 use crate::domain::trace::Attribute;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -18,7 +18,6 @@ use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::metrics::v1::Sum;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
-use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 
 /// How a metric introduces itself.
@@ -120,7 +119,7 @@ pub fn histogram<const N: usize>(
 #[must_use]
 pub fn request(resource: &[(String, String)], metrics: Vec<Metric>) -> Vec<u8> {
     let scoped =
-        ScopeMetrics { scope: Some((scope(), None).into()), metrics, ..ScopeMetrics::default() };
+        ScopeMetrics { scope: Some(proto_scope()), metrics, ..ScopeMetrics::default() };
     let of = ResourceMetrics {
         resource: Some(proto_resource(resource)),
         scope_metrics: vec![scoped],
@@ -140,7 +139,7 @@ fn metric(named: Named, data: Data) -> Metric {
 }
 
 fn pairs(attributes: Vec<Attribute>) -> Vec<KeyValue> {
-    Attributes::from(attributes.into_iter().map(attribute)).0
+    attributes.into_iter().map(attribute).collect()
 }
 
 #[cfg(test)]

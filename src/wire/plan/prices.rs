@@ -49,9 +49,11 @@ pub fn read(text: &str, source: &str) -> Result<Prices, PriceFault> {
 /// The file that would give these prices.
 #[must_use]
 pub fn write(prices: &Prices) -> String {
+    let (region, date) = (quoted(&prices.region), quoted(&prices.date));
+    let none = if prices.figures.is_empty() { " {}" } else { "" };
     let mut text = format!(
-        "# {}. In dollars; a price that is left out is not known.\nregion: {}\ndate: \"{}\"\nprices:\n",
-        prices.source, prices.region, prices.date
+        "# {}. In dollars; a price that is left out is not known.\nregion: {region}\ndate: {date}\nprices:{none}\n",
+        prices.source
     );
     for price in Price::all() {
         if let Some(dollars) = prices.of(price) {
@@ -59,6 +61,16 @@ pub fn write(prices: &Prices) -> String {
         }
     }
     text
+}
+
+/// As YAML reads it back, whatever stands in it.
+fn quoted(text: &str) -> String {
+    let escaped = |letter: char| match letter {
+        '"' | '\\' => format!("\\{letter}"),
+        ' '..='~' => letter.to_string(),
+        other => format!("\\U{:08x}", u32::from(other)),
+    };
+    format!("\"{}\"", text.chars().map(escaped).collect::<String>())
 }
 
 #[cfg(test)]
@@ -69,6 +81,9 @@ mod tests {
     fn what_is_written_is_read() {
         let prices = Prices::us_east_1();
         assert_eq!(read(&write(&prices), &prices.source).unwrap(), prices);
+        let (region, date) = ("a: b # c".to_owned(), "\"today\"\\\n\u{7f}".to_owned());
+        let strange = Prices { region, date, figures: std::collections::BTreeMap::new(), ..prices };
+        assert_eq!(read(&write(&strange), &strange.source).unwrap(), strange);
     }
 
     #[test]

@@ -98,7 +98,6 @@ fn xray(collector: &Collector, config: impl FnOnce(&mut Config)) -> (Rig, JoinSe
     let mut to = super::config(&format!("{}/v1/traces", collector.address), HTTP);
     config(&mut to);
     let exporter = Exporter::xray(&to, "eu-west-1", client, credentials, clock.clone());
-    let exporter = exporter.unwrap();
     (Rig::with(exporter, to, clock), tasks)
 }
 

@@ -1,5 +1,5 @@
 //! Owns what the observer tells the messaging metrics: each call once, its records by what became of
-//! them. Refuses queues: their `messaging.system` is not Kinesis'.
+//! them. Refuses the time that a queue's receive took: most of it is waiting for a record.
 
 use super::super::exchange::{Exchange, PutFacts};
 use super::super::spans::{Call, Ending, address};
@@ -76,6 +76,11 @@ impl Observer {
         records: usize,
     ) {
         self.meter_delivered(call, stream, records, (None, None));
+    }
+
+    /// What a queue handed out.
+    pub(super) fn meter_queue(&self, call: &Call<'_>, queue: &StreamName, records: usize) {
+        self.meter_delivered(call, Some(queue), records, (None, None));
     }
 
     fn meter_delivered(

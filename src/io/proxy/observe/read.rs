@@ -88,7 +88,8 @@ impl Observer {
         }
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &answer.records, &label);
-        let of = Delivery { stream: stream.as_ref(), shard: shard_known, parent };
+        let of =
+            Delivery { stream: stream.as_ref(), shard: shard_known, is_queue: false, parent };
         let received = self.receive_spans(&call, &of, &answer.records, &ending);
         if let (Some(reading), Some(inferring)) = (reading, &mut self.inferring) {
             let batch = batch(&received, parent.is_some(), answer.records.len(), exchange.ended);
@@ -153,7 +154,8 @@ impl Observer {
         let records: Vec<ReadRecord> = answer.records.into_iter().map(identified).collect();
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &records, &label);
-        let of = Delivery { stream: Some(queue), shard: None, parent };
+        let of = Delivery { stream: Some(queue), shard: None, is_queue: true, parent };
+        self.meter_queue(&call, queue, records.len());
         self.export_receive(&call, &of, &records, &ending);
         let newest = records.last();
         let observation = ReadObservation {

@@ -62,6 +62,7 @@ impl Observer {
         let of = Delivery {
             stream: subscription.stream.as_ref(),
             shard: Some(&subscription.shard),
+            is_queue: false,
             parent: subscription.parent.as_ref(),
         };
         let request_id = subscription.request_id.clone();

@@ -17,7 +17,7 @@ pub(super) use receive::receive;
 
 use super::exchange::Exchange;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
-use crate::domain::time::Moment;
+use crate::domain::time::{Moment, Wall};
 use crate::domain::trace::{Attribute, Link, Parent, Span, SpanId, Value};
 
 /// Most links on one span where nothing asks for fewer, so that one export stays below what
@@ -48,12 +48,22 @@ impl<'a> Call<'a> {
 /// Where records came from, for their receive span.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Delivery<'a> {
-    /// The stream, where it is known.
+    /// The stream, or the queue's id, where it is known.
     pub stream: Option<&'a StreamName>,
     /// The shard, where it is known and there is one: a queue has none.
     pub shard: Option<&'a ShardId>,
+    /// It is a queue. A call to it goes to Kinesis, so that is its messaging system: operations,
+    /// signature and errors are Kinesis' own, and the conventions have no word for either. But
+    /// `aws.kinesis.stream_name` is what names a stream, and which one feeds it nobody says.
+    pub is_queue: bool,
     /// The application's own span.
     pub parent: Option<&'a Parent>,
+}
+
+/// When a span began and ended. The calendar may be set while it lasts: no span ends before it began,
+/// or hours later than it did.
+fn times(started: Moment, ended: Moment) -> (Wall, Wall) {
+    (started.wall, started.wall.plus(ended.since(started)))
 }
 
 /// What a call came to, for its span.
@@ -67,7 +77,8 @@ pub(super) struct Ending {
     pub status: Option<u16>,
 }
 
-/// A span's name, `{operation} {destination}`, and the attributes that each of ours has.
+/// A span's name, `{operation} {destination}`, and the attributes that each of ours has, wherever
+/// it is about.
 fn head(operation: &'static str, stream: Option<&StreamName>) -> (String, Vec<Attribute>) {
     let mut attributes: Vec<Attribute> = Vec::with_capacity(16);
     attributes.push(("messaging.system", "aws.kinesis".into()));
@@ -75,8 +86,11 @@ fn head(operation: &'static str, stream: Option<&StreamName>) -> (String, Vec<At
     attributes.push(("messaging.operation.type", operation.into()));
     let Some(stream) = stream else { return (operation.to_owned(), attributes) };
     attributes.push(("messaging.destination.name", stream.to_string().into()));
-    attributes.push(("aws.kinesis.stream_name", stream.to_string().into()));
     (format!("{operation} {stream}"), attributes)
+}
+
+fn stream_name(stream: Option<&StreamName>) -> Option<Attribute> {
+    stream.map(|stream| ("aws.kinesis.stream_name", stream.to_string().into()))
 }
 
 /// The attributes of a span that is a call to Kinesis.

@@ -2,7 +2,7 @@
 //! of processing only its reader knows, and may report it.
 
 use super::super::inferring::{Batch, Reading};
-use super::{count, head, split};
+use super::{count, head, split, stream_name, times};
 use crate::domain::time::Moment;
 use crate::domain::trace::{Kind, Span, SpanId, Status, TraceContext, TraceState, Value};
 
@@ -17,11 +17,12 @@ pub(in crate::io::proxy) fn inferred_process(
 ) -> Vec<Span> {
     let Reading { consumer, stream, shard } = of;
     let (name, mut attributes) = head("process", Some(stream));
+    attributes.extend(stream_name(Some(stream)));
     attributes.push(("messaging.batch.message_count", count(batch.records)));
     attributes.push(("messaging.destination.partition.id", shard.to_string().into()));
     attributes.push(("messaging.consumer.group.name", consumer.to_string().into()));
     attributes.push(("kinescope.inferred", Value::Bool(true)));
-    let start = batch.delivered.wall;
+    let (start, end) = times(batch.delivered, until);
     let whole = Span {
         name,
         kind: Kind::Consumer,
@@ -29,7 +30,7 @@ pub(in crate::io::proxy) fn inferred_process(
         tracestate,
         parent: Some(batch.receive.0.span_id),
         start,
-        end: start.plus(until.since(batch.delivered)),
+        end,
         attributes,
         links: Vec::new(),
         status: Status::Unset,

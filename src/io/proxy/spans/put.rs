@@ -5,7 +5,7 @@
 use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, PutFacts};
 use super::links::{Links, Record};
-use super::{Call, Ending, called, count, head, split};
+use super::{Call, Ending, called, count, head, split, stream_name, times};
 use crate::domain::trace::{
     Attribute, Kind, Span, SpanId, Status, TraceContext, TraceState, Value,
 };
@@ -73,7 +73,9 @@ fn create(
     fate: Fate<'_>,
     told: &dyn Fn(usize) -> Told,
 ) -> Span {
+    let (start, end) = times(exchange.started, exchange.ended);
     let (name, mut attributes) = head("create", put.stream.as_ref());
+    attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(told(*record).attributes());
     let mut status = Status::Unset;
     match fate {
@@ -90,8 +92,8 @@ fn create(
         context: *context,
         tracestate: state.clone(),
         parent: put.parent,
-        start: exchange.started.wall,
-        end: exchange.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status,
@@ -105,7 +107,9 @@ fn send_without_links(
     ending: &Ending,
     outcome: &PutOutcome,
 ) -> Span {
+    let (start, end) = times(exchange.started, exchange.ended);
     let (name, mut attributes) = head("send", put.stream.as_ref());
+    attributes.extend(stream_name(put.stream.as_ref()));
     attributes.extend(called(&Call::of(exchange), ending));
     // The conventions of HTTP: a resend is one that the same call caused, the first is none.
     let resends = put.attempt.map_or(0, |attempt| attempt.saturating_sub(1));
@@ -136,8 +140,8 @@ fn send_without_links(
         context: put.context,
         tracestate: put.state.clone(),
         parent: put.parent,
-        start: exchange.started.wall,
-        end: exchange.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status,

@@ -3,10 +3,11 @@
 
 use super::super::disclosed::{Disclosed, Told};
 use super::links::{Links, Record};
-use super::{Call, Delivery, Ending, called, count, head, split};
+use super::{Call, Delivery, Ending, called, count, head, split, stream_name, times};
 use crate::domain::envelope::Facts;
+use crate::domain::fleet::attribute;
 use crate::domain::time::Wall;
-use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState};
+use crate::domain::trace::{Kind, Link, Span, SpanId, Status, TraceContext, TraceState, Value};
 use crate::wire::kinesis::read::ReadRecord;
 use std::collections::HashSet;
 
@@ -23,8 +24,11 @@ pub(in crate::io::proxy) fn receive(
     if records.is_empty() {
         return Vec::new();
     }
-    let Delivery { stream, shard, parent } = *of;
+    let Delivery { stream, shard, is_queue, parent } = *of;
+    let (start, end) = times(call.started, call.ended);
     let (name, mut attributes) = head("receive", stream);
+    attributes.extend(stream_name(stream.filter(|_| !is_queue)));
+    attributes.extend(is_queue.then_some((attribute::QUEUE, Value::Bool(true))));
     attributes.extend(called(call, ending));
     attributes.push(("messaging.batch.message_count", count(records.len())));
     let shard = shard.map(|shard| shard.to_string().into());
@@ -36,8 +40,8 @@ pub(in crate::io::proxy) fn receive(
         context,
         tracestate,
         parent: parent.map(|parent| parent.context.span_id),
-        start: call.started.wall,
-        end: call.ended.wall,
+        start,
+        end,
         attributes,
         links: Vec::new(),
         status: Status::Unset,

@@ -4,7 +4,6 @@ use super::super::disclosed::{Disclosed, SagaKey, Told};
 use super::super::exchange::{Answer, Facts};
 use super::*;
 use crate::domain::envelope::{Event, Kind as Payload, facts};
-use crate::domain::time::Wall;
 use crate::domain::trace::{Flags, Format, Kind, Status, TraceContext, TraceState};
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
@@ -102,7 +101,12 @@ fn received(links_max: usize, parent: Option<&Context>, records: &[ReadRecord]) 
         format: Format::TraceContext,
         undecided: false,
     });
-    let of = Delivery { stream: Some(&stream), shard: Some(&shard), parent: above.as_ref() };
+    let of = Delivery {
+        stream: Some(&stream),
+        shard: Some(&shard),
+        is_queue: false,
+        parent: above.as_ref(),
+    };
     let own_id = context(0xf1, 0).0.span_id;
     let own = match parent {
         Some((above, state)) => (above.child(own_id, above.flags.sampled()), state.clone()),
@@ -409,6 +413,18 @@ fn a_body_that_was_not_understood_has_no_count() {
     };
     check(PutOutcome::default(), "");
     check(stored(&[("s1", "10"), ("s2", "11")], &[]), " batch.message_count=2");
+}
+
+/// Set back by an hour, or ahead, between the call and its answer.
+#[test]
+fn a_calendar_that_is_set_meanwhile_changes_no_span() {
+    for wall in [0, 7_200_000].map(Wall::from_ms) {
+        let mut exchange = exchange(Operation::PutRecord);
+        exchange.started.wall = Wall::from_ms(3_600_000);
+        exchange.ended.wall = wall;
+        let span = send(&exchange, &put(&["injected"]), &Ending::default(), &PutOutcome::default());
+        assert_eq!((span.start.as_ms(), span.end.as_ms()), (3_600_000, 3_600_007));
+    }
 }
 
 #[test]
