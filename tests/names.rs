@@ -160,7 +160,8 @@ fn every_test_that_a_document_names_exists() {
     sources.extend(files("tests", ".py"));
     let text = fs::read_to_string(Path::new(ROOT).join("docs/alert-faults.md")).unwrap_or_default();
     let is_name = |word: &&str| {
-        word.matches('_').count() >= 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+        word.matches('_').count() >= 2
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
     };
     let of_metrics = |word: &&str| !word.starts_with("kinescope_");
     let named: Vec<&str> = text.split('`').filter(is_name).filter(of_metrics).collect();

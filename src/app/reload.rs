@@ -263,8 +263,7 @@ mod tests {
         let script = Mutex::new(outcomes.into_iter());
         let read = Load::new(move || script.lock().unwrap().next().unwrap());
         let (registry, clock) = (Registry::new(), Clock::simulated(Wall::from_ms(7_000)));
-        let (reloader, source, in_force) =
-            Reloader::new(read, began, clock, &registry).unwrap();
+        let (reloader, source, in_force) = Reloader::new(read, began, clock, &registry).unwrap();
         let stop = CancellationToken::new();
         let asking = async {
             let mut said = Vec::new();

@@ -268,7 +268,8 @@ pub async fn start(
         dropped: &dropped,
         reloads,
     };
-    let Built { notifier, deliveries, keeper, settings, machine } = notify.build(store, restored)?;
+    let Built { notifier, deliveries, keeper, settings, machine } =
+        notify.build(store, restored)?;
     // Stopped after the deliveries, whose last words it writes down.
     let stage = supervisor.stage("outbox");
     stage.spawn("keeper", Policy::Helpful, keeper.run(stage.token()));

@@ -246,7 +246,8 @@ mod tests {
         let (events, mut heard) = mpsc::channel(1_000);
         let clock = Clock::simulated(Wall::from_ms(1_700_000_000_000));
         let of = |id: &str, is_configured| {
-            let silence = silences::read(BODY.as_bytes(), Wall::from_ms(1_700_000_000_000)).unwrap();
+            let silence =
+                silences::read(BODY.as_bytes(), Wall::from_ms(1_700_000_000_000)).unwrap();
             Silence { id: id.to_owned(), is_configured, ..silence }
         };
         let book = SilenceBook::open(vec![of("one", true)], None, events, clock);

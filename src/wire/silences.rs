@@ -77,10 +77,7 @@ pub fn read(body: &[u8], now: Wall) -> Result<Silence, SilenceFault> {
 ///
 /// # Errors
 /// It is no list of anything.
-pub fn read_all(
-    body: &[u8],
-    now: Wall,
-) -> Result<(Vec<Silence>, Vec<SilenceFault>), SilenceFault> {
+pub fn read_all(body: &[u8], now: Wall) -> Result<(Vec<Silence>, Vec<SilenceFault>), SilenceFault> {
     let items: Vec<serde_json::Value> =
         serde_json::from_slice(body).map_err(|fault| SilenceFault(fault.to_string()))?;
     let (mut silences, mut faults) = (Vec::new(), Vec::new());

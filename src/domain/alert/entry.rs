@@ -5,7 +5,9 @@ use crate::domain::alert::machine::{self, Machine, Seen, State, Transition};
 use crate::domain::alert::saved::{SavedAlert, SavedState};
 use crate::domain::alert::suppress::Suppressed;
 use crate::domain::alert::text;
-use crate::domain::alert::{AlertState, AlertView, LET_GO, Labels, Missing, Reading, Rule, Subject};
+use crate::domain::alert::{
+    AlertState, AlertView, LET_GO, Labels, Missing, Reading, Rule, Subject,
+};
 use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
 use std::collections::{BTreeMap, VecDeque};

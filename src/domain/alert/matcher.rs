@@ -109,14 +109,14 @@ impl Pattern {
 fn compiled(text: &str) -> Result<Regex, MatcherFault> {
     let mut builder = RegexBuilder::new(text);
     builder.size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX);
-    builder.build().map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => MatcherFault::TooLarge,
-        error => {
-            // The library draws where it is; the last line says what it is.
-            let said = error.to_string();
-            let last = said.lines().last().unwrap_or_default();
-            MatcherFault::Regex(last.trim_start_matches("error: ").to_owned())
+    builder.build().map_err(|error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            return MatcherFault::TooLarge;
         }
+        // The library draws where it is; the last line says what it is.
+        let said = error.to_string();
+        let last = said.lines().last().unwrap_or_default();
+        MatcherFault::Regex(last.trim_start_matches("error: ").to_owned())
     })
 }
 

@@ -3,8 +3,8 @@
 
 use crate::domain::alert::board::{Board, Policy};
 use crate::domain::alert::builtin::builtin;
-use crate::domain::alert::reading::of_status;
 use crate::domain::alert::matcher::Matcher;
+use crate::domain::alert::reading::of_status;
 use crate::domain::alert::silence::{Mute, Silence};
 use crate::domain::alert::{AlertState, Labels, Notice, Obstacle, Reading, Signal, Subject};
 use crate::domain::lag::Status;

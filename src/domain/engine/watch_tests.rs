@@ -2,9 +2,9 @@
 //! a notice.
 
 use super::*;
+use crate::domain::alert::Signal;
 use crate::domain::alert::builtin::builtin;
 use crate::domain::alert::figures::{CloudWatchTotals, PutTotals};
-use crate::domain::alert::Signal;
 use crate::domain::alert::group::Grouping;
 use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
 use crate::domain::snapshot::{StreamDescription, StreamDetails};

@@ -140,7 +140,8 @@ impl Room<'_> {
         let deliveries = deliveries.collect();
         let durable = self.metrics.durable.clone();
         let (retry, outgoing_kept) = (keeper::RETRY, Arc::clone(&outgoing));
-        let keeper = Keeper { outgoing: outgoing_kept, store, durable, clock: clock.clone(), retry };
+        let keeper =
+            Keeper { outgoing: outgoing_kept, store, durable, clock: clock.clone(), retry };
         let renew_every = self.receivers.iter().filter_map(|one| one.kind.renew_every()).min();
         let notifier = Notifier { outgoing, clock, renew_every };
         Ok(Built { notifier, deliveries, keeper, settings, machine: restored.machine })

@@ -40,9 +40,8 @@ impl Board {
         }
         if regroups {
             let grouping = &self.policy.grouping;
-            let group = |(labels, at)| {
-                (labels, (Group::restored(at, grouping, now), Counts::default()))
-            };
+            let group =
+                |(labels, at)| (labels, (Group::restored(at, grouping, now), Counts::default()));
             self.groups = told_at.into_iter().map(group).collect();
         }
     }
@@ -54,9 +53,7 @@ impl Board {
         match found {
             None => Err(format!("there is no rule {name} any more")),
             Some((_, rule)) if !rule.enabled => Err(format!("the rule {name} is switched off")),
-            Some((place, rule))
-                if rule.when.signal == was.when.signal && rule.watches(subject) =>
-            {
+            Some((place, rule)) if rule.when.signal == was.when.signal && rule.watches(subject) => {
                 Ok(place)
             }
             Some(_) => Err(format!("the rule {name} does not look at this any more")),
