@@ -158,3 +158,23 @@ fn the_configuration_in_the_readme_is_accepted() {
     let output = check.env_clear().arg("check").arg("--config").arg(&file).output().expect("runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let mut sources = files("src", ".rs");
+    sources.extend(files("tests", ".py"));
+    let text = fs::read_to_string(Path::new(ROOT).join("docs/alert-faults.md")).unwrap_or_default();
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 2
+            && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+    };
+    let of_metrics = |word: &&str| !word.starts_with("kinescope_");
+    let named: Vec<&str> = text.split('`').filter(is_name).filter(of_metrics).collect();
+    assert!(named.len() > 50, "only {} tests are named", named.len());
+    let exists = |name: &&&str| {
+        let begins = [format!("fn {name}("), format!("def {name}(")];
+        !sources.iter().any(|(_, source)| begins.iter().any(|begin| source.contains(begin)))
+    };
+    let unknown: Vec<&&str> = named.iter().filter(exists).collect();
+    assert!(unknown.is_empty(), "docs/alert-faults.md: there is no test {unknown:?}");
+}

@@ -15,6 +15,7 @@ pub mod fleet_loop;
 pub mod fleet_metrics;
 pub mod logging;
 pub mod observing;
+pub mod realerting;
 #[cfg(test)]
 mod reference;
 pub mod reload;

@@ -2,7 +2,7 @@
 //! good one, what can change while the service runs is put in force at once, and what cannot is
 //! named. Refuses to carry out anything: rooms watch the configuration.
 
-use crate::app::config::{Admin, Alerts, Config, Faults, Proxy};
+use crate::app::config::{Admin, Alerts, Config, Faults, Proxy, Receiver};
 use crate::io::admin::{Differences, ReloadSource, Reloaded};
 use crate::io::clock::Clock;
 use prometheus::{IntGauge, Registry};
@@ -125,6 +125,11 @@ impl Reloader {
         new.proxy.propagation = config.proxy.propagation;
         new.proxy.streams = config.proxy.streams;
         new.proxy.allow = config.proxy.allow;
+        if can_become(&old.alerts.receivers, &config.alerts.receivers) {
+            new.alerts.receivers = config.alerts.receivers;
+        }
+        new.alerts.rules = config.alerts.rules;
+        new.alerts.alerting = config.alerts.alerting;
         self.in_force.send_if_modified(|in_force| {
             *in_force = Arc::new(new);
             !changed.is_empty()
@@ -181,10 +186,15 @@ fn differences(old: &Config, new: &Config) -> Differences {
     let differing = |keys: &[(&'static str, bool)]| {
         keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
     };
+    let receivers_differ = *receivers != new.alerts.receivers;
+    let settings_alone = can_become(receivers, &new.alerts.receivers);
     let changed = differing(&[
         ("proxy.propagation", *propagation != new.proxy.propagation),
         ("proxy.streams", *streams != new.proxy.streams),
         ("proxy.allow", *allow != new.proxy.allow),
+        ("alerts.rules", *rules != new.alerts.rules),
+        ("alerts", *alerting != new.alerts.alerting),
+        ("alerts.receivers", receivers_differ && settings_alone),
     ]);
     let way_out = *upstream_proxy != new.proxy.upstream_proxy || *no_proxy != new.proxy.no_proxy;
     let needs_restart = differing(&[
@@ -208,9 +218,7 @@ fn differences(old: &Config, new: &Config) -> Differences {
         ("traces", *traces != new.traces),
         ("privacy", *privacy != new.privacy),
         ("metrics", *metrics != new.metrics),
-        ("alerts.rules", *rules != new.alerts.rules),
-        ("alerts", *alerting != new.alerts.alerting),
-        ("alerts.receivers", *receivers != new.alerts.receivers),
+        ("alerts.receivers", receivers_differ && !settings_alone),
         ("admin.listen", *listen != new.admin.listen),
         ("admin.token_file", *token_file != new.admin.token_file),
         ("state", *state != new.state),
@@ -219,10 +227,15 @@ fn differences(old: &Config, new: &Config) -> Differences {
     Differences { changed, needs_restart }
 }
 
+/// Whether those who are told stay the same ones: queues and tasks are theirs from start to end.
+fn can_become(old: &[Receiver], new: &[Receiver]) -> bool {
+    old.len() == new.len() && old.iter().zip(new).all(|(old, new)| old.can_become(new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::config::{Fault, Flags, Place, Propagation, load};
+    use crate::app::config::{Fault, Flags, Place, Propagation, load, load_with};
     use crate::domain::time::Wall;
     use std::collections::BTreeMap;
     use std::sync::Mutex;
@@ -242,12 +255,15 @@ mod tests {
 
     /// Starts with nothing written and reloads once for each of `outcomes`.
     async fn reload(outcomes: Vec<Result<Config, Faults>>) -> Reloads {
+        reload_from(config(&[]).unwrap(), outcomes).await
+    }
+
+    async fn reload_from(began: Config, outcomes: Vec<Result<Config, Faults>>) -> Reloads {
         let count = outcomes.len();
         let script = Mutex::new(outcomes.into_iter());
         let read = Load::new(move || script.lock().unwrap().next().unwrap());
         let (registry, clock) = (Registry::new(), Clock::simulated(Wall::from_ms(7_000)));
-        let (reloader, source, in_force) =
-            Reloader::new(read, config(&[]).unwrap(), clock, &registry).unwrap();
+        let (reloader, source, in_force) = Reloader::new(read, began, clock, &registry).unwrap();
         let stop = CancellationToken::new();
         let asking = async {
             let mut said = Vec::new();
@@ -277,6 +293,41 @@ mod tests {
         assert_eq!(in_force.proxy.propagation, Propagation::Off);
         assert_eq!(in_force.proxy.allow.streams, ["a"]);
         assert_eq!(reloads.scrape, [7.0, 1.0]);
+    }
+
+    /// The configuration of this file.
+    fn written(alerts: &str) -> Config {
+        let text = format!("alerts: {alerts}");
+        let path = std::path::Path::new("kinescope.yaml");
+        load_with(Some(path), &BTreeMap::new(), &Flags::default(), &|_| Ok(text.clone())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_alerting_all_can_change_but_who_is_told() {
+        let hook = |name: &str, url: &str| {
+            let url = format!("https://hooks.example/{url}");
+            format!("{{ name: {name}, webhook: {{ url: '{url}' }} }}")
+        };
+        let rules = |receivers: &str| {
+            let lag = "{ name: KinesisConsumerLagHigh, for: 5m }";
+            written(&format!("{{ rules: [{lag}], storm_limit: 5, receivers: [{receivers}] }}"))
+        };
+        let all = ["alerts.rules", "alerts"];
+        let receivers = "alerts.receivers";
+        let outcomes = vec![
+            Ok(rules(&hook("a", "1"))),
+            Ok(rules(&hook("a", "2"))),
+            Ok(rules(&hook("b", "2"))),
+            Ok(rules(&[hook("a", "2"), hook("b", "2")].join(", "))),
+        ];
+        let began = written(&format!("{{ receivers: [{}] }}", hook("a", "1")));
+        let reloads = reload_from(began, outcomes).await;
+        let another = told(&[], &[receivers]);
+        let expected = [told(&all, &[]), told(&[receivers], &[]), another.clone(), another];
+        assert_eq!(reloads.said, expected);
+        let alerts = reloads.in_force.borrow().alerts.clone();
+        assert_eq!(alerts.alerting.policy.storm_limit, 5);
+        assert_eq!(alerts.receivers, rules(&hook("a", "2")).alerts.receivers);
     }
 
     #[tokio::test]

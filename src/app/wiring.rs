@@ -10,9 +10,10 @@ use crate::app::engine_loop::{EngineLoop, Kept};
 use crate::app::exporting::{self, Sinks};
 use crate::app::fleet::{self, Heard};
 use crate::app::observing;
+use crate::app::realerting::{self, Realerting};
 use crate::app::reload::{Load, Reloader};
 use crate::app::supervisor::{Ended, Policy, Report, Supervisor};
-use crate::domain::engine::{Engine, EngineConfig, Event};
+use crate::domain::engine::{Alerting, Engine, EngineConfig, Event};
 use crate::domain::snapshot::Snapshot;
 use crate::io::admin::{
     self, Admin, ConfigurationSource, FleetSource, ReloadSource, SnapshotSource,
@@ -210,7 +211,7 @@ pub async fn start(
         exemplars: exemplars.clone(),
         snapshots: snapshots.clone(),
         fleet: FleetSource(fleet_asks),
-        silences,
+        silences: silences.clone(),
         configuration: told(in_force.clone()),
         clock: clock.clone(),
         scope: scope(&config, &region),
@@ -268,7 +269,8 @@ pub async fn start(
         dropped: &dropped,
         reloads,
     };
-    let Built { notifier, deliveries, keeper, machine } = notify.build(store, restored)?;
+    let Built { notifier, deliveries, keeper, settings, machine } =
+        notify.build(store, restored)?;
     // Stopped after the deliveries, whose last words it writes down.
     let stage = supervisor.stage("outbox");
     stage.spawn("keeper", Policy::Helpful, keeper.run(stage.token()));
@@ -314,6 +316,15 @@ pub async fn start(
         kept: Kept::default(),
     };
     stage.spawn("engine", Policy::Vital, engine.run(stage.token()));
+    let realerting = Realerting {
+        known: config.alerts.clone(),
+        in_force: in_force.clone(),
+        events: events.clone(),
+        silences,
+        receivers: settings,
+        status_page: external_url,
+    };
+    stage.spawn("realerting", Policy::Helpful, realerting.run(stage.token()));
     let counted = Counted {
         registry: registry.clone(),
         clock: clock.clone(),
@@ -428,24 +439,18 @@ fn identity(config: &Config, region: &str) -> status::Identity {
     }
 }
 
-/// The engine with its way of telling: a link to our page belongs to every alert.
+/// The engine with its way of telling.
 fn engine(config: &Config, region: &str, external_url: &str) -> Engine {
-    let alerting = &config.alerts.alerting;
-    let mut policy = alerting.policy.clone();
-    external_url.clone_into(&mut policy.status_page);
-    Engine::judging(engine_config(config, region), observing::judging(config))
-        .telling(policy, alerting.objective)
-}
-
-fn engine_config(config: &Config, region: &str) -> EngineConfig {
+    let Alerting { rules, policy, objective } = realerting::alerting(config, external_url);
     let mut external_labels = config.external_labels.clone();
     external_labels.insert("region".to_owned(), region.to_owned());
-    EngineConfig {
-        rules: observing::rules(config),
+    let begins = EngineConfig {
+        rules,
         external_labels,
-        repeat_interval: config.alerts.alerting.policy.grouping.repeat,
+        repeat_interval: policy.grouping.repeat,
         limits: config.limits.engine,
-    }
+    };
+    Engine::judging(begins, observing::judging(config)).telling(policy, objective)
 }
 
 /// `[::]` with `0.0.0.0` behind it, which is bound only where the first does not cover it: on a

@@ -1,7 +1,7 @@
 //! Owns the silences that were made at the API, in memory and in a small file, and tells the engine
 //! of all that are in force. Refuses to lose one to a restart, and to change a configured one.
 
-use crate::domain::alert::silence::{SILENCES_MAX, Silence};
+use crate::domain::alert::silence::{REGEXES_MAX, SILENCES_MAX, Silence};
 use crate::domain::engine::Event;
 use crate::domain::time::Wall;
 use crate::io::clock::Clock;
@@ -30,6 +30,9 @@ pub enum Fault {
     /// There are too many.
     #[error("there are {SILENCES_MAX} silences; end some first")]
     Full,
+    /// There are too many expressions in them.
+    #[error("the silences have {REGEXES_MAX} regular expressions; end some, or use a glob")]
+    Regexes,
 }
 
 /// Where silences are kept. Cheap to clone.
@@ -57,7 +60,12 @@ impl SilenceBook {
         if let Some(path) = &file {
             match std::fs::read(path) {
                 Ok(body) => match silences::read_all(&body, clock.now().wall) {
-                    Ok(kept) => silences.extend(kept.into_iter().take(SILENCES_MAX)),
+                    Ok((kept, faults)) => {
+                        silences.extend(kept.into_iter().take(SILENCES_MAX));
+                        for error in faults {
+                            tracing::warn!(%error, "a kept silence cannot be read");
+                        }
+                    }
                     Err(error) => tracing::warn!(%error, "kept silences cannot be read"),
                 },
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -84,6 +92,11 @@ impl SilenceBook {
         silence.updated_at = now;
         let id = self.change(|all| {
             forget_old(all, now);
+            let others = all.iter().filter(|other| other.id != silence.id);
+            let regexes: usize = others.map(Silence::regexes).sum();
+            if silence.regexes() > 0 && regexes + silence.regexes() > REGEXES_MAX {
+                return Err(Fault::Regexes);
+            }
             if silence.id.is_empty() {
                 if all.len() >= SILENCES_MAX {
                     return Err(Fault::Full);
@@ -115,6 +128,16 @@ impl SilenceBook {
         })?;
         self.keep().await;
         Ok(())
+    }
+
+    /// Puts these in place of the configured ones: the configuration was read again.
+    pub async fn configure(&self, configured: Vec<Silence>) {
+        {
+            let mut all = self.silences.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|silence| !silence.is_configured);
+            drop(all.splice(0..0, configured));
+        }
+        self.announce().await;
     }
 
     /// Tells the engine which are in force.
@@ -181,7 +204,7 @@ fn new_id() -> String {
 mod tests {
     use super::*;
 
-    const BODY: &str = r#"{"matchers": [{"name": "stream", "value": "orders"}],
+    const BODY: &str = r#"{"matchers": [{"name": "stream", "value": "orders|o.+", "isRegex": true}],
         "endsAt": "2023-11-15T00:00:00Z"}"#;
 
     async fn told(events: &mut mpsc::Receiver<Event>) -> Vec<Silence> {
@@ -208,6 +231,7 @@ mod tests {
         again.announce().await;
         let kept = told(&mut heard).await;
         assert_eq!((kept.len(), kept[0].id.as_str(), id.len()), (1, id.as_str(), 36));
+        assert_eq!(kept[0].matchers[0].to_string(), "stream=~\"orders|o.+\"");
         again.end(&id).await.unwrap();
         let ended = told(&mut heard).await;
         assert!(ended.iter().all(|it| it.ends_at < Wall::from_ms(1_700_000_100_000)), "{ended:?}");
@@ -215,5 +239,29 @@ mod tests {
         std::fs::write(folder.join("silences.json"), "[{").unwrap();
         assert_eq!(open().json(), b"[]");
         std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[tokio::test]
+    async fn configured_ones_change_and_expressions_are_bounded() {
+        let (events, mut heard) = mpsc::channel(1_000);
+        let clock = Clock::simulated(Wall::from_ms(1_700_000_000_000));
+        let of = |id: &str, is_configured| {
+            let silence =
+                silences::read(BODY.as_bytes(), Wall::from_ms(1_700_000_000_000)).unwrap();
+            Silence { id: id.to_owned(), is_configured, ..silence }
+        };
+        let book = SilenceBook::open(vec![of("one", true)], None, events, clock);
+        let made = book.make(BODY.as_bytes()).await.unwrap();
+        book.configure(vec![of("two", true), of("three", true)]).await;
+        drop(told(&mut heard).await);
+        let ids: Vec<String> = told(&mut heard).await.into_iter().map(|it| it.id).collect();
+        assert_eq!(ids, ["two", "three", &made]);
+        for _ in 3..REGEXES_MAX {
+            book.make(BODY.as_bytes()).await.unwrap();
+        }
+        assert!(matches!(book.make(BODY.as_bytes()).await, Err(Fault::Regexes)));
+        // One that is there already may be changed.
+        let body = BODY.replacen('{', &format!("{{\"id\": \"{made}\", "), 1);
+        assert_eq!(book.make(body.as_bytes()).await.unwrap(), made);
     }
 }

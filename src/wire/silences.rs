@@ -1,7 +1,8 @@
-//! Owns silences as Alertmanager's API v2 writes them. Refuses what a silence here cannot mean:
-//! regular expressions, and one that matches everything.
+//! Owns silences as Alertmanager's API v2 writes them. Refuses one that matches everything, and an
+//! expression that is none.
 
-use crate::domain::alert::silence::{Matcher, Silence};
+use crate::domain::alert::matcher::{Matcher, Pattern};
+use crate::domain::alert::silence::Silence;
 use crate::domain::time::Wall;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,14 +73,22 @@ pub fn read(body: &[u8], now: Wall) -> Result<Silence, SilenceFault> {
     Ok(silence)
 }
 
-/// What was written by [`text`], for the same process or the next; nothing of it where it is broken.
+/// What was written by [`text`], for the same process or the next, and what of it is no silence.
 ///
 /// # Errors
-/// As [`read`].
-pub fn read_all(body: &[u8], now: Wall) -> Result<Vec<Silence>, SilenceFault> {
-    let docs: Vec<Doc> =
+/// It is no list of anything.
+pub fn read_all(body: &[u8], now: Wall) -> Result<(Vec<Silence>, Vec<SilenceFault>), SilenceFault> {
+    let items: Vec<serde_json::Value> =
         serde_json::from_slice(body).map_err(|fault| SilenceFault(fault.to_string()))?;
-    docs.into_iter().map(|doc| of_doc(doc, now)).collect()
+    let (mut silences, mut faults) = (Vec::new(), Vec::new());
+    for item in items {
+        let doc = serde_json::from_value(item).map_err(|fault| SilenceFault(fault.to_string()));
+        match doc.and_then(|doc| of_doc(doc, now)) {
+            Ok(silence) => silences.push(silence),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    Ok((silences, faults))
 }
 
 fn of_doc(doc: Doc, now: Wall) -> Result<Silence, SilenceFault> {
@@ -92,11 +101,10 @@ fn of_doc(doc: Doc, now: Wall) -> Result<Silence, SilenceFault> {
     if doc.matchers.is_empty() || doc.matchers.len() > MATCHERS_MAX {
         return fault("should have 1 to 16 matchers");
     }
-    if doc.matchers.iter().any(|matcher| matcher.is_regex) {
-        return fault("isRegex is not understood here: in a value `*` stands for any text");
-    }
-    let matters = |matcher: &MatcherDoc| !matcher.is_equal || !matches!(&*matcher.value, "" | "*");
-    if !doc.matchers.iter().any(matters) {
+    let matchers: Result<Vec<Matcher>, SilenceFault> =
+        doc.matchers.into_iter().map(matcher).collect();
+    let matchers = matchers?;
+    if !matchers.iter().any(Matcher::selects) {
         return fault("at least one matcher should not match everything");
     }
     let starts_at = time(doc.starts_at.as_ref())?.unwrap_or(now);
@@ -106,11 +114,9 @@ fn of_doc(doc: Doc, now: Wall) -> Result<Silence, SilenceFault> {
     if ends_at <= starts_at {
         return fault("endsAt should be after startsAt");
     }
-    let matcher =
-        |doc: MatcherDoc| Matcher { name: doc.name, value: doc.value, is_equal: doc.is_equal };
     Ok(Silence {
         id: doc.id.unwrap_or_default(),
-        matchers: doc.matchers.into_iter().map(matcher).collect(),
+        matchers,
         starts_at,
         ends_at,
         created_by: doc.created_by,
@@ -118,6 +124,17 @@ fn of_doc(doc: Doc, now: Wall) -> Result<Silence, SilenceFault> {
         updated_at: time(doc.updated_at.as_ref())?.unwrap_or(now),
         is_configured: false,
     })
+}
+
+fn matcher(doc: MatcherDoc) -> Result<Matcher, SilenceFault> {
+    let MatcherDoc { name, value, is_regex, is_equal } = doc;
+    if !is_regex {
+        return Ok(Matcher { name, value: Pattern::Glob(value), is_equal });
+    }
+    let sign = if is_equal { "=~" } else { "!~" };
+    let value = Pattern::regex(&value)
+        .map_err(|fault| SilenceFault(format!("matcher {name}{sign}{value:?} {fault}")))?;
+    Ok(Matcher { name, value, is_equal })
 }
 
 fn time(text: Option<&String>) -> Result<Option<Wall>, SilenceFault> {
@@ -144,8 +161,8 @@ fn doc(silence: &Silence, now: Wall) -> Doc {
     };
     let matcher = |matcher: &Matcher| MatcherDoc {
         name: matcher.name.clone(),
-        value: matcher.value.clone(),
-        is_regex: false,
+        value: matcher.value.as_str().to_owned(),
+        is_regex: matcher.value.is_regex(),
         is_equal: matcher.is_equal,
     };
     Doc {
@@ -174,7 +191,18 @@ mod tests {
         assert_eq!((silence.starts_at, silence.created_by.as_str()), (NOW, "me"));
         let written = text([&silence].into_iter(), NOW);
         assert!(String::from_utf8_lossy(&written).contains(r#""status":{"state":"active"}"#));
-        assert_eq!(read_all(&written, NOW).unwrap(), [silence]);
+        assert_eq!(read_all(&written, NOW).unwrap(), (vec![silence], vec![]));
+        let body = r#"{"matchers": [{"name": "stream", "value": "a|b.*", "isRegex": true},
+            {"name": "shard", "value": ".+1", "isRegex": true, "isEqual": false}],
+            "endsAt": "2023-11-15T00:00:00Z"}"#;
+        let silence = read(body.as_bytes(), NOW).unwrap();
+        let matchers: Vec<String> = silence.matchers.iter().map(ToString::to_string).collect();
+        assert_eq!(matchers, ["stream=~\"a|b.*\"", "shard!~\".+1\""]);
+        let written = text([&silence].into_iter(), NOW);
+        // What a later version wrote, or a hand, is left out alone.
+        let written = String::from_utf8(written).unwrap().replacen('[', "[{\"matchers\":7},", 1);
+        let (read, faults) = read_all(written.as_bytes(), NOW).unwrap();
+        assert_eq!((read, faults.len()), (vec![silence], 1));
     }
 
     #[test]
@@ -195,7 +223,11 @@ mod tests {
         let with = |matcher: &str, ends: &str| {
             format!(r#"{{"matchers": [{{"name": "stream", {matcher}}}], "endsAt": "{ends}"}}"#)
         };
-        check(&with(r#""value": "a.*", "isRegex": true"#, ""), "isRegex is not understood");
+        let regex = |value: &str| with(&format!(r#""value": "{value}", "isRegex": true"#), "");
+        check(&regex("a("), "matcher stream=~\"a(\" is no regular expression: unclosed group");
+        check(&regex("(.{99}){99}"), "matcher stream=~\"(.{99}){99}\" is too large");
+        check(&regex(".*"), "at least one matcher");
+        check(&regex("a.*"), "startsAt and endsAt should be times");
         check(&with(r#""value": "*""#, ""), "at least one matcher");
         check(&with(r#""value": "a""#, "soon"), "startsAt and endsAt should be times");
         check(&with(r#""value": "a""#, "2020-01-01T00:00:00Z"), "endsAt should be after startsAt");

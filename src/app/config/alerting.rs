@@ -6,7 +6,9 @@ use super::walk::{Spot, Table};
 use crate::domain::alert::board::Policy;
 use crate::domain::alert::freshness::Objective;
 use crate::domain::alert::group::Grouping;
-use crate::domain::alert::silence::{Matcher, Mute, Silence};
+use crate::domain::alert::matcher::Matcher;
+use crate::domain::alert::matcher::Pattern::Glob;
+use crate::domain::alert::silence::{Mute, Silence};
 use crate::domain::time::Wall;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -33,6 +35,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Alerting {
         grouping: grouping(&table.key("grouping")),
         storm_limit: table.key("storm_limit").or(default.storm_limit),
         gone_after: table.key("gone_after").or(default.gone_after),
+        lets_go: default.lets_go,
         mutes: mutes(&table.key("mute")),
         runbooks: table.key("runbooks").or(default.runbooks),
         status_page: default.status_page,
@@ -65,17 +68,24 @@ fn objective(spot: &Spot<'_>) -> Objective {
     objective
 }
 
-fn matchers(spot: &Spot<'_>) -> Match {
+/// `match`, labels with their globs, and `matchers`, as Alertmanager writes them.
+fn matchers(table: &mut Table<'_>) -> Match {
     let of = |(name, value): (&str, Spot<'_>)| {
         let Pattern(value) = value.maybe()?;
-        Some(Matcher { name: name.to_owned(), value, is_equal: true })
+        Some(Matcher { name: name.to_owned(), value: Glob(value), is_equal: true })
     };
-    spot.table().open().into_iter().filter_map(of).collect()
+    let read = |spot: &Spot<'_>| {
+        let written: String = spot.maybe()?;
+        Matcher::read(&written).map_err(|fault| spot.fault(fault.to_string())).ok()
+    };
+    let globs = table.key("match").table().open().into_iter().filter_map(of);
+    let written = table.key("matchers").items().unwrap_or_default();
+    globs.chain(written.iter().filter_map(read)).collect()
 }
 
 fn silence(place: usize, spot: &Spot<'_>) -> Option<Silence> {
     let mut table = spot.table();
-    let matchers = matchers(&table.key("match"));
+    let matchers = matchers(&mut table);
     let from = table.key("from").maybe().map(|Instant(at)| at);
     let until_spot = table.key("until");
     let until = until_spot.maybe().map(|Instant(at)| at);
@@ -111,7 +121,7 @@ fn mutes(spot: &Spot<'_>) -> Vec<Mute> {
 fn mute(spot: &Spot<'_>) -> Option<Mute> {
     let mut table = spot.table();
     let name: Option<String> = table.key("name").maybe();
-    let matchers = matchers(&table.key("match"));
+    let matchers = matchers(&mut table);
     let written: Vec<Days> = table.key("days").one_or_list();
     let times = (table.key("from").maybe::<Clock>(), table.key("to").maybe::<Clock>());
     let zone = table.key("zone").or(Zone(TimeZone::UTC));
@@ -246,7 +256,8 @@ mod tests {
         let text = "alerts:\n  grouping: { by: [alertname], wait: 10s, interval: 1m, repeat: 0s }\n  \
                     storm_limit: 5\n  gone_after: 1h\n  runbooks: 'https://wiki/'\n  \
                     freshness: { target: 30s, objective: 99.5 }\n  silences:\n    \
-                    - { match: { stream: 'orders-*' }, until: 2026-12-24T18:00:00+01:00 }\n  \
+                    - { match: { stream: 'orders-*' }, until: 2026-12-24T18:00:00+01:00 }\n    \
+                    - { matchers: ['stream=~\"(a|b)-.+\"', consumer!=c], until: 2026-12-24T18:00:00Z }\n  \
                     mute:\n    - name: nightly\n      match: { consumer: 'batch-*' }\n      \
                     days: [fri-sun, tue]\n      from: '22:00'\n      to: '06:30'\n      \
                     zone: Europe/Berlin\n";
@@ -257,6 +268,8 @@ mod tests {
         assert_eq!((alerting.objective.percent, policy.grouping.by.len()), (99.5, 1));
         let silence = &alerting.silences[0];
         assert_eq!(silence.ends_at.to_string(), "2026-12-24T17:00:00.000Z");
+        let written = alerting.silences[1].matchers.iter().map(ToString::to_string);
+        assert_eq!(written.collect::<Vec<_>>(), ["stream=~\"(a|b)-.+\"", "consumer!=\"c\""]);
         let mute = &policy.mutes[0];
         assert_eq!(mute.days, [false, true, false, false, true, true, true]);
         assert_eq!((mute.from_minute, mute.to_minute), (22 * 60, 6 * 60 + 30));
@@ -286,6 +299,20 @@ mod tests {
                  mon-fri",
                 "7:27: alerts.freshness.objective: should be per cent of the time, above 0 and \
                  below 100, such as 99.9",
+            ],
+        );
+    }
+
+    #[test]
+    fn faulty_matchers_are_named() {
+        check(
+            "alerts:\n  silences:\n    \
+             - { matchers: ['stream=~(', stream], until: 2026-12-24T18:00:00Z, match: { a: b } }\n",
+            &[],
+            &[
+                "3:20: alerts.silences[0].matchers[0]: is no regular expression: unclosed group",
+                "3:33: alerts.silences[0].matchers[1]: should be a label, one of = != =~ !~ and a \
+                 value, such as stream=~\"orders-.*\"",
             ],
         );
     }

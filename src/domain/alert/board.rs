@@ -1,12 +1,14 @@
 //! Owns all alerts together: who is watched by which rule, what is told and when again. Refuses to
 //! deliver, to read clocks, and to grow without bound.
 
-use crate::domain::alert::entry::Entry;
+mod change;
+
+use crate::domain::alert::entry::{Entry, Leaving};
 use crate::domain::alert::group::{self, Counts, Group, Grouping};
 use crate::domain::alert::machine;
 use crate::domain::alert::saved::{Saved, SavedAlert, SavedGroup};
 use crate::domain::alert::silence::{Mute, Silence, to_next_minute};
-use crate::domain::alert::suppress::{Causes, Suppressed};
+use crate::domain::alert::suppress::{self, Causes, Suppressed};
 use crate::domain::alert::{AlertState, AlertView, Labels, Missing, Notice, NoticeReason};
 use crate::domain::alert::{Reading, Rule, Subject};
 use crate::domain::time::Moment;
@@ -28,6 +30,9 @@ pub struct Policy {
     pub storm_limit: usize,
     /// An alert that nothing tells of any more ends after so long.
     pub gone_after: Duration,
+    /// Other processes tell of alerts by the same names: what is not seen here any more, one of
+    /// them may see.
+    pub lets_go: bool,
     /// When nobody is told.
     pub mutes: Vec<Mute>,
     /// In front of a runbook's name.
@@ -42,6 +47,7 @@ impl Default for Policy {
             grouping: Grouping::default(),
             storm_limit: 100,
             gone_after: Duration::from_secs(15 * 60),
+            lets_go: false,
             mutes: Vec::new(),
             runbooks: "alerts/runbooks/".to_owned(),
             status_page: String::new(),
@@ -113,6 +119,12 @@ impl Board {
         let remembers = |key: &Key| rules.get(key.0).is_some_and(|r| r.missing == Missing::Fire);
         self.entries.retain(|key, entry| !entry.is_over() || remembers(key));
         told
+    }
+
+    /// Whether there is something to tell of that no rule watches any more.
+    #[must_use]
+    pub fn has_last_words(&self) -> bool {
+        !self.orphans.is_empty()
     }
 
     /// Forgets every alert, without a word.
@@ -249,7 +261,11 @@ impl Board {
     fn step_one(&mut self, key: &Key, reading: Option<&Reading>, now: Moment) {
         let Some(rule) = self.rules.get(key.0) else { return };
         if let Some(entry) = self.entries.get_mut(key) {
-            entry.step(rule, &key.1, reading, self.policy.gone_after, now);
+            let Policy { gone_after, lets_go, .. } = self.policy;
+            entry.step(rule, &key.1, reading, Leaving { gone_after, lets_go }, now);
+            if let Some(reading) = reading {
+                entry.obstacle = suppress::obstacle(&self.rules, rule, reading);
+            }
             entry.link(&self.policy.runbooks, &rule.name, &self.policy.status_page);
         }
     }

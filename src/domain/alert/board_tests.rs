@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::alert::builtin::builtin;
 use crate::domain::alert::reading::of_status;
-use crate::domain::alert::{AlertState, Signal};
+use crate::domain::alert::{AlertState, LET_GO, Signal};
 use crate::domain::lag::Status;
 use crate::domain::time::Wall;
 use proptest::prelude::*;
@@ -113,6 +113,27 @@ fn a_consumer_that_vanished_is_not_said_to_be_well() {
     assert_eq!((told.len(), told[0].0, told[0].1.reason), (1, 970, NoticeReason::AllResolved));
     let because = &told[0].1.alerts[0].annotations["resolved_because"];
     assert!(because.contains("its source is gone, which is no recovery"), "{because}");
+}
+
+#[test]
+fn what_another_may_see_is_let_go_and_not_renewed() {
+    let mut board = board(builtin(), HOUR).under(Policy { lets_go: true, ..Policy::default() });
+    assert_eq!(run(&mut board, &lagging(90.0), 0, 60).len(), 1);
+    let let_go = |board: &Board| board.alerts()[0].annotations.contains_key(LET_GO);
+    assert!(!let_go(&board));
+    // Its shards are read by another pod, and in the end nothing of it is known here.
+    run(&mut board, &[reading("mail", None, Status::Released)], 70, 100);
+    assert!(let_go(&board));
+    run(&mut board, &lagging(90.0), 110, 120);
+    assert!(!let_go(&board));
+    let told = run(&mut board, &[], 130, 1_100);
+    let [(_, ended)] = told.as_slice() else { panic!("{told:?}") };
+    assert!(ended.alerts[0].annotations.contains_key(LET_GO));
+    // What got better here is over for everybody.
+    run(&mut board, &lagging(90.0), 1_110, 1_200);
+    let told = run(&mut board, &lagging(1.0), 1_210, 1_400);
+    let [(_, ended)] = told.as_slice() else { panic!("{told:?}") };
+    assert!(!ended.alerts[0].annotations.contains_key(LET_GO));
 }
 
 #[test]

@@ -5,7 +5,10 @@ use crate::domain::alert::machine::{self, Machine, Seen, State, Transition};
 use crate::domain::alert::saved::{SavedAlert, SavedState};
 use crate::domain::alert::suppress::Suppressed;
 use crate::domain::alert::text;
-use crate::domain::alert::{AlertState, AlertView, Labels, Missing, Reading, Rule, Subject};
+use crate::domain::alert::{
+    AlertState, AlertView, LET_GO, Labels, Missing, Reading, Rule, Subject,
+};
+use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,6 +23,15 @@ const FLAPS: usize = 3;
 const FLAPS_WITHIN: Duration = Duration::from_secs(3_600);
 const FLAPPING_KEEPS: Duration = Duration::from_secs(15 * 60);
 
+/// What becomes of an alert of which nothing tells any more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leaving {
+    /// It ends after so long.
+    pub(super) gone_after: Duration,
+    /// Another process may go on with it.
+    pub(super) lets_go: bool,
+}
+
 /// The past of an alert that was resolved.
 #[derive(Debug)]
 struct Ended {
@@ -28,6 +40,19 @@ struct Ended {
     /// When it is not shown any more, in monotonic time.
     expires: Duration,
     annotations: BTreeMap<String, String>,
+}
+
+impl Ended {
+    /// Of what fired at `since` and ends now.
+    fn of(annotations: BTreeMap<String, String>, since: Moment, now: Moment) -> Self {
+        Self {
+            starts_at: since.wall,
+            // The calendar may have been set back; an alert that ends before it starts is refused.
+            ends_at: now.wall.max(since.wall),
+            expires: now.mono.saturating_add(RESOLVED_FOR),
+            annotations,
+        }
+    }
 }
 
 /// One rule's alert on one subject.
@@ -43,6 +68,12 @@ pub(super) struct Entry {
     /// Why it says nothing new.
     pub(super) obstacle: Option<String>,
     machine: Machine,
+    /// Its rule has another condition than when it fired.
+    rejudge: bool,
+    /// This process has seen its subject itself.
+    is_seen: bool,
+    /// It did, and does not any more, as of the last step: somebody else may.
+    let_go: bool,
     /// What is so recent that being bad does not count yet.
     grace: Option<&'static str>,
     /// As of the last value that was not clear; what is told repeats them, on resolve too.
@@ -67,6 +98,9 @@ impl Entry {
             suppressed: None,
             obstacle: None,
             machine: Machine::default(),
+            rejudge: false,
+            is_seen: false,
+            let_go: false,
             grace: None,
             annotations: BTreeMap::new(),
             bad_since: None,
@@ -77,21 +111,24 @@ impl Entry {
         }
     }
 
-    /// Takes in the reading as of `now`, `None` when there is none. `gone_after` without one it
-    /// ends.
+    /// Takes in the reading as of `now`, `None` when there is none.
     pub(super) fn step(
         &mut self,
         rule: &Rule,
         subject: &Subject,
         reading: Option<&Reading>,
-        gone_after: Duration,
+        leaving: Leaving,
         now: Moment,
     ) {
+        let released = |reading: &Reading| reading.status == Some(Status::Released);
+        self.is_seen |= reading.is_some();
+        self.let_go = leaving.lets_go && self.is_seen && reading.is_none_or(released);
         let seen = rule.sees(reading);
         let disturbed = reading.and_then(|reading| reading.disturbed);
         let recent =
             disturbed.filter(|it| now.mono.saturating_sub(it.at) < rule.grace()).map(|it| it.by);
         self.grace = recent;
+        self.judge_anew(seen, rule, reading, now);
         let transition = self.machine.step(seen, recent.is_some(), rule, self.keep(rule), now);
         match seen {
             Seen::Value(_) => self.missing_since = None,
@@ -103,9 +140,6 @@ impl Entry {
             Some(_) => None,
             None => self.gone_since.or(Some(now.mono)),
         };
-        if let Some(reading) = reading {
-            self.obstacle = reading.obstacle.clone().filter(|_| rule.is_about_lag());
-        }
         match transition {
             Transition::Fired => self.fired(now),
             Transition::Resolved { since } => {
@@ -125,7 +159,57 @@ impl Entry {
         if !self.is_active() {
             self.forget(now);
         }
-        self.leave(rule, gone_after, now);
+        self.leave(rule, leaving.gone_after, now);
+    }
+
+    /// What no longer counts as bad under a changed rule ends at once, and not for having got better.
+    fn judge_anew(&mut self, seen: Seen, rule: &Rule, reading: Option<&Reading>, now: Moment) {
+        if !self.rejudge || !matches!(seen, Seen::Value(_)) {
+            return;
+        }
+        self.rejudge = false;
+        if !machine::raises(seen, rule)
+            && let Some(since) = self.machine.end()
+        {
+            self.end(text::ended_by_change(rule, reading), since, now);
+        }
+    }
+
+    /// Goes on under a rule that was `was`. For what it would not have fired yet, it is pending
+    /// again: that is told as an end.
+    pub(super) fn changed(&mut self, was: &Rule, is: &Rule, now: Moment) {
+        self.rejudge |= was.when != is.when;
+        if let Some(since) = self.machine.unfire(was.hold, is.hold, now) {
+            self.end(text::must_last(is), since, now);
+        }
+    }
+
+    /// Goes on under other labels; the end of what was told under the earlier ones.
+    pub(super) fn relabelled(
+        &mut self,
+        labels: Labels,
+        because: &str,
+        now: Moment,
+    ) -> Option<AlertView> {
+        let end = self.told.then(|| match self.machine.on_since() {
+            Some(since) => {
+                let mut annotations = self.annotations.clone();
+                annotations.insert("resolved_because".to_owned(), because.to_owned());
+                self.over(&Ended::of(annotations, since, now))
+            }
+            None => self.last_word(now),
+        });
+        self.labels = Arc::new(labels);
+        self.told = false;
+        end
+    }
+
+    /// Its end, as nothing watches it any more; `None` where nobody was told of it.
+    pub(super) fn taken_back(mut self, because: String, now: Moment) -> Option<AlertView> {
+        if let Some(since) = self.machine.end() {
+            self.end(because, since, now);
+        }
+        self.told.then(|| self.last_word(now))
     }
 
     /// Says where more is to be read, unless the rule does.
@@ -238,6 +322,10 @@ impl Entry {
             view.annotations
                 .insert("grace".to_owned(), format!("does not count so soon after {by}"));
         }
+        if self.let_go && self.is_active() {
+            let why = "not seen here any more; whoever sees it goes on with it".to_owned();
+            view.annotations.insert(LET_GO.to_owned(), why);
+        }
         if let Some(suppressed) = &self.suppressed {
             view.annotations.insert("suppressed_by".to_owned(), suppressed.to_string());
         }
@@ -277,14 +365,11 @@ impl Entry {
 
     fn end(&mut self, because: String, since: Moment, now: Moment) {
         let mut annotations = std::mem::take(&mut self.annotations);
+        if self.let_go {
+            annotations.insert(LET_GO.to_owned(), "another may see it still".to_owned());
+        }
         annotations.insert("resolved_because".to_owned(), because);
-        self.ended = Some(Ended {
-            starts_at: since.wall,
-            // The calendar may have been set back; an alert that ends before it starts is refused.
-            ends_at: now.wall.max(since.wall),
-            expires: now.mono.saturating_add(RESOLVED_FOR),
-            annotations,
-        });
+        self.ended = Some(Ended::of(annotations, since, now));
     }
 
     fn forget(&mut self, now: Moment) {

@@ -136,6 +136,15 @@ impl Budgets {
         Self { objective, by_consumer: BTreeMap::new() }
     }
 
+    /// Goes on against another objective. What was above another target is no evidence against this
+    /// one.
+    pub fn aim(&mut self, objective: Objective) {
+        if self.objective.target != objective.target {
+            self.by_consumer.clear();
+        }
+        self.objective = objective;
+    }
+
     /// Adds to each consumer's reading as of `now` how fast its budget burns.
     pub fn note(&mut self, readings: &mut [Reading], now: Duration) {
         readings.iter_mut().for_each(|reading| self.note_one(reading, now));

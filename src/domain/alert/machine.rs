@@ -117,6 +117,22 @@ impl Machine {
         since
     }
 
+    /// Makes one that fires pending again where it has been bad for less than `hold`, having fired
+    /// after `was`; when it had fired, if so.
+    pub fn unfire(&mut self, was: Duration, hold: Duration, now: Moment) -> Option<Moment> {
+        let State::Firing { since } = self.state else { return None };
+        // What has passed since the last step, the next one counts.
+        let until = self.last.map_or(now.mono, |(at, _)| at);
+        let held = was.saturating_add(until.saturating_sub(since.mono));
+        if hold <= was || held >= hold {
+            return None;
+        }
+        let bad_since =
+            Moment { wall: since.wall.minus(was), mono: since.mono.saturating_sub(was) };
+        self.state = State::Pending { since: bad_since, held };
+        Some(since)
+    }
+
     /// Takes in what was seen as of `now`. `keep` is how long it must be clear, `in_grace` whether
     /// a disturbance is so recent that being bad does not count yet.
     pub fn step(

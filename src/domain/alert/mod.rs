@@ -11,6 +11,7 @@ pub mod freshness;
 pub mod glob;
 pub mod group;
 pub mod machine;
+pub mod matcher;
 pub mod reading;
 pub mod replay;
 pub mod rule;
@@ -20,7 +21,7 @@ pub mod silence;
 mod suppress;
 mod text;
 
-pub use reading::{Disturbance, Reading, Subject};
+pub use reading::{Disturbance, Obstacle, Reading, Subject};
 pub use signal::Signal;
 
 use crate::domain::time::{Moment, Wall};
@@ -29,6 +30,10 @@ use std::time::Duration;
 
 /// An alert's identity: label name to value. Never the pod.
 pub type Labels = BTreeMap<String, String>;
+
+/// The annotation of an alert that this process does not see any more and another may: an
+/// Alertmanager is told neither that it goes on nor that it is over, and lets it expire.
+pub const LET_GO: &str = "let_go";
 
 /// What happens to an alert whose signal has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

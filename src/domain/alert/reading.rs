@@ -124,6 +124,15 @@ pub struct Disturbance {
     pub by: &'static str,
 }
 
+/// Why figures say nothing new, as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The stream is being deleted: what is behind will not be read.
+    Stream(String),
+    /// Credentials or permissions fail: nothing can be read, however fast.
+    Credentials(String),
+}
+
 /// One subject's signals at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
@@ -136,8 +145,8 @@ pub struct Reading {
     pub blind: bool,
     /// The newest disturbance.
     pub disturbed: Option<Disturbance>,
-    /// Why alerts on these figures would say nothing new, such as a stream that does not exist.
-    pub obstacle: Option<String>,
+    /// Why alerts on these figures would say nothing new.
+    pub obstacle: Option<Obstacle>,
     /// The consumer's verdict.
     pub status: Option<Status>,
     /// What it is believed to be, in a sentence.
@@ -214,6 +223,13 @@ pub fn of_status(reading: &mut Reading, status: Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_of_nothing_is_no_value() {
+        let mut reading = Reading::of(Subject::Stream { stream: "idle".to_owned() });
+        reading.set(Signal::WriteThrottles, Some(f64::NAN));
+        assert_eq!(reading.value(Signal::WriteThrottles), None);
+    }
 
     #[test]
     fn unknown_is_not_running() {

@@ -3,7 +3,7 @@
 use crate::domain::alert::glob;
 use crate::domain::alert::machine::Seen;
 use crate::domain::alert::signal::{Scope, Signal, Source};
-use crate::domain::alert::{Reading, Rule, Sense};
+use crate::domain::alert::{Obstacle, Reading, Rule, Sense, Subject};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use thiserror::Error;
@@ -97,7 +97,12 @@ impl Rule {
     /// Whether the rule looks at this reading at all.
     #[must_use]
     pub fn selects(&self, reading: &Reading) -> bool {
-        let subject = &reading.subject;
+        self.watches(&reading.subject)
+    }
+
+    /// Whether the rule looks at readings of this subject.
+    #[must_use]
+    pub fn watches(&self, subject: &Subject) -> bool {
         let is = |pattern: &str, name: Option<&str>| {
             name.is_none_or(|name| glob::matches(pattern, name))
         };
@@ -128,11 +133,32 @@ impl Rule {
         self.grace.unwrap_or_else(|| self.hold.min(GRACE_MAX))
     }
 
-    /// Whether it is about a consumer's lag, which nothing can be done about while its stream or
-    /// its credentials are gone. That it does not read stays worth telling.
+    /// Whether an alert of it says nothing new beside the obstacle. That a consumer does not read
+    /// stays worth telling. Where credentials fail, so does that every read fails, which is how
+    /// they are told of, and that records are lost: a longer retention would keep them.
     #[must_use]
-    pub fn is_about_lag(&self) -> bool {
-        self.when.signal.scope() == Scope::Consumer && self.when.signal != Signal::Stopped
+    pub fn yields_to(&self, obstacle: &Obstacle) -> bool {
+        let signal = self.when.signal;
+        match obstacle {
+            Obstacle::Stream(_) => signal.scope() == Scope::Consumer && signal != Signal::Stopped,
+            Obstacle::Credentials(_) => matches!(
+                signal,
+                Signal::DeliveryLag
+                    | Signal::RetentionUsed
+                    | Signal::LagVelocity
+                    | Signal::FallingBehind
+                    | Signal::FreshnessBurn
+            ),
+        }
+    }
+
+    /// Whether it is the rule that tells a person of the obstacle, where one does.
+    #[must_use]
+    pub fn tells_of(&self, obstacle: &Obstacle) -> bool {
+        match obstacle {
+            Obstacle::Stream(_) => false,
+            Obstacle::Credentials(_) => self.when.signal == Signal::Stalled,
+        }
     }
 }
 

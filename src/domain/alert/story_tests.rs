@@ -3,9 +3,10 @@
 
 use crate::domain::alert::board::{Board, Policy};
 use crate::domain::alert::builtin::builtin;
+use crate::domain::alert::matcher::Matcher;
 use crate::domain::alert::reading::of_status;
-use crate::domain::alert::silence::{Matcher, Mute, Silence};
-use crate::domain::alert::{AlertState, Labels, Notice, Reading, Signal, Subject};
+use crate::domain::alert::silence::{Mute, Silence};
+use crate::domain::alert::{AlertState, Labels, Notice, Obstacle, Reading, Signal, Subject};
 use crate::domain::lag::Status;
 use crate::domain::time::{Moment, Wall};
 use jiff::tz::TimeZone;
@@ -73,11 +74,7 @@ impl Day {
                 let (who, until) = (words.next().unwrap(), words.next().unwrap());
                 self.silences.push(Silence {
                     id: "of-a-person".to_owned(),
-                    matchers: vec![Matcher {
-                        name: "consumer".to_owned(),
-                        value: who.to_owned(),
-                        is_equal: true,
-                    }],
+                    matchers: vec![Matcher::read(&format!("consumer={who}")).unwrap()],
                     starts_at: now.wall,
                     ends_at: MIDNIGHT.plus(Duration::from_secs(seconds(until))),
                     created_by: "me".to_owned(),
@@ -101,6 +98,11 @@ impl Day {
         let Some((name, value)) = word.split_once('=') else {
             match word {
                 "gone" => drop(self.readings.remove(who)),
+                "refused" => {
+                    let why = "reads fail since access was denied".to_owned();
+                    reading.obstacle = Some(Obstacle::Credentials(why));
+                }
+                "welcome" => reading.obstacle = None,
                 "blind" => {
                     reading.blind = true;
                     reading.values.clear();
@@ -157,11 +159,7 @@ fn check(policy: Policy, until: &str, script: &str, expected: &str) {
 fn nightly() -> Policy {
     let mute = Mute {
         name: "nightly".to_owned(),
-        matchers: vec![Matcher {
-            name: "consumer".to_owned(),
-            value: "batch".to_owned(),
-            is_equal: true,
-        }],
+        matchers: vec![Matcher::read("consumer=~bat.+").unwrap()],
         days: [true; 7],
         from_minute: 22 * 60,
         to_minute: 6 * 60,
@@ -283,6 +281,31 @@ fn what_was_pending_kept_or_silent_goes_on_after_a_restart() {
 }
 
 #[test]
+fn credentials_that_fail_are_told_once_and_lag_is_not() {
+    check(
+        Policy::default(),
+        "01:10:00",
+        "00:00:00 mail ok lag=1 used=0.01
+         00:00:00 bills ok lag=90
+         00:10:00 mail stalled refused
+         00:11:00 mail lag=70
+         00:20:00 mail used=0.6
+         00:40:00 mail loss=3000
+         00:50:00 mail lagging welcome
+         00:55:00 mail lag=1 used=0.01 loss=inf",
+        // That the reads fail is told, and that records will be lost; the lag that comes of it is
+        // told once they go on, if it is still there. Another consumer's lag is its own.
+        "00:01:00 firing KinesisConsumerLagHigh bills
+         00:12:00 firing KinesisConsumerStalled mail
+         00:41:00 firing KinesisDataLossImminent mail
+         00:50:00 firing KinesisConsumerLagCritical mail
+         00:51:00 resolved KinesisConsumerStalled mail
+         01:00:00 resolved KinesisConsumerLagCritical mail
+         01:00:00 resolved KinesisDataLossImminent mail",
+    );
+}
+
+#[test]
 fn a_storm_is_held_back_and_nothing_is_cleared() {
     let mut script = String::new();
     for n in 0..7 {
@@ -331,6 +354,26 @@ fn a_group_is_told_together() {
          00:16:00 resolved KinesisConsumerLagHigh a
          00:16:00 resolved KinesisConsumerLagHigh c",
     );
+}
+
+#[test]
+fn what_ends_while_its_group_waits_is_not_told() {
+    let mut policy = Policy::default();
+    policy.grouping.wait = Duration::from_secs(300);
+    let script = "00:00:00 a ok lag=90\n00:01:30 a lag=1";
+    check(policy.clone(), "00:10:00", script, "");
+    // It is in the history all the same.
+    let mut day = Day::new(policy);
+    day.change("a", "lag=90");
+    for second in 0..=300 {
+        let mono = Duration::from_secs(second);
+        let readings: Vec<Reading> = day.readings.values().cloned().collect();
+        day.board.step(&readings, Moment { wall: MIDNIGHT.plus(mono), mono });
+        if second == 90 {
+            day.change("a", "lag=1");
+        }
+    }
+    assert_eq!(day.board.alerts()[0].state, AlertState::Resolved);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::domain::alert::Severity;
 use crate::domain::alert::signal::{Scope, Signal, Source};
-use crate::domain::alert::{Rule, Subject};
+use crate::domain::alert::{Obstacle, Reading, Rule, Subject};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +28,19 @@ impl fmt::Display for Suppressed {
             Self::Muted(name) => write!(f, "mute window {name}"),
             Self::Silenced(id) => write!(f, "silence {id}"),
             Self::Storm(limit) => write!(f, "storm limit: {limit} alerts of this rule are told"),
+        }
+    }
+}
+
+/// Why an alert of this rule on this reading would say nothing new. What nobody would tell of hides
+/// nothing: credentials that fail are told by the rule on reads that all fail, while it is in force.
+pub(super) fn obstacle(rules: &[Rule], rule: &Rule, reading: &Reading) -> Option<String> {
+    let obstacle = reading.obstacle.as_ref().filter(|obstacle| rule.yields_to(obstacle))?;
+    match obstacle {
+        Obstacle::Stream(why) => Some(why.clone()),
+        Obstacle::Credentials(why) => {
+            let teller = rules.iter().find(|it| it.tells_of(obstacle) && it.selects(reading))?;
+            Some(format!("{why}, of which {} tells", teller.name))
         }
     }
 }

@@ -107,6 +107,20 @@ pub(super) fn resolved_because(rule: &Rule, reading: Option<&Reading>) -> String
     }
 }
 
+/// Why an alert that is on under one condition is none under its rule's new one.
+pub(super) fn ended_by_change(rule: &Rule, reading: Option<&Reading>) -> String {
+    let signal = rule.when.signal;
+    let value = reading.and_then(|reading| value(signal, reading)).unwrap_or_default();
+    let (what, limit) = (words(signal), threshold(rule));
+    format!("the configuration has changed: {what} is {value}, and the rule fires {limit}")
+}
+
+/// Why an alert that fired is pending again.
+pub(super) fn must_last(rule: &Rule) -> String {
+    let hold = people_duration(rule.hold);
+    format!("the configuration has changed: it must last {hold} now to fire")
+}
+
 fn words(signal: Signal) -> String {
     signal.as_str().replace('_', " ")
 }

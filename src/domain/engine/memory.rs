@@ -2,6 +2,7 @@
 //! over a bound is left out and counted. Refuses to judge (`lag` does), and to forget a consumer
 //! that stopped.
 
+mod obstacles;
 mod streams;
 mod views;
 

@@ -152,6 +152,8 @@ pub enum Event {
     Counted(Box<Figures>),
     /// These silences are in force now, in place of all earlier ones.
     Silenced(Vec<Silence>),
+    /// Rules and the way of telling are others from now on: the configuration was read again.
+    Reconfigured(Box<Alerting>),
     /// The process has begun to end: what is seen from here on says nothing about anybody else.
     Draining,
     /// CloudWatch gave settled points of what no verdict looks at: they are only told.
@@ -187,6 +189,17 @@ pub struct VerdictChange {
     pub was: Option<Status>,
     /// What is said now.
     pub is: Assessment,
+}
+
+/// What is alerted on, and how it is told: all that can change of it while the engine runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alerting {
+    /// The rules in force; empty where the hub alerts.
+    pub rules: Vec<Rule>,
+    /// How alerts are told of.
+    pub policy: Policy,
+    /// What freshness budgets are reckoned against.
+    pub objective: Objective,
 }
 
 /// How verdicts are come to.
@@ -394,6 +407,10 @@ impl Engine {
             }
             Event::Silenced(silences) => {
                 self.watch.silence(silences);
+                None
+            }
+            Event::Reconfigured(alerting) => {
+                self.watch.change(*alerting, now);
                 None
             }
             Event::Draining => {

@@ -1,6 +1,7 @@
 //! Owns what the engine's alerts rest on beside verdicts: the board, what we count of ourselves,
 //! freshness budgets. Refuses to judge a consumer, and to tell anything once the process is ending.
 
+use super::Alerting;
 use super::memory::Memory;
 use crate::domain::alert::board::{Board, Policy};
 use crate::domain::alert::figures::{Figures, Ledger};
@@ -45,8 +46,17 @@ impl Watch {
         Self { board: self.board.under(policy), budgets: Budgets::new(objective), ..self }
     }
 
+    /// Other rules, or another way of telling, from now on: what is on goes on.
+    pub(super) fn change(&mut self, alerting: Alerting, now: Moment) {
+        let Alerting { rules, policy, objective } = alerting;
+        self.has_rules = rules.iter().any(|rule| rule.enabled);
+        self.budgets.aim(objective);
+        self.board.change(rules, policy, now);
+    }
+
     pub(super) fn has_rules(&self) -> bool {
-        self.has_rules && !self.is_draining && !self.stands_by
+        let may = !self.is_draining && !self.stands_by;
+        may && (self.has_rules || self.board.has_last_words())
     }
 
     /// Alerts from now on, or no more; with each change all begin anew.

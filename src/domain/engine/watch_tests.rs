@@ -2,9 +2,11 @@
 //! a notice.
 
 use super::*;
+use crate::domain::alert::Signal;
 use crate::domain::alert::builtin::builtin;
 use crate::domain::alert::figures::{CloudWatchTotals, PutTotals};
-use crate::domain::lag::ReadObservation;
+use crate::domain::alert::group::Grouping;
+use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
 use crate::domain::snapshot::{StreamDescription, StreamDetails};
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::Wall;
@@ -16,8 +18,12 @@ fn moment(second: u64) -> Moment {
 }
 
 fn engine() -> Engine {
+    engine_of(builtin())
+}
+
+fn engine_of(rules: Vec<Rule>) -> Engine {
     Engine::new(EngineConfig {
-        rules: builtin(),
+        rules,
         external_labels: BTreeMap::new(),
         repeat_interval: Duration::ZERO,
         limits: EngineLimits {
@@ -116,6 +122,63 @@ fn lag_of_a_stream_that_is_being_deleted_says_nothing_new() {
     assert_eq!(lag.annotations["suppressed_by"], "inhibited: the stream is being deleted");
 }
 
+/// What is told, and what is not and why, where `mail` is refused from its hundredth second on, and
+/// `bills` reads another stream 200 s behind.
+fn refused(kind: FailureKind, without: &str) -> (Vec<String>, Vec<String>) {
+    let burns = |rule: &Rule| rule.when.signal == Signal::FreshnessBurn;
+    let rules = builtin().into_iter().filter(|rule| rule.name != without && !burns(rule));
+    let mut engine = engine_of(rules.collect());
+    let mut all = Vec::new();
+    for second in 0..400 {
+        let event = if second < 100 {
+            read(second, 0)
+        } else {
+            let failure = ReadFailure { at: moment(second), kind };
+            let (stream, consumer, shard) = ("orders".into(), "mail".into(), "a".into());
+            Event::ReadFailed { stream, consumer, shard, failure }
+        };
+        all.extend(told(&mut engine, event, second));
+        if let Event::Read { shard, observation, .. } = read(second, 200) {
+            let (stream, consumer) = ("clicks".into(), "bills".into());
+            let event = Event::Read { stream, consumer, shard, observation };
+            all.extend(told(&mut engine, event, second));
+        }
+    }
+    let alerts = engine.snapshot(moment(400)).alerts;
+    let why = alerts.iter().filter_map(|it| {
+        let why = it.annotations.get("suppressed_by")?;
+        Some(format!("{} {}: {why}", it.labels["consumer"], it.labels["alertname"]))
+    });
+    (all.into_iter().map(|(second, name, _)| format!("{second} {name}")).collect(), why.collect())
+}
+
+#[test]
+fn credentials_that_fail_silence_the_lag_that_they_cause() {
+    let check = |kind, without: &str, told: &[&str], why: &[String]| {
+        let found = refused(kind, without);
+        assert_eq!(found.0, told, "{kind:?}");
+        assert_eq!(found.1, why, "{kind:?}");
+    };
+    let untold = |who: &str, why: &str| format!("{who} KinesisConsumerLagHigh: inhibited: {why}");
+    let refused = |who: &str, since: &str| {
+        untold(who, &format!("reads fail since {since}, of which KinesisConsumerStalled tells"))
+    };
+    // Stalled from second 108; what is so soon after the first read does not count.
+    let (bills, stalled) = ("120 KinesisConsumerLagHigh", "240 KinesisConsumerStalled");
+    // The other stream's lag is of another cause.
+    let denied = refused("mail", "access was denied");
+    check(FailureKind::Denied, "", &[bills, stalled], &[denied]);
+    // Credentials that nobody may use are refused for every stream.
+    let none = "the sidecar has no credentials";
+    let both = [refused("bills", none), refused("mail", none)];
+    check(FailureKind::NoCredentials, "", &[stalled], &both);
+    // Where nobody would tell of the cause, the lag is told.
+    let mail = "220 KinesisConsumerLagHigh";
+    check(FailureKind::Denied, "KinesisConsumerStalled", &[bills, mail], &[]);
+    let why = "KinesisConsumerStalled is on";
+    check(FailureKind::Other, "", &[bills, mail, stalled], &[untold("mail", why)]);
+}
+
 #[test]
 fn puts_that_fail_are_told_of_after_five_minutes() {
     let mut engine = engine();
@@ -157,6 +220,19 @@ fn traffic_that_no_longer_passes_here_is_told_of() {
     all.retain(|(_, name, _)| name == "KinescopeBypassed");
     // The first minute that began after the read is known at 120 s.
     assert_eq!(all, [(1_020, "KinescopeBypassed".to_owned(), "first notification")]);
+}
+
+#[test]
+fn the_watchdog_barks_from_the_start_and_again() {
+    let dogs = builtin().into_iter().filter(|rule| rule.name == "KinescopeWatchdog");
+    let mut engine = engine_of(dogs.map(|rule| Rule { enabled: true, ..rule }).collect());
+    let grouping = Grouping { repeat: Duration::from_secs(60), ..Grouping::default() };
+    engine = engine.telling(Policy { grouping, ..Policy::default() }, Objective::default());
+    let all: Vec<u64> = (0..130)
+        .flat_map(|second| told(&mut engine, counted(Figures::default()), second))
+        .map(|(second, _, _)| second)
+        .collect();
+    assert_eq!(all, [0, 60, 120]);
 }
 
 #[test]

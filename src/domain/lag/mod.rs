@@ -68,6 +68,13 @@ pub enum FailureKind {
     /// `ExpiredIteratorException`: the reader paused for more than five minutes, or uses an
     /// iterator again.
     IteratorExpired,
+    /// `AccessDeniedException`: this reader may not read this stream.
+    Denied,
+    /// `ExpiredTokenException`, `UnrecognizedClientException`, a signature that is wrong: nobody
+    /// who signs with these credentials may do anything.
+    CredentialsRefused,
+    /// The sidecar has no credentials to sign with.
+    NoCredentials,
     /// Anything else.
     Other,
 }
@@ -79,7 +86,28 @@ impl FailureKind {
         match self {
             Self::Throttled => "by throttling",
             Self::IteratorExpired => "since its iterator had expired",
+            Self::Denied => "since access was denied",
+            Self::CredentialsRefused => "since its credentials were refused",
+            Self::NoCredentials => "since the sidecar has no credentials",
             Self::Other => "with an error",
+        }
+    }
+
+    /// Whether nothing can be read, however fast, before somebody mends credentials or permissions.
+    #[must_use]
+    pub const fn is_of_credentials(self) -> bool {
+        match self {
+            Self::Denied | Self::CredentialsRefused | Self::NoCredentials => true,
+            Self::Throttled | Self::IteratorExpired | Self::Other => false,
+        }
+    }
+
+    /// Whether it is so for every stream: the sidecar signs all its calls with one key.
+    #[must_use]
+    pub const fn is_of_the_sidecar(self) -> bool {
+        match self {
+            Self::CredentialsRefused | Self::NoCredentials => true,
+            Self::Denied | Self::Throttled | Self::IteratorExpired | Self::Other => false,
         }
     }
 }

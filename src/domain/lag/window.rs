@@ -328,6 +328,12 @@ impl Window {
         self.failing
     }
 
+    /// What became of the newest call, where it and those before it were not answered.
+    #[must_use]
+    pub fn fails_by(&self) -> Option<FailureKind> {
+        self.failing.map(|failing| failing.kind)
+    }
+
     pub(super) fn lease(&self) -> Option<&SeenLease> {
         self.lease.as_deref()
     }

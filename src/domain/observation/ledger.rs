@@ -125,6 +125,7 @@ impl Ledger {
             | Event::StreamGone { .. }
             | Event::Counted(_)
             | Event::Silenced(_)
+            | Event::Reconfigured(_)
             | Event::Draining
             | Event::Tick => {}
         }

@@ -74,6 +74,16 @@ impl Book {
         self.told.insert(fingerprint, told);
     }
 
+    /// All of it, as changes of an empty book.
+    pub(super) fn whole(&self) -> Vec<Change> {
+        let name = || Arc::clone(&self.line.name);
+        let waiting = self.waiting.iter();
+        let waiting = waiting.map(|(seq, entry)| Change::Put(name(), *seq, entry.notice.clone()));
+        let told = self.told.iter();
+        let told = told.map(|(number, told)| Change::Told(name(), *number, told.clone()));
+        waiting.chain(told).collect()
+    }
+
     /// Puts a notice last of its group, or in the place of the last one.
     pub(super) fn push(
         &mut self,

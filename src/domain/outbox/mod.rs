@@ -226,6 +226,13 @@ impl Outbox {
         (std::mem::take(&mut self.ledger.changes), self.ledger.version)
     }
 
+    /// Everything that a new file must hold; what waited to be written is a part of it. With the
+    /// number to tell [`Outbox::committed`] when it is.
+    pub fn take_whole(&mut self) -> (Vec<Change>, u64) {
+        let (_superseded, version) = self.take_changes();
+        (self.books.iter().flat_map(Book::whole).collect(), version)
+    }
+
     /// How many changes wait to be written.
     #[must_use]
     pub fn changes(&self) -> usize {

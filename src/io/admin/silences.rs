@@ -59,7 +59,7 @@ fn faulty(fault: &Fault) -> Response {
         Fault::Body(_) => StatusCode::BAD_REQUEST,
         Fault::Unknown => StatusCode::NOT_FOUND,
         Fault::Configured => StatusCode::CONFLICT,
-        Fault::Full => StatusCode::INSUFFICIENT_STORAGE,
+        Fault::Full | Fault::Regexes => StatusCode::INSUFFICIENT_STORAGE,
     };
     answer(code, TEXT, format!("{fault}\n"))
 }

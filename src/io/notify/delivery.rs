@@ -2,7 +2,7 @@
 //! has it, refuses it, or it is too old. Refuses to hold up the end of the process.
 
 use crate::domain::alert::fingerprint::fingerprint;
-use crate::domain::alert::{AlertView, Notice};
+use crate::domain::alert::{AlertState, AlertView, LET_GO, Notice};
 use crate::domain::backoff::Backoff;
 use crate::domain::outbox::Job;
 use crate::io::clock::Clock;
@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// How long everything may take.
@@ -46,7 +47,9 @@ impl Timing {
 /// One receiver's task.
 #[derive(Debug)]
 pub struct Delivery {
-    pub(super) receiver: Receiver,
+    pub(super) name: String,
+    /// As configured now.
+    pub(super) receiver: watch::Receiver<Receiver>,
     pub(super) index: usize,
     pub(super) outgoing: Arc<Outgoing>,
     pub(super) external_url: String,
@@ -80,7 +83,7 @@ impl Delivery {
     /// The receiver's name, for the task that runs this.
     #[must_use]
     pub fn receiver(&self) -> &str {
-        &self.receiver.name
+        &self.name
     }
 
     /// Delivers until `stop` is cancelled, then tries what waits once more, for at most 5 s.
@@ -89,7 +92,7 @@ impl Delivery {
             () = self.lanes(&stop) => {}
             () = self.last_moment(&stop) => {}
         }
-        let (receiver, (left, kept)) = (&self.receiver.name, self.outgoing.end(self.index));
+        let (receiver, (left, kept)) = (&self.name, self.outgoing.end(self.index));
         match (left, kept) {
             (0, _) => {}
             (_, true) => tracing::info!(receiver, left, "notices are kept for the next start"),
@@ -104,7 +107,8 @@ impl Delivery {
 
     async fn lanes(&self, stop: &CancellationToken) {
         let lane = || self.lane(stop);
-        match self.receiver.kind.lanes() {
+        let lanes = self.receiver.borrow().kind.lanes();
+        match lanes {
             1 => lane().await,
             // Each waits for answers most of the time, all on one thread.
             _ => drop(tokio::join!(lane(), lane(), lane(), lane())),
@@ -112,7 +116,7 @@ impl Delivery {
     }
 
     async fn lane(&self, stop: &CancellationToken) {
-        let max = self.receiver.kind.batch_max();
+        let max = self.receiver.borrow().kind.batch_max();
         while let Some(work) = self.outgoing.next(self.index, max, stop).await {
             match work {
                 Work::Jobs(jobs) => self.deliver(jobs).await,
@@ -161,7 +165,7 @@ impl Delivery {
     fn batches(&self, jobs: &[Job]) -> VecDeque<Vec<Load>> {
         let all = jobs.iter().enumerate();
         let whole = all.map(|(job, told)| Load { job, notice: Arc::clone(&told.notice) });
-        match &self.receiver.kind {
+        match &self.receiver.borrow().kind {
             Kind::PagerDuty { .. } => {
                 whole.flat_map(|load| each_alert(&load)).map(|load| vec![load]).collect()
             }
@@ -174,18 +178,29 @@ impl Delivery {
 
     /// Whether the alerts of a notice mean the same one by one.
     fn splits_alerts(&self) -> bool {
-        matches!(self.receiver.kind, Kind::Alertmanager { .. })
+        matches!(self.receiver.borrow().kind, Kind::Alertmanager { .. })
     }
 
     async fn send(&self, batch: &[Load]) -> Result<(), Failure> {
         if self.is_gone() {
             return Err(Failure::Gone);
         }
-        let notices: Vec<Arc<Notice>> = batch.iter().map(|load| Arc::clone(&load.notice)).collect();
+        let receiver = self.receiver.borrow().clone();
+        let all = batch.iter().map(|load| Arc::clone(&load.notice));
+        let notices: Vec<Arc<Notice>> = match receiver.kind {
+            Kind::Alertmanager { .. } => all.filter_map(not_let_go).collect(),
+            Kind::Webhook { .. }
+            | Kind::Slack { .. }
+            | Kind::PagerDuty { .. }
+            | Kind::Teams { .. } => all.collect(),
+        };
+        if notices.is_empty() {
+            return Ok(());
+        }
         let now = self.clock.now().wall;
-        let message = message::compose(&self.receiver, &notices, &self.external_url, now).await?;
-        let (kind, attempt_max) = (&self.receiver.kind, self.timing.attempt_max);
-        attempt::post(&self.client, kind, message, attempt_max, &self.clock).await
+        let message = message::compose(&receiver, &notices, &self.external_url, now).await?;
+        let attempt_max = self.timing.attempt_max;
+        attempt::post(&self.client, &receiver.kind, message, attempt_max, &self.clock).await
     }
 
     fn is_gone(&self) -> bool {
@@ -240,7 +255,7 @@ impl Delivery {
                     Some(halves) => batches.extend(halves),
                     None => {
                         let failure = &failure as &dyn std::error::Error;
-                        tracing::debug!(receiver = self.receiver.name, failure, "not renewed");
+                        tracing::debug!(receiver = self.name, failure, "not renewed");
                     }
                 },
             }
@@ -250,7 +265,7 @@ impl Delivery {
     /// The first failure is news; that it goes on is in the metrics.
     fn log(&self, jobs: &[Job], batch: &[Load], failure: &Failure) {
         let job = batch.first().and_then(|load| jobs.get(load.job));
-        let (receiver, notice) = (&self.receiver.name, job.map_or(0, |job| job.notice.id));
+        let (receiver, notice) = (&self.name, job.map_or(0, |job| job.notice.id));
         let is_first = job.is_none_or(|job| job.failures == 0);
         let failure_said = failure as &dyn std::error::Error;
         if !failure.is_retryable() {
@@ -261,6 +276,20 @@ impl Delivery {
             tracing::debug!(receiver, notice, failure = failure_said, "delivery fails");
         }
     }
+}
+
+/// The notice without ends that this process did not see: an Alertmanager, whom others tell of the
+/// same alerts, would end theirs. `None` where nothing is left of it.
+fn not_let_go(notice: Arc<Notice>) -> Option<Arc<Notice>> {
+    let is_let_go = |alert: &AlertView| {
+        alert.state == AlertState::Resolved && alert.annotations.contains_key(LET_GO)
+    };
+    if !notice.alerts.iter().any(is_let_go) {
+        return Some(notice);
+    }
+    let alerts: Vec<AlertView> =
+        notice.alerts.iter().filter(|alert| !is_let_go(alert)).cloned().collect();
+    (!alerts.is_empty()).then(|| Arc::new(Notice { alerts, ..Notice::clone(&notice) }))
 }
 
 /// The batch in two, by notices or, of one notice, by alerts; `None` if it is but one of these.

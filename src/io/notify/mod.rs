@@ -11,7 +11,7 @@ pub mod metrics;
 mod outgoing;
 mod receiver;
 
-use crate::domain::alert::{AlertState, AlertView, Labels, Notice, NoticeReason};
+use crate::domain::alert::{AlertState, AlertView, LET_GO, Labels, Notice, NoticeReason};
 use crate::domain::outbox::{self, Outbox};
 use crate::io::clock::Clock;
 use crate::io::notify::client::HttpsClient;
@@ -23,6 +23,7 @@ use prometheus::{IntCounterVec, Registry};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+use tokio::sync::watch;
 
 pub use crate::io::notify::delivery::Delivery;
 pub use crate::io::notify::keeper::Keeper;
@@ -61,8 +62,30 @@ pub struct Built {
     pub deliveries: Vec<Delivery>,
     /// To be run beside them, and to be stopped after them.
     pub keeper: Keeper,
+    /// How receivers' settings are changed while it runs.
+    pub settings: Settings,
     /// What [`Notifier::save_machine`] was last given before the restart.
     pub machine: Option<Vec<u8>>,
+}
+
+/// How the receivers are called, which can change while they are.
+#[derive(Debug, Clone, Default)]
+pub struct Settings(Vec<watch::Sender<Receiver>>);
+
+impl Settings {
+    /// Calls them so from the next attempt on. Receivers that are new, or cannot become so, are left
+    /// to the next start.
+    pub fn put(&self, receivers: &[Receiver]) {
+        for line in &self.0 {
+            line.send_if_modified(|known| {
+                let new = receivers.iter().find(|new| known.can_become(new) && **new != *known);
+                if let Some(new) = new {
+                    *known = new.clone();
+                }
+                new.is_some()
+            });
+        }
+    }
 }
 
 /// The near end of all queues.
@@ -98,8 +121,12 @@ impl Room<'_> {
         self.metrics.durable.set(i64::from(is_durable));
         let outgoing = Arc::new(Outgoing::new(outbox, lines, is_durable, clock.clone()));
         QueueGauges::register(self.registry, Arc::clone(&outgoing), clock.clone())?;
-        let deliveries = self.receivers.iter().enumerate().map(|(index, receiver)| Delivery {
-            receiver: receiver.clone(),
+        let settings = self.receivers.iter().cloned().map(watch::Sender::new).collect();
+        let settings = Settings(settings);
+        let each = self.receivers.iter().zip(&settings.0).enumerate();
+        let deliveries = each.map(|(index, (receiver, settings))| Delivery {
+            name: receiver.name.clone(),
+            receiver: settings.subscribe(),
             index,
             outgoing: Arc::clone(&outgoing),
             external_url: self.external_url.to_owned(),
@@ -112,10 +139,12 @@ impl Room<'_> {
         });
         let deliveries = deliveries.collect();
         let durable = self.metrics.durable.clone();
-        let keeper = Keeper { outgoing: Arc::clone(&outgoing), store, durable };
+        let (retry, outgoing_kept) = (keeper::RETRY, Arc::clone(&outgoing));
+        let keeper =
+            Keeper { outgoing: outgoing_kept, store, durable, clock: clock.clone(), retry };
         let renew_every = self.receivers.iter().filter_map(|one| one.kind.renew_every()).min();
         let notifier = Notifier { outgoing, clock, renew_every };
-        Ok(Built { notifier, deliveries, keeper, machine: restored.machine })
+        Ok(Built { notifier, deliveries, keeper, settings, machine: restored.machine })
     }
 }
 
@@ -137,10 +166,12 @@ impl Notifier {
         self.renew_every
     }
 
-    /// Tells those receivers again what fires; nothing of it is kept. Ends are told only once: said
+    /// Tells those receivers again what fires and is seen here; nothing of it is kept. Ends are told only once: said
     /// again, they would end what another sidecar sees begin anew.
     pub fn renew(&self, alerts: impl IntoIterator<Item = AlertView>) {
-        let firing = |alert: &AlertView| alert.state == AlertState::Firing;
+        let firing = |alert: &AlertView| {
+            alert.state == AlertState::Firing && !alert.annotations.contains_key(LET_GO)
+        };
         let alerts: Vec<AlertView> = alerts.into_iter().filter(firing).collect();
         if alerts.is_empty() {
             return;

@@ -28,8 +28,10 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 struct State {
     outbox: Outbox,
-    /// The state of the alerts, to be written together with what they said.
-    machine: Option<Vec<u8>>,
+    /// The state of the alerts, to be written together with what they said …
+    machine: Option<Arc<[u8]>>,
+    /// … and as it last was, for a new file.
+    newest_machine: Option<Arc<[u8]>>,
     /// What fires, for each receiver that must be told of it again and again; the newest alone.
     renewals: Vec<Option<Arc<Notice>>>,
     closed: bool,
@@ -62,14 +64,15 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Writing {
     pub(super) changes: Vec<Change>,
-    pub(super) machine: Option<Vec<u8>>,
+    pub(super) machine: Option<Arc<[u8]>>,
     pub(super) version: u64,
 }
 
 impl Outgoing {
     pub(super) fn new(outbox: Outbox, lines: Vec<Line>, durable: bool, clock: Clock) -> Self {
         let renewals = lines.iter().map(|_| None).collect();
-        let state = State { outbox, machine: None, renewals, closed: false };
+        let (machine, newest_machine) = (None, None);
+        let state = State { outbox, machine, newest_machine, renewals, closed: false };
         let (state, durable) = (Mutex::new(state), AtomicBool::new(durable));
         Self { state, lines, changed: Notify::new(), durable, clock }
     }
@@ -88,7 +91,11 @@ impl Outgoing {
     }
 
     pub(super) fn save_machine(&self, bytes: Vec<u8>) {
-        self.lock().machine = Some(bytes);
+        let bytes: Arc<[u8]> = bytes.into();
+        let mut state = self.lock();
+        state.newest_machine = Some(Arc::clone(&bytes));
+        state.machine = Some(bytes);
+        drop(state);
         self.changed.notify_one();
     }
 
@@ -127,6 +134,14 @@ impl Outgoing {
         }
         let (changes, version) = state.outbox.take_changes();
         Some(Writing { changes, machine: state.machine.take(), version })
+    }
+
+    /// What a new file must hold.
+    pub(super) fn whole(&self) -> Writing {
+        let mut state = self.lock();
+        state.machine = None;
+        let (changes, version) = state.outbox.take_whole();
+        Writing { changes, machine: state.newest_machine.clone(), version }
     }
 
     pub(super) fn committed(&self, version: u64, durable: bool) {

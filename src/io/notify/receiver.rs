@@ -80,6 +80,17 @@ impl Receiver {
     }
 }
 
+impl Receiver {
+    /// Whether its task can go on with these settings: the same receiver, called elsewhere or with
+    /// other keys.
+    #[must_use]
+    pub fn can_become(&self, other: &Self) -> bool {
+        let rhythm = |of: &Self| (of.kind.as_str(), of.kind.renew_every());
+        let place = |of: &Self| (of.fallback.clone(), of.fallback_after);
+        self.name == other.name && rhythm(self) == rhythm(other) && place(self) == place(other)
+    }
+}
+
 impl Kind {
     /// Where to post to.
     #[must_use]

@@ -157,6 +157,56 @@ async fn what_is_not_delivered_outlives_the_process() {
 }
 
 #[tokio::test]
+async fn a_disk_that_comes_back_is_given_all_there_is() {
+    let folder = std::env::temp_dir().join(format!("kinescope-regain-{}", std::process::id()));
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::write(&folder, "a file, no folder").unwrap();
+    let dead = vec![hook("hook", &dead_url().await)];
+    let mut room = Delivered::kept(dead, QUICK, Some(folder.clone())).await;
+    room.offer("a");
+    room.notifier.save_machine(b"board".to_vec());
+    room.until("retried hook", 1).await;
+    assert!(room.scrape().contains("kinescope_alert_store_durable 0"));
+    std::fs::remove_file(&folder).unwrap();
+    let durable = async {
+        while room.scrape().contains("kinescope_alert_store_durable 0") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, durable).await.unwrap();
+    room.offer("b");
+    room.stop().await;
+    assert!(!room.counters().contains_key("notify shutdown"), "nothing is lost");
+    drop(room);
+
+    let mut server = Server::start([]).await;
+    let alive = vec![hook("hook", &server.url)];
+    let mut room = Delivered::kept(alive, QUICK, Some(folder.clone())).await;
+    assert_eq!(room.machine.as_deref(), Some(b"board".as_slice()));
+    let told = [server.next().await, server.next().await];
+    assert!(told.contains(&"a".to_owned()) && told.contains(&"b".to_owned()), "{told:?}");
+    room.end(&[("delivered hook", 2)]).await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_is_called_as_configured_now() {
+    let mut server = Server::start([]).await;
+    let room = Delivered::start(vec![hook("hook", &dead_url().await)], QUICK).await;
+    room.offer("a");
+    room.until("retried hook", 1).await;
+    // Who is no receiver of this process, or another kind of one, is left to the next start.
+    let other = Kind::Slack { url: given(&server.url) };
+    room.settings.put(&[hook("other", &server.url), Receiver::new("hook", other)]);
+    let before = room.counters()["retried hook"];
+    room.until("retried hook", before + 1).await;
+    assert!(server.told.is_empty());
+    room.settings.put(&[hook("hook", &server.url)]);
+    assert_eq!(server.next().await, "a");
+    room.stop.cancel();
+}
+
+#[tokio::test]
 async fn queues_are_told_of_while_something_waits() {
     let mut room = Delivered::one(&dead_url().await).await;
     assert!(room.scrape().contains("queue_length 0") && !room.scrape().contains("oldest"));

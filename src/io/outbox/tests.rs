@@ -42,7 +42,7 @@ async fn what_is_committed_is_there_again() {
     assert!(store.is_durable() && restored.machine.is_none());
     let told = Told { starts_at: Wall::from_ms(5) };
     let changes = vec![put(1), put(2), put(10), Change::Told("hook".into(), 7, told.clone())];
-    store.commit(changes, Some(b"board".to_vec())).await;
+    store.commit(changes, Some(b"board".as_slice().into())).await;
     let changes =
         vec![Change::Remove("hook".into(), 1), Change::Told("am".into(), 8, told.clone())];
     store.commit(changes, None).await;
@@ -105,6 +105,45 @@ async fn what_cannot_be_written_is_memory() {
     std::fs::remove_dir_all(folder).unwrap();
     let (store, restored) = Store::open(None).await;
     assert!(!store.is_durable() && restored.kept.waiting.is_empty());
+}
+
+#[tokio::test]
+async fn after_a_fault_all_there_is_goes_to_a_new_file() {
+    let folder = folder("regained");
+    let (mut store, _) = Store::open(Some(folder.clone())).await;
+    store.commit(vec![put(1)], Some(b"old".as_slice().into())).await;
+    store.disk.is_full = true;
+    store.commit(vec![put(2)], None).await;
+    assert!(store.is_degraded() && !folder.join(FILE).exists(), "it would tell an old story");
+    let regained = store.regain(vec![put(2)], None).await;
+    assert!(matches!(regained, Regained::NotYet(_)), "{regained:?}");
+    assert!(store.is_degraded());
+    store.disk.is_full = false;
+    let machine = Some(b"new".as_slice().into());
+    assert!(matches!(store.regain(vec![put(2), put(3)], machine).await, Regained::Durable));
+    assert!(store.is_durable() && !store.is_degraded());
+    store.commit(vec![Change::Remove("hook".into(), 2)], None).await;
+    drop(store);
+    let (_store, restored) = Store::open(Some(folder.clone())).await;
+    assert_eq!(restored.kept.waiting, [("hook".to_owned(), 3, notice(3))]);
+    assert_eq!(restored.machine.as_deref(), Some(b"new".as_slice()));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_was_never_read_is_not_written_over() {
+    let folder = folder("unread");
+    let (mut first, _) = Store::open(Some(folder.clone())).await;
+    let (mut second, _) = Store::open(Some(folder.clone())).await;
+    assert!(second.is_degraded(), "another process has it");
+    assert!(matches!(second.regain(vec![put(9)], None).await, Regained::NotYet(_)));
+    first.commit(vec![put(1)], None).await;
+    drop(first);
+    assert!(matches!(second.regain(vec![put(9)], None).await, Regained::Foreign));
+    assert!(!second.is_durable() && !second.is_degraded(), "it is not tried again");
+    let (_store, restored) = Store::open(Some(folder.clone())).await;
+    assert_eq!(restored.kept.waiting, [("hook".to_owned(), 1, notice(1))]);
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -56,10 +56,13 @@ const INSTANCE: &str = "service.instance.id";
 const REGION: &str = "cloud.region";
 
 /// What a failure is called; the first is that of all others.
-const KINDS: [(FailureKind, &str); 3] = [
+const KINDS: [(FailureKind, &str); 6] = [
     (FailureKind::Other, "other"),
     (FailureKind::Throttled, "throttled"),
     (FailureKind::IteratorExpired, "iterator_expired"),
+    (FailureKind::Denied, "access_denied"),
+    (FailureKind::CredentialsRefused, "credentials_refused"),
+    (FailureKind::NoCredentials, "no_credentials"),
 ];
 
 /// Whether a metric of this name is one of these.

@@ -27,7 +27,6 @@ impl Memory {
         let readings = self.streams.iter().map(|(name, stream)| {
             let mut reading = Reading::of(Subject::Stream { stream: name.to_string() });
             reading.blind = blind;
-            reading.obstacle = stream.obstacle().map(str::to_owned);
             stream.rates(&mut reading, now.wall);
             reading.set(Signal::PutFailures, ledger.put_failures(name.as_str()));
             let put = ledger.put_at(name.as_str());
@@ -90,13 +89,9 @@ impl Stream {
         Some(f64::from(u8::from(is_later && point.value > 0.0)))
     }
 
-    /// Why lag says nothing new.
-    pub(super) fn obstacle(&self) -> Option<&'static str> {
-        let status = self.description.as_ref().map(|description| description.status.as_str());
-        match status {
-            Some("DELETING") => Some("the stream is being deleted"),
-            Some(_) | None => None,
-        }
+    /// Whether nobody needs to catch up any more.
+    pub(super) fn is_going(&self) -> bool {
+        self.description.as_ref().is_some_and(|description| description.status == "DELETING")
     }
 }
 

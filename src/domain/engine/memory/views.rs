@@ -36,6 +36,7 @@ impl Memory {
     ) -> (Vec<Reading>, Vec<VerdictChange>) {
         let (mut readings, mut changes) = (Vec::new(), Vec::new());
         let mut told = Vec::new();
+        let sidecar_fails = has_rules.then(|| self.sidecar_fails(now)).flatten();
         for (stream, known) in &self.streams {
             for (name, consumer) in &known.consumers {
                 let Some(worst) = self.worst(known, name, consumer, now) else { continue };
@@ -61,7 +62,8 @@ impl Memory {
                 }
                 let mut told = reading::of(stream, name, (shard, &assessment), &furthest);
                 told.disturbed = known.disturbance(consumer);
-                told.obstacle = known.obstacle().map(str::to_owned);
+                let worst = furthest.first().map(|(shard, _)| *shard).into_iter().chain([shard]);
+                told.obstacle = known.obstacle(consumer, worst, sidecar_fails);
                 readings.push(told);
             }
         }

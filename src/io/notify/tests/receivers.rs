@@ -73,6 +73,27 @@ async fn alertmanager_is_told_again_of_what_fires() {
 }
 
 #[tokio::test]
+async fn alertmanager_is_not_told_of_what_was_let_go() {
+    let (mut server, mut hook_server) = (Server::start([]).await, Server::start([]).await);
+    let url = given(&server.url);
+    let am = Kind::Alertmanager { url, token_file: None, renew_every: RENEW_EVERY };
+    let receivers = vec![Receiver::new("am", am), hook("hook", &hook_server.url)];
+    let mut room = Delivered::start(receivers, QUICK).await;
+    let now = room.clock.now();
+    room.offer("a");
+    server.seen().await;
+    hook_server.next().await;
+    let annotations = [(LET_GO.to_owned(), "another may".to_owned())].into();
+    let gone = AlertView { annotations, ..alert("a", now) };
+    room.notifier.renew([gone.clone()]);
+    let over = AlertView { state: AlertState::Resolved, ends_at: Some(now.wall), ..gone };
+    room.notifier.offer(Notice { alerts: vec![over], ..notice("a", now) });
+    assert_eq!(hook_server.next().await, "a");
+    room.end(&[("delivered am", 2), ("delivered hook", 2)]).await;
+    assert!(server.told.is_empty());
+}
+
+#[tokio::test]
 async fn pagerduty_is_told_of_each_alert_by_its_incident() {
     let mut server = Server::start([]).await;
     let (url, routing_key) = (given(&server.url), given("R0UTE"));

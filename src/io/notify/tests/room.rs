@@ -173,6 +173,7 @@ pub(super) struct Delivered {
     pub(super) clock: Clock,
     pub(super) stop: CancellationToken,
     pub(super) machine: Option<Vec<u8>>,
+    pub(super) settings: Settings,
     registry: Registry,
     reloads: Arc<AtomicU64>,
     tasks: JoinSet<()>,
@@ -206,7 +207,9 @@ impl Delivered {
             dropped: &dropped,
             reloads: Arc::clone(&reloads),
         };
-        let Built { notifier, deliveries, keeper, machine } = room.build(store, restored).unwrap();
+        let built = room.build(store, restored).unwrap();
+        let Built { notifier, deliveries, keeper, settings, machine } = built;
+        let keeper = Keeper { retry: QUICK.backoff, ..keeper };
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         for delivery in deliveries {
             tasks.spawn(Delivery { timing, ..delivery }.run(stop.clone()));
@@ -214,7 +217,7 @@ impl Delivered {
         let (keeper_stop, mut keeping) = (CancellationToken::new(), JoinSet::new());
         keeping.spawn(keeper.run(keeper_stop.clone()));
         let keeper = (keeper_stop, keeping);
-        Self { notifier, clock, stop, machine, registry, reloads, tasks, keeper }
+        Self { notifier, clock, stop, machine, settings, registry, reloads, tasks, keeper }
     }
 
     pub(super) async fn one(url: &str) -> Self {

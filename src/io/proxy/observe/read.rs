@@ -25,6 +25,12 @@ impl Observer {
     pub(super) fn iterator(&mut self, exchange: &Exchange, stream: StreamName, shard: ShardId) {
         self.announce(&stream);
         let (ending, body) = ending(exchange);
+        // A reader that may not even begin makes no other call by which it would be seen.
+        if let Some(error) = &ending.error
+            && failure_kind(error).is_of_credentials()
+        {
+            return self.read_failed(exchange, stream, shard, error);
+        }
         let Some((form, body)) = body.filter(|_| ending.error.is_none()) else { return };
         if let Some(iterator) = read::iterator_answer(form, body) {
             if let Some(inferring) = &mut self.inferring {
@@ -107,14 +113,7 @@ impl Observer {
 
     /// A reader whose calls fail lives, and does not get on.
     fn read_failed(&self, exchange: &Exchange, stream: StreamName, shard: ShardId, error: &str) {
-        let kind = match error {
-            "ProvisionedThroughputExceededException" | "LimitExceededException" => {
-                FailureKind::Throttled
-            }
-            "ExpiredIteratorException" => FailureKind::IteratorExpired,
-            _ => FailureKind::Other,
-        };
-        let failure = ReadFailure { at: exchange.ended, kind };
+        let failure = ReadFailure { at: exchange.ended, kind: failure_kind(error) };
         let consumer = exchange.consumer.clone();
         self.tell(Event::ReadFailed { stream, consumer, shard, failure });
     }
@@ -283,6 +282,30 @@ pub(super) struct Asked<'a> {
     pub prefetches: bool,
 }
 
+/// What an error says of the reader: Kinesis' type of it, or the reason of our own fault.
+fn failure_kind(error: &str) -> FailureKind {
+    match error {
+        "ProvisionedThroughputExceededException" | "LimitExceededException" => {
+            FailureKind::Throttled
+        }
+        "ExpiredIteratorException" => FailureKind::IteratorExpired,
+        "AccessDeniedException" | "AccessDenied" | "NotAuthorized" => FailureKind::Denied,
+        "ExpiredTokenException"
+        | "ExpiredToken"
+        | "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "IncompleteSignature"
+        | "IncompleteSignatureException"
+        | "SignatureDoesNotMatch"
+        | "MissingAuthenticationToken"
+        | "MissingAuthenticationTokenException"
+        | "OptInRequired" => FailureKind::CredentialsRefused,
+        "no_credentials" => FailureKind::NoCredentials,
+        _ => FailureKind::Other,
+    }
+}
+
 /// What was delivered, as its receive spans tell it; `None` where nothing was or nobody tells.
 fn batch(received: &[Span], asked: bool, records: usize, delivered: Moment) -> Option<Batch> {
     let first = received.first()?;
@@ -313,5 +336,25 @@ fn observation(exchange: &Exchange, answer: &RecordsAnswer) -> ReadObservation {
         newest_sequence: newest.and_then(|record| record.sequence.clone()),
         newest_arrival: newest.and_then(|record| record.arrival),
         shard_ended: answer.next.is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::kinesis::fault::Fault;
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let check = |error, expected| assert_eq!(failure_kind(error), expected, "{error}");
+        check("ProvisionedThroughputExceededException", FailureKind::Throttled);
+        check("ExpiredIteratorException", FailureKind::IteratorExpired);
+        check("AccessDeniedException", FailureKind::Denied);
+        check("ExpiredTokenException", FailureKind::CredentialsRefused);
+        check("UnrecognizedClientException", FailureKind::CredentialsRefused);
+        check("InvalidSignatureException", FailureKind::CredentialsRefused);
+        check(Fault::NoCredentials.reason(), FailureKind::NoCredentials);
+        check("ResourceNotFoundException", FailureKind::Other);
+        check("503", FailureKind::Other);
     }
 }
