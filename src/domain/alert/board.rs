@@ -28,6 +28,8 @@ pub struct Policy {
     pub storm_limit: usize,
     /// An alert that nothing tells of any more ends after so long.
     pub gone_after: Duration,
+    /// For so long after a restart nothing ends that was on before it: not everybody was heard yet.
+    pub settle: Duration,
     /// When nobody is told.
     pub mutes: Vec<Mute>,
     /// In front of a runbook's name.
@@ -42,6 +44,8 @@ impl Default for Policy {
             grouping: Grouping::default(),
             storm_limit: 100,
             gone_after: Duration::from_secs(15 * 60),
+            // A sidecar tells a new hub everything within ten seconds.
+            settle: Duration::from_secs(12),
             mutes: Vec::new(),
             runbooks: "alerts/runbooks/".to_owned(),
             status_page: String::new(),
@@ -115,6 +119,12 @@ impl Board {
         told
     }
 
+    /// Whether receivers believe something on that no rule watches any more.
+    #[must_use]
+    pub fn has_orphans(&self) -> bool {
+        !self.orphans.is_empty()
+    }
+
     /// Forgets every alert, without a word.
     pub fn clear(&mut self) {
         self.entries.clear();
@@ -186,7 +196,7 @@ impl Board {
                     let labels = alert.labels.clone();
                     let group = self.policy.grouping.labels(&labels);
                     let mut entry = Entry::new(labels, group);
-                    entry.restore(alert, now);
+                    entry.restore(alert, self.policy.settle, now);
                     self.entries.insert((place, Arc::new(subject)), entry);
                 }
                 _ if alert.told => self.orphans.extend(orphan(alert, now)),

@@ -46,7 +46,8 @@ impl Watch {
     }
 
     pub(super) fn has_rules(&self) -> bool {
-        self.has_rules && !self.is_draining && !self.stands_by
+        let has_work = self.has_rules || self.board.has_orphans();
+        has_work && !self.is_draining && !self.stands_by
     }
 
     /// Alerts from now on, or no more; with each change all begin anew.

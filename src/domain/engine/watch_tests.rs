@@ -16,8 +16,12 @@ fn moment(second: u64) -> Moment {
 }
 
 fn engine() -> Engine {
+    with(builtin())
+}
+
+fn with(rules: Vec<Rule>) -> Engine {
     Engine::new(EngineConfig {
-        rules: builtin(),
+        rules,
         external_labels: BTreeMap::new(),
         repeat_interval: Duration::ZERO,
         limits: EngineLimits {
@@ -157,6 +161,19 @@ fn traffic_that_no_longer_passes_here_is_told_of() {
     all.retain(|(_, name, _)| name == "KinescopeBypassed");
     // The first minute that began after the read is known at 120 s.
     assert_eq!(all, [(1_020, "KinescopeBypassed".to_owned(), "first notification")]);
+}
+
+#[test]
+fn what_was_told_is_taken_back_where_no_rule_is_left() {
+    let mut before = engine();
+    for second in 0..150 {
+        before.handle(read(second, 200), moment(second));
+    }
+    let mut after = with(Vec::new());
+    after.restore(before.export(moment(150)), moment(150));
+    let expected = (151, "KinesisConsumerLagHigh".to_owned(), "all alerts resolved");
+    assert_eq!(told(&mut after, Event::Tick, 151), [expected]);
+    assert_eq!(told(&mut after, Event::Tick, 153), []);
 }
 
 #[test]
