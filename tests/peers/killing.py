@@ -293,7 +293,7 @@ class Fleet:
             for _ in range(kills):
                 time.sleep(self.dice.expovariate(1 / every))
                 living = [one for one, start in reborn.items() if start.done()] or self.mortals
-                [victim] = self.dice.choices(living, [1 + (one is self.hub) for one in living])
+                [victim] = self.dice.choices(living, [3 if one is self.hub else 1 for one in living])
                 reborn[victim].result()
                 reborn[victim] = pool.submit(victim.die)
                 self.killed[victim.name] += 1
@@ -324,9 +324,11 @@ class Fleet:
         behind = shards if self.dice.random() < 0.4 else [self.dice.choice(shards)]
         self.upstream.behind_ms.update(dict.fromkeys(behind, LAG_MS))
         self.hub.await_firing(one)
-        # An end can come at once.
-        if self.dice.random() < 0.7:
-            ending.wait(self.dice.uniform(0, 2.5))
+        # An end can come at once, after a while, or after another hub has seen it.
+        life, until = self.hub.life, time.monotonic() + self.dice.choice([0, 2.5, 8])
+        while time.monotonic() < until and self.hub.life < life + 2 and not ending.wait(0.1):
+            pass
+        ending.wait(self.dice.uniform(0, 1))
         self.recovered.setdefault(one, []).append(time.time())
         self.upstream.behind_ms.update(dict.fromkeys(behind, 0))
         self.hub.await_quiet(one)

@@ -11,7 +11,7 @@ from harness import in_threads, wait_for
 from killing import Fleet
 
 # Streams that are behind at a time.
-LANES = 3
+LANES = 5
 
 
 @pytest.mark.parametrize("kills, every", [(20, 0.8), pytest.param(200, 1.5, marks=pytest.mark.soak)])
