@@ -196,8 +196,9 @@ def test_what_pods_put_to_a_shard_adds_up_in_the_hub(fleet, ministack):
     [load] = told["loads"]
     assert load["stream"] == stream and {s["shard"] for s in load["shards"]} == set(put)
     # Which key is heavy the pods know; the hub, whose key it is and how heavy.
-    heavy = next(s["heaviest_keys"] for s in load["shards"] if s["shard"] == hot)
-    assert {key["service"] for key in heavy} == {"shop", "desk"} and all(key["share"] > 0.3 for key in heavy)
+    heavy = {(key["service"], s["shard"]): key["share"] for s in load["shards"] for key in s["heaviest_keys"]}
+    for service in ("shop", "desk"):
+        assert max(share for (by, _), share in heavy.items() if by == service) > 0.4, heavy
     [plan] = told["plans"]["streams"]
     assert (plan["stream"], plan["shards_needed"], plan["open_shards"]) == (stream, 1, 2)
     assert plan["producers"] == 2 and plan["measured_by"] == "wire" and told["plans"]["of"] == "fleet"
