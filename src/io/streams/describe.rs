@@ -12,6 +12,7 @@ use crate::io::entropy;
 use crate::io::quiet::Quiet;
 use crate::io::streams::limits::RecordLimits;
 use crate::io::streams::pace::{Operation, Pacer};
+use crate::io::streams::ranges::ShardRanges;
 use crate::io::streams::schedule::{Job, Schedule};
 use crate::io::streams::{consumers, shards};
 use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary};
@@ -58,24 +59,26 @@ pub struct Describer {
     asked: mpsc::Receiver<StreamName>,
     events: mpsc::Sender<Event>,
     limits: RecordLimits,
+    ranges: Option<ShardRanges>,
     asking: Asking,
     schedule: Schedule,
     quiet: Quiet,
 }
 
 impl Describer {
-    /// Describes each stream asked about at the pace of `asking`, and tells `events` and `limits`.
+    /// Describes each stream asked about at the pace of `asking`, and tells `events`, `limits` and,
+    /// where somebody looks at them, `ranges`.
     #[must_use]
     pub fn new(
         client: aws_sdk_kinesis::Client,
         clock: Clock,
         events: mpsc::Sender<Event>,
-        limits: RecordLimits,
+        (limits, ranges): (RecordLimits, Option<ShardRanges>),
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
         let (schedule, quiet) = (Schedule::new(asking.refresh), Quiet::default());
-        let this = Self { client, clock, asked, events, limits, asking, schedule, quiet };
+        let this = Self { client, clock, asked, events, limits, ranges, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
 
@@ -174,8 +177,11 @@ impl Describer {
         let listed = shards::list(&self.client, &self.asking.pacer, &stream).await;
         let now = self.clock.now();
         match listed {
-            Ok(shards) => {
+            Ok(shards::Listed { shards, ranges }) => {
                 self.schedule.done(&stream, Job::List, now.mono, entropy::chance());
+                if let Some(known) = &self.ranges {
+                    known.learn(&stream, ranges);
+                }
                 self.events.send(Event::ShardsListed { stream, shards }).await
             }
             Err(shards::NoList { fault, said }) => {
@@ -305,7 +311,7 @@ mod tests {
         let asking = Asking { pacer: pacer(clock.clone()), refresh, consumers: true };
         let limits = RecordLimits::default();
         let (queue, describer) =
-            Describer::new(settings.kinesis(None), clock.clone(), events, limits, asking);
+            Describer::new(settings.kinesis(None), clock.clone(), events, (limits, None), asking);
         for stream in streams {
             assert!(queue.ask((*stream).into()));
         }
