@@ -37,11 +37,11 @@ impl World {
     /// In Kinesis's words, when it refuses an operator's call.
     pub(super) async fn cause(&mut self, scenario: Scenario, clock: &Clock) -> Result<Shards, String> {
         match scenario {
-            Scenario::SlowConsumer => drop(self.levers.mail.send_replace(Pace::Slow)),
-            Scenario::StoppedConsumer => drop(self.levers.mail.send_replace(Pace::Dead)),
-            Scenario::HotKey => drop(self.levers.load.send_replace(Load::OneCustomer)),
-            Scenario::ThrottledWrites => drop(self.levers.load.send_replace(Load::TooMuch)),
-            Scenario::PoisonEvent => drop(self.levers.payments.send_replace(Payments::Poisoned)),
+            Scenario::SlowConsumer => _ = self.levers.mail.send_replace(Pace::Slow),
+            Scenario::StoppedConsumer => _ = self.levers.mail.send_replace(Pace::Dead),
+            Scenario::HotKey => _ = self.levers.load.send_replace(Load::OneCustomer),
+            Scenario::ThrottledWrites => _ = self.levers.load.send_replace(Load::TooMuch),
+            Scenario::PoisonEvent => _ = self.levers.payments.send_replace(Payments::Poisoned),
             Scenario::Resharding => {
                 let before = self.hub.snapshot().await.and_then(|hub| open_shards(&hub));
                 let after = reshard(&self.operator).await?;
@@ -74,10 +74,10 @@ impl World {
             Scenario::HotKey | Scenario::ThrottledWrites => {
                 self.levers.load.send_replace(Load::Few);
             }
-            Scenario::PoisonEvent => drop(self.levers.payments.send_replace(Payments::Guarded)),
+            Scenario::PoisonEvent => _ = self.levers.payments.send_replace(Payments::Guarded),
             // It has happened, and stays so.
             Scenario::Resharding => {}
-            Scenario::Retention => drop(self.levers.archive.send_replace(Pace::Normal)),
+            Scenario::Retention => _ = self.levers.archive.send_replace(Pace::Normal),
         }
     }
 
@@ -95,7 +95,7 @@ fn open_shards(hub: &Snapshot) -> Option<u32> {
 
 /// Splits the first open shard of the orders, or merges two where there are many. Returns those that
 /// are open then.
-async fn reshard(client: &Client) -> Result<Vec<String>, String> {
+pub(super) async fn reshard(client: &Client) -> Result<Vec<String>, String> {
     let before = open(client).await?;
     if before.len() < SPLIT_BELOW {
         let shard = before.first().ok_or("no shard is open")?;
@@ -114,7 +114,8 @@ async fn reshard(client: &Client) -> Result<Vec<String>, String> {
         loop {
             let after = open(client).await?;
             if after.len() != before.len() {
-                return Ok(after.into_iter().map(|shard| shard.shard_id).collect());
+                let open = after.into_iter().map(|shard| shard.shard_id);
+                return Ok::<Vec<String>, String>(open.collect());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -97,7 +97,7 @@ impl Kinesis {
         for (key, data) in events {
             let hash = sequence::partition_key_to_hash_key(&key);
             let given = store.allocate_sequence(stream, &hash).await;
-            let given = given.map_err(|error| format!("{:?}", error.body))?;
+            let given = given.map_err(|error| error.to_string())?;
             let number = sequence::parse_sequence(&given.seq_num).map_err(|it| it.to_string())?;
             let (shard, index) = (given.shard_id, sequence::shard_ix_to_hex(number.shard_ix));
             let number = SeqObj { seq_time: Some(arrival.as_ms()), ..number };
@@ -109,7 +109,7 @@ impl Kinesis {
                 approximate_arrival_timestamp: arrival.as_seconds() as f64,
             };
             let stored = store.put_record(stream, &format!("{index}/{number}"), &record).await;
-            stored.map_err(|error| format!("{:?}", error.body))?;
+            stored.map_err(|error| error.to_string())?;
             let (sequence, arrival_ms, bytes) = (number.as_str(), arrival.as_ms(), data.len());
             let accepted = Accepted { sequence, arrival_ms, bytes };
             for oldest in arrivals.stamp(stream, &shard, accepted) {

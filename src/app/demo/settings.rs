@@ -12,7 +12,7 @@ use crate::app::config::Role;
 use crate::app::config::SecretPlace;
 use crate::domain::alert::Rule;
 use crate::domain::alert::Signal;
-use crate::domain::alert::builtin;
+use crate::domain::alert::builtin::builtin;
 use crate::io::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -40,7 +40,7 @@ use super::webhook::Hook;
 use crate::app::config::Config;
 use crate::app::config::Faults;
 use crate::app::logging::chain;
-use crate::app::reload::Load;
+use crate::app::reload;
 use crate::app::wiring;
 use crate::app::wiring::Running;
 use crate::domain::snapshot::Snapshot;
@@ -48,7 +48,6 @@ use crate::io::clock::Clock;
 use aws_sdk_kinesis::Client;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -249,7 +248,7 @@ async fn listen(
 }
 
 /// Makes the streams, straight at Kinesis, and waits until they can be used.
-async fn streams(client: &Client) -> Result<(), Error> {
+pub(super) async fn streams(client: &Client) -> Result<(), Error> {
     for (stream, shards) in STREAMS {
         let why = |why: String| Error::Stream { stream, why };
         let create = client.create_stream().stream_name(stream).shard_count(shards);
@@ -274,7 +273,7 @@ async fn run(
 ) -> Result<Running, Error> {
     let failed = |why: String| Error::Start { service, why };
     let config = config.map_err(|faults| failed(faults.to_string()))?;
-    let load = Load::same(&config);
+    let load = reload::Load::same(&config);
     let started = wiring::start(config, load, &settings::environment(), clock.clone()).await;
     started.map_err(|error| failed(chain(&error)))
 }

@@ -244,3 +244,6 @@ fn reserve(reserved: &mut BTreeMap<String, u64>, event: &Value) {
         *reserved.entry(sku.to_owned()).or_default() += quantity;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ mod tests {
         assert!(cursors.needs_list());
         cursors.list(listed(&[("0", &[]), ("1", &[])]));
         assert_eq!((cursors.needs_list(), cursors.readable()), (false, vec!["0".into(), "1".into()]));
-        let mut end = |cursors: &mut Cursors, shard: &str| {
+        let end = |cursors: &mut Cursors, shard: &str| {
             cursors.of(shard).expect("a shard that is known").ended = true;
         };
         end(&mut cursors, "0");
