@@ -32,6 +32,8 @@ pub(super) struct Act {
 /// A stream's shards around a resharding.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Shards {
+    /// What was done.
+    pub said: String,
     /// How many were open before, as the hub says.
     pub before: Option<u32>,
     /// Those that are open after it.
@@ -56,7 +58,12 @@ pub struct Outcome {
 impl Act {
     /// It begins now.
     pub(super) const fn new(scenario: Scenario, began: Moment) -> Self {
-        let shards = Shards { before: None, after: BTreeSet::new(), readers: Vec::new() };
+        let shards = Shards {
+            said: String::new(),
+            before: None,
+            after: BTreeSet::new(),
+            readers: Vec::new(),
+        };
         let (ended, noticed, over) = (None, None, None);
         Self { scenario, began, ended, noticed, over, false_alarms: Vec::new(), shards }
     }
@@ -126,9 +133,10 @@ impl Act {
     fn all_read_on(&self, hub: &Snapshot) -> bool {
         let stream = self.scenario.about().stream;
         self.shards.readers.iter().all(|reader| {
-            let view = hub.consumers.iter().find(|view| {
-                view.stream.as_str() == stream && view.consumer.as_str() == *reader
-            });
+            let view = hub
+                .consumers
+                .iter()
+                .find(|view| view.stream.as_str() == stream && view.consumer.as_str() == *reader);
             let read = |it: &ConsumerView| {
                 it.shards.iter().map(|shard| shard.shard.to_string()).collect::<BTreeSet<_>>()
             };
@@ -138,8 +146,7 @@ impl Act {
 
     /// What came of it.
     pub(super) fn outcome(&self) -> Outcome {
-        let noticed =
-            self.noticed.as_ref().map(|(at, how)| (at.since(self.began), how.clone()));
+        let noticed = self.noticed.as_ref().map(|(at, how)| (at.since(self.began), how.clone()));
         let over_after = self.over.zip(self.ended).map(|(over, ended)| over.since(ended));
         let false_alarms = self.false_alarms.clone();
         Outcome { scenario: self.scenario, noticed, over_after, false_alarms }

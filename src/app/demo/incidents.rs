@@ -35,7 +35,11 @@ impl World {
     ///
     /// # Errors
     /// In Kinesis's words, when it refuses an operator's call.
-    pub(super) async fn cause(&mut self, scenario: Scenario, clock: &Clock) -> Result<Shards, String> {
+    pub(super) async fn cause(
+        &mut self,
+        scenario: Scenario,
+        clock: &Clock,
+    ) -> Result<Shards, String> {
         match scenario {
             Scenario::SlowConsumer => _ = self.levers.mail.send_replace(Pace::Slow),
             Scenario::StoppedConsumer => _ = self.levers.mail.send_replace(Pace::Dead),
@@ -44,10 +48,10 @@ impl World {
             Scenario::PoisonEvent => _ = self.levers.payments.send_replace(Payments::Poisoned),
             Scenario::Resharding => {
                 let before = self.hub.snapshot().await.and_then(|hub| open_shards(&hub));
-                let after = reshard(&self.operator).await?;
+                let Resharded { said, open } = reshard(&self.operator).await?;
                 let readers = READERS.iter().filter(|reader| reader.stream == ORDERS);
                 let readers = readers.map(|reader| reader.service).collect();
-                return Ok(Shards { before, after: after.into_iter().collect(), readers });
+                return Ok(Shards { said, before, after: open.into_iter().collect(), readers });
             }
             Scenario::Retention => {
                 self.levers.archive.send_replace(Pace::Slow);
@@ -93,23 +97,36 @@ fn open_shards(hub: &Snapshot) -> Option<u32> {
     Some(orders.description.as_ref()?.open_shards)
 }
 
-/// Splits the first open shard of the orders, or merges two where there are many. Returns those that
-/// are open then.
-pub(super) async fn reshard(client: &Client) -> Result<Vec<String>, String> {
+/// A resharding that has happened.
+#[derive(Debug)]
+pub(super) struct Resharded {
+    /// What it was.
+    pub said: String,
+    /// The shards that are open now.
+    pub open: Vec<String>,
+}
+
+/// Splits the first open shard of the orders, or merges two where there are many.
+///
+/// # Errors
+/// In Kinesis's words, when it refuses.
+pub(super) async fn reshard(client: &Client) -> Result<Resharded, String> {
     let before = open(client).await?;
-    if before.len() < SPLIT_BELOW {
+    let said = if before.len() < SPLIT_BELOW {
         let shard = before.first().ok_or("no shard is open")?;
         let (start, end) = range(shard).ok_or("a shard has no range")?;
         let middle = start + (end - start) / 2 + 1;
         let split = client.split_shard().stream_name(ORDERS).shard_to_split(shard.shard_id());
         let split = split.new_starting_hash_key(middle.to_string()).send().await;
-        split.map_err(|error| said(error.into_service_error()))?;
+        split.map_err(|error| words(error.into_service_error()))?;
+        format!("{} is split in two", shard.shard_id())
     } else {
         let (left, right) = adjacent(&before).ok_or("no two shards are adjacent")?;
         let merge = client.merge_shards().stream_name(ORDERS);
         let merge = merge.shard_to_merge(left).adjacent_shard_to_merge(right).send().await;
-        merge.map_err(|error| said(error.into_service_error()))?;
-    }
+        merge.map_err(|error| words(error.into_service_error()))?;
+        format!("{left} and {right} are merged")
+    };
     let changed = async {
         loop {
             let after = open(client).await?;
@@ -121,17 +138,19 @@ pub(super) async fn reshard(client: &Client) -> Result<Vec<String>, String> {
         }
     };
     let late = |_| Err(format!("the shards of {ORDERS} did not change"));
-    tokio::time::timeout(RESHARDING_MAX, changed).await.unwrap_or_else(late)
+    let open = tokio::time::timeout(RESHARDING_MAX, changed).await.unwrap_or_else(late)?;
+    Ok(Resharded { said, open })
 }
 
 /// The open shards of the orders, by where their range begins.
 async fn open(client: &Client) -> Result<Vec<Shard>, String> {
     let listed = client.list_shards().stream_name(ORDERS).send().await;
-    let listed = listed.map_err(|error| said(error.into_service_error()))?;
+    let listed = listed.map_err(|error| words(error.into_service_error()))?;
     let is_open = |shard: &Shard| {
         shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
     };
-    let mut shards: Vec<_> = listed.shards.unwrap_or_default().into_iter().filter(is_open).collect();
+    let mut shards: Vec<_> =
+        listed.shards.unwrap_or_default().into_iter().filter(is_open).collect();
     shards.sort_by_key(|shard| range(shard).map(|(start, _)| start));
     Ok(shards)
 }
@@ -149,7 +168,7 @@ fn adjacent(shards: &[Shard]) -> Option<(&str, &str)> {
     })
 }
 
-fn said(error: impl Display) -> String {
+fn words(error: impl Display) -> String {
     error.to_string()
 }
 

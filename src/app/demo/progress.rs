@@ -80,6 +80,14 @@ impl<'o> Progress<'o> {
         self.line(at, BOLD, &format!("INCIDENT {}: {}", scenario.as_str(), scenario.begins()))
     }
 
+    /// What an operator did, where that says more than the incident's name.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn did(&mut self, at: Duration, what: &str) -> Result<()> {
+        if what.is_empty() { Ok(()) } else { self.line(at, PLAIN, what) }
+    }
+
     /// It can't begin.
     ///
     /// # Errors
@@ -116,19 +124,16 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub(super) fn over(
-        &mut self,
-        at: Duration,
-        scenario: Scenario,
-        after: Duration,
-    ) -> Result<()> {
+    pub(super) fn over(&mut self, at: Duration, scenario: Scenario, after: Duration) -> Result<()> {
         let (name, after) = (scenario.as_str(), after.as_secs_f64());
         let how = match (scenario.alert(), scenario.is_resolved_soon()) {
             (Some(alert), true) => format!("{alert} is resolved"),
             (Some(alert), false) => {
                 format!("all is stored; {alert} looks at five minutes and is resolved after them")
             }
-            (None, _) => "the hub sees every reader on the new shards, and no alert fired".to_owned(),
+            (None, _) => {
+                "the hub sees every reader on the new shards, and no alert fired".to_owned()
+            }
         };
         self.line(at, GREEN, &format!("OVER {name} after {after:.1} s: {how}"))
     }

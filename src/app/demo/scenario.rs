@@ -140,7 +140,7 @@ impl Scenario {
             Self::PoisonEvent => {
                 format!("{SAGA} gets a payment that it can't read, and tries it again and again")
             }
-            Self::Resharding => format!("a shard of {ORDERS} is split, or two are merged"),
+            Self::Resharding => format!("{ORDERS} is resharded under its readers"),
             Self::Retention => format!(
                 "{INVENTORY_SERVICE} reads {ARCHIVE} from its oldest record, 23.5 h old of 24 h \
                  that are kept, and too slowly"

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_slow_consumer_is_slow_for_a_while() {
-        let mut script = Script::new(vec![Scenario::SlowConsumer], Some(shortest(Scenario::SlowConsumer)));
+        let mut script =
+            Script::new(vec![Scenario::SlowConsumer], Some(shortest(Scenario::SlowConsumer)));
         let cues = play(&mut script, 60, 9, 9);
         let expected = [
             (8, Cue::Begin(Scenario::SlowConsumer)),

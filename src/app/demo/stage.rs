@@ -151,7 +151,10 @@ impl Stage {
         }
         self.acts.push(Act::new(scenario, now));
         match (self.world.cause(scenario, &self.clock).await, self.acts.last_mut()) {
-            (Ok(shards), Some(act)) => act.shards = shards,
+            (Ok(shards), Some(act)) => {
+                progress.did(self.clock.now().since(self.began), &shards.said)?;
+                act.shards = shards;
+            }
             (Err(why), _) => self.failed.push(format!("{}: {why}", scenario.as_str())),
             (Ok(_), None) => {}
         }

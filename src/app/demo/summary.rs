@@ -124,7 +124,10 @@ impl Summary {
     fn write_incidents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let never = if self.complete { "NEVER" } else { "not (broken off)" };
         let after = |time: Option<Duration>| {
-            time.map_or_else(|| never.to_owned(), |time| format!("after {:.1} s", time.as_secs_f64()))
+            time.map_or_else(
+                || never.to_owned(),
+                |time| format!("after {:.1} s", time.as_secs_f64()),
+            )
         };
         for incident in &self.incidents {
             let (noticed, how) = incident.noticed.clone().unzip();

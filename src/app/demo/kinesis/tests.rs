@@ -23,8 +23,7 @@ impl World {
         let world = Self { kinesis: TowerToHyperService::new(router), inside, traffic };
         world.call("CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
         let asked = json!({"StreamName": "s"});
-        while world.call("DescribeStreamSummary", asked.clone()).await["StreamDescriptionSummary"]
-            ["StreamStatus"]
+        while world.call("DescribeStreamSummary", asked.clone()).await["StreamDescriptionSummary"]["StreamStatus"]
             != "ACTIVE"
         {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -74,16 +74,23 @@ mod tests {
         let mut cursors = Cursors::default();
         assert!(cursors.needs_list());
         cursors.list(listed(&[("0", &[]), ("1", &[])]));
-        assert_eq!((cursors.needs_list(), cursors.readable()), (false, vec!["0".into(), "1".into()]));
+        assert_eq!(
+            (cursors.needs_list(), cursors.readable()),
+            (false, vec!["0".into(), "1".into()])
+        );
         let end = |cursors: &mut Cursors, shard: &str| {
             cursors.of(shard).expect("a shard that is known").ended = true;
         };
         end(&mut cursors, "0");
         assert!(cursors.needs_list(), "its children are not known");
         // 0 was split into 2 and 3, and 1 and 3 have been merged into 4 since.
-        let all = listed(&[("0", &[]), ("1", &[]), ("2", &["0"]), ("3", &["0"]), ("4", &["1", "3"])]);
+        let all =
+            listed(&[("0", &[]), ("1", &[]), ("2", &["0"]), ("3", &["0"]), ("4", &["1", "3"])]);
         cursors.list(all);
-        assert_eq!((cursors.needs_list(), cursors.readable()), (false, vec!["1".into(), "2".into(), "3".into()]));
+        assert_eq!(
+            (cursors.needs_list(), cursors.readable()),
+            (false, vec!["1".into(), "2".into(), "3".into()])
+        );
         end(&mut cursors, "3");
         assert_eq!(cursors.readable(), ["1", "2"]);
         end(&mut cursors, "1");

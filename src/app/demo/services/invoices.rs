@@ -16,8 +16,10 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 const TICK: Duration = Duration::from_millis(100);
-/// Behind a busy machine's late tick no more is made good.
-const LATE_MAX: Duration = Duration::from_millis(400);
+/// A busy machine's late tick is made good up to so much.
+const LATE_MAX: Duration = Duration::from_secs(1);
+/// A shard's limits are those of a second, a little more than which is looked back to.
+const SECOND: Duration = Duration::from_millis(1_050);
 /// The text of one invoice, in bytes.
 const DOCUMENT_BYTES: usize = 23_000;
 /// Invoices that wait to be put again; while they do, no new ones are written.
@@ -49,12 +51,39 @@ impl Load {
         }
     }
 
-    /// The most that one call holds: a call that comes late must not be a burst that is refused.
-    const fn call_bytes_max(self) -> f64 {
+    /// The most within any second. One that is late must not be refused for making good what it owes.
+    const fn second_bytes_max(self) -> f64 {
         match self {
-            Self::Nothing | Self::Few | Self::OneCustomer => 116_000.0,
-            Self::TooMuch => 800_000.0,
+            Self::Nothing | Self::Few | Self::OneCustomer => 1_000_000.0,
+            Self::TooMuch => 2_400_000.0,
         }
+    }
+}
+
+/// When how much is to be put.
+#[derive(Debug, Default)]
+struct Due {
+    bytes: f64,
+    at: Duration,
+    /// What was put within the last second.
+    put: VecDeque<(Duration, f64)>,
+}
+
+impl Due {
+    /// How many invoices of [`DOCUMENT_BYTES`] are to be put at `now`.
+    fn count(&mut self, load: Load, now: Duration) -> usize {
+        let passed = now.saturating_sub(std::mem::replace(&mut self.at, now)).min(LATE_MAX);
+        self.bytes += load.bytes_per_second() * passed.as_secs_f64();
+        while self.put.front().is_some_and(|(at, _)| now.saturating_sub(*at) > SECOND) {
+            self.put.pop_front();
+        }
+        let put: f64 = self.put.iter().map(|(_, bytes)| bytes).sum();
+        self.bytes = self.bytes.min(load.second_bytes_max() - put).max(0.0);
+        let count = (self.bytes / DOCUMENT_BYTES as f64) as usize;
+        let bytes = (count * DOCUMENT_BYTES) as f64;
+        self.bytes -= bytes;
+        self.put.push_back((now, bytes));
+        count
     }
 }
 
@@ -98,18 +127,13 @@ impl Invoices {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut due_bytes, mut before) = (0.0, self.clock.now().mono);
+        let mut due = Due { at: self.clock.now().mono, ..Due::default() };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            let (load, now) = (self.load(), self.clock.now().mono);
-            let passed = now.saturating_sub(std::mem::replace(&mut before, now)).min(LATE_MAX);
-            due_bytes += load.bytes_per_second() * passed.as_secs_f64();
-            due_bytes = f64::min(due_bytes, load.call_bytes_max());
-            let count = (due_bytes / DOCUMENT_BYTES as f64) as usize;
-            due_bytes -= (count * DOCUMENT_BYTES) as f64;
+            let count = due.count(self.load(), self.clock.now().mono);
             if count > 0 {
                 self.put(count).await;
             }
@@ -118,10 +142,8 @@ impl Invoices {
 
     /// As much as is wanted; what was refused is put again at a shard's pace, when it may.
     fn load(&mut self) -> Load {
-        match *self.load.borrow_and_update() {
-            Load::Few if !self.again.is_empty() => Load::OneCustomer,
-            load => load,
-        }
+        let load = *self.load.borrow_and_update();
+        if load == Load::Few && !self.again.is_empty() { Load::OneCustomer } else { load }
     }
 
     /// Puts so many: first those that were refused.
@@ -167,5 +189,35 @@ impl Invoices {
         });
         let data = Blob::new(body.to_string());
         PutRecordsRequestEntry::builder().data(data).partition_key(customer).build().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many invoices are put within each second, ticks coming `every` milliseconds.
+    fn seconds(load: Load, every: &[u64]) -> Vec<usize> {
+        let (mut due, mut now_ms, mut counts) = (Due::default(), 0, vec![0; 10]);
+        for every in every.iter().cycle() {
+            now_ms += every;
+            let Some(second) = counts.get_mut(now_ms as usize / 1_000) else { return counts };
+            *second += due.count(load, Duration::from_millis(now_ms));
+        }
+        counts
+    }
+
+    #[test]
+    fn one_customers_invoices_fill_a_shard_and_stay_below_its_limit_however_late_they_are() {
+        for every in [&[100][..], &[370], &[100, 100, 900], &[20, 30, 700, 10]] {
+            let counts = seconds(Load::OneCustomer, every);
+            let bytes: usize = counts.iter().sum::<usize>() * DOCUMENT_BYTES;
+            assert!((8_500_000..=9_000_000).contains(&bytes), "{every:?}: {counts:?}");
+            let most = counts.iter().max().expect("ten seconds") * DOCUMENT_BYTES;
+            assert!(most <= 1_000_000, "{every:?}: {counts:?}");
+        }
+        let refused = seconds(Load::TooMuch, &[100]);
+        assert!(refused.iter().all(|count| count * DOCUMENT_BYTES > 1_500_000), "{refused:?}");
+        assert_eq!(seconds(Load::Nothing, &[100]), [0; 10]);
     }
 }

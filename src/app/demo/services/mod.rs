@@ -31,7 +31,8 @@ pub(super) const INVOICES: &str = "invoices";
 /// Stream of what happened long ago.
 pub(super) const ARCHIVE: &str = "archive";
 /// Every stream, with its shards.
-pub(super) const STREAMS: [(&str, i32); 4] = [(ORDERS, 2), (COMMANDS, 2), (INVOICES, 2), (ARCHIVE, 1)];
+pub(super) const STREAMS: [(&str, i32); 4] =
+    [(ORDERS, 2), (COMMANDS, 2), (INVOICES, 2), (ARCHIVE, 1)];
 
 /// The service that puts orders.
 pub(super) const ORDER_SERVICE: &str = "order-service";
