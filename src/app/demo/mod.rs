@@ -114,7 +114,7 @@ mod tests {
             assert!(error.is_usage());
             assert_eq!(error.to_string(), expected);
         };
-        check(&[], 43, "slow-consumer needs 44 s or more").await;
-        check(&[Scenario::HotKey], 53, "hot-key needs 54 s or more").await;
+        check(&[], 44, "slow-consumer needs 45 s or more").await;
+        check(&[Scenario::HotKey], 54, "hot-key needs 55 s or more").await;
     }
 }

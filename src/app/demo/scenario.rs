@@ -19,7 +19,7 @@ pub enum Scenario {
     StoppedConsumer,
     /// One customer's invoices take nearly all that their shard can
     HotKey,
-    /// They take twice what it can: Kinesis refuses records inside answers that say 200
+    /// They are more than it can take: Kinesis refuses records inside answers that say 200
     ThrottledWrites,
     /// A command that its consumer can't carry out holds up a shard, and its saga fails
     PoisonEvent,
@@ -135,7 +135,7 @@ impl Scenario {
             Self::StoppedConsumer => format!("{EMAIL_SERVICE} dies and reads {ORDERS} no more"),
             Self::HotKey => format!("one customer's invoices fill a shard of {INVOICES}"),
             Self::ThrottledWrites => {
-                format!("that customer's invoices are twice what a shard of {INVOICES} can take")
+                format!("one customer's invoices are more than a shard of {INVOICES} can take")
             }
             Self::PoisonEvent => {
                 format!("{SAGA} gets a payment that it can't read, and tries it again and again")

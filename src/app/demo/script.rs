@@ -53,9 +53,12 @@ pub(super) struct Script {
     left_out: Vec<Scenario>,
 }
 
+/// A beat of the demo comes a little late.
+const SLACK: Duration = Duration::from_secs(1);
+
 /// The shortest demo in which this scenario can be played.
 pub(super) fn shortest(scenario: Scenario) -> Duration {
-    CALM_FIRST + scenario.needs() + DRAIN
+    CALM_FIRST + scenario.needs() + DRAIN + SLACK
 }
 
 impl Script {
@@ -169,7 +172,7 @@ mod tests {
         let expected = [
             (8, Cue::Begin(Scenario::SlowConsumer)),
             (23, Cue::End(Scenario::SlowConsumer)),
-            (40, Cue::Drain),
+            (41, Cue::Drain),
         ];
         assert_eq!(cues, expected);
     }
