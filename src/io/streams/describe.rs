@@ -33,7 +33,7 @@ pub struct DescribeQueue(mpsc::Sender<StreamName>);
 
 impl DescribeQueue {
     /// Asks for `stream` to be described, at leisure, and from then on again and again; asked once
-    /// more, for a new list of its shards. False when the question was dropped.
+    /// more, for its shards anew. False when the question was dropped.
     #[must_use]
     pub fn ask(&self, stream: StreamName) -> bool {
         self.0.try_send(stream).is_ok()
@@ -47,8 +47,9 @@ pub struct Asking {
     pub pacer: Pacer,
     /// Between two looks at the same stream.
     pub refresh: Duration,
-    /// Whether to ask who is registered for fan-out; a hub does.
-    pub consumers: bool,
+    /// Whether this is a hub: it asks who is registered for fan-out, and for a description as soon as
+    /// a stream has new shards.
+    pub hub: bool,
 }
 
 /// The task that describes streams.
@@ -77,7 +78,7 @@ impl Describer {
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, quiet) = (Schedule::new(asking.refresh), Quiet::default());
+        let (schedule, quiet) = (Schedule::new(asking.refresh, asking.hub), Quiet::default());
         let this = Self { client, clock, asked, events, limits, ranges, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
@@ -160,7 +161,7 @@ impl Describer {
             return Some(Vec::new());
         }
         let arn = summary.stream_arn();
-        if !self.asking.consumers || arn.is_empty() {
+        if !self.asking.hub || arn.is_empty() {
             return None;
         }
         let listed = consumers::list(&self.client, &self.asking.pacer, arn).await;
@@ -308,7 +309,7 @@ mod tests {
         .await;
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
-        let asking = Asking { pacer: pacer(clock.clone()), refresh, consumers: true };
+        let asking = Asking { pacer: pacer(clock.clone()), refresh, hub: true };
         let limits = RecordLimits::default();
         let (queue, describer) =
             Describer::new(settings.kinesis(None), clock.clone(), events, (limits, None), asking);
