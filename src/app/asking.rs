@@ -17,15 +17,17 @@ const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 /// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
 #[must_use]
 pub fn asking(config: &Config, clock: &Clock) -> Asking {
+    let streams_max = config.limits.engine.streams_max;
     match config.role {
         Role::Sidecar => Asking {
             pacer: Pacer::sidecar(clock.clone()),
             refresh: DESCRIBE_EVERY_SIDECAR,
             consumers: false,
+            streams_max,
         },
         Role::Hub | Role::All => {
             let pacer = Pacer::hub(clock.clone());
-            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
+            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true, streams_max }
         }
     }
 }

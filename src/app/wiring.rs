@@ -305,6 +305,7 @@ pub async fn start(
         events: happened,
         asks: asked,
         describe,
+        unasked: Vec::new(),
         notifier,
         observations,
         fleet: merging,

@@ -54,7 +54,7 @@ impl Replay {
             let mut readings: Vec<Reading> =
                 known.values().map(|(_, reading)| reading.clone()).collect();
             budgets.note(&mut readings, now.mono);
-            told.extend(board.step(&readings, now));
+            told.extend(board.step_wording(&mut readings, |_, _| {}, now));
             wall = wall.plus(STEP);
         }
         told

@@ -48,6 +48,8 @@ pub struct Asking {
     pub refresh: Duration,
     /// Whether to ask who is registered for fan-out; a hub does.
     pub consumers: bool,
+    /// Most streams that are asked about; each is, as often as the pace allows.
+    pub streams_max: usize,
 }
 
 /// The task that describes streams.
@@ -74,7 +76,7 @@ impl Describer {
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, quiet) = (Schedule::new(asking.refresh), Quiet::default());
+        let (schedule, quiet) = (Schedule::new(asking.refresh, asking.streams_max), Quiet::default());
         let this = Self { client, clock, asked, events, limits, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
@@ -304,7 +306,8 @@ mod tests {
         .await;
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
-        let asking = Asking { pacer: pacer(clock.clone()), refresh, consumers: true };
+        let pacer = pacer(clock.clone());
+        let asking = Asking { pacer, refresh, consumers: true, streams_max: 10 };
         let limits = RecordLimits::default();
         let (queue, describer) =
             Describer::new(settings.kinesis(None), clock.clone(), events, limits, asking);

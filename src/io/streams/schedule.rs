@@ -7,9 +7,6 @@ use crate::io::credentials::fault::Fault;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Most streams on the schedule; one more than that is refused.
-pub(super) const STREAMS_MAX: usize = 1_000;
-
 /// A refresh is put off by up to this share of itself, so that pods drift apart.
 const SPREAD: f64 = 0.2;
 
@@ -43,6 +40,8 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Schedule {
     refresh: Duration,
+    /// Most streams on it; one more than that is refused.
+    streams_max: usize,
     jobs: BTreeMap<(StreamName, Job), Due>,
 }
 
@@ -55,8 +54,8 @@ struct Due {
 }
 
 impl Schedule {
-    pub(super) const fn new(refresh: Duration) -> Self {
-        Self { refresh, jobs: BTreeMap::new() }
+    pub(super) const fn new(refresh: Duration, streams_max: usize) -> Self {
+        Self { refresh, streams_max, jobs: BTreeMap::new() }
     }
 
     /// A stream was asked about: at once if new. If it is known, its list of shards may be out of
@@ -68,7 +67,7 @@ impl Schedule {
             }
             return true;
         }
-        let room = self.jobs.len() < 2 * STREAMS_MAX;
+        let room = self.jobs.len() < self.streams_max.saturating_mul(2);
         if room {
             let due = |at| Due { at, done_at: None, failures: 0 };
             self.jobs.insert((stream.clone(), Job::Describe), due(now));
@@ -139,7 +138,7 @@ mod tests {
 
     #[test]
     fn descriptions_come_first_and_each_stream_once_a_refresh() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), 10);
         schedule.ask("a".into(), seconds(10));
         schedule.ask("b".into(), seconds(12));
         let a = "a".into();
@@ -160,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_failure_holds_its_stream_only() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), 10);
         schedule.ask("a".into(), seconds(0));
         schedule.ask("b".into(), seconds(1));
         let a: StreamName = "a".into();
@@ -173,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_forgotten_in_the_end() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), 10);
         let a: StreamName = "a".into();
         schedule.ask(a.clone(), seconds(0));
         for _ in 0..NOT_FOUND_MAX {
@@ -185,8 +184,8 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let mut schedule = Schedule::new(seconds(300));
-        for index in 0..STREAMS_MAX {
+        let mut schedule = Schedule::new(seconds(300), 10);
+        for index in 0..10 {
             assert!(schedule.ask(format!("s{index}").as_str().into(), seconds(0)));
         }
         assert!(!schedule.ask("one-more".into(), seconds(0)));
