@@ -97,8 +97,10 @@ impl Hub {
         let now = Wall::from_ms(now.as_millis() as u64);
         let read = |shard: usize| {
             let sequence = |n: u64| {
-                let number =
-                    format!("4959033827149025660855969253836157109592157598{:010}", second * 100 + n);
+                let number = format!(
+                    "4959033827149025660855969253836157109592157598{:010}",
+                    second * 100 + n
+                );
                 Some(number.as_str().into())
             };
             let place = Place {

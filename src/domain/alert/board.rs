@@ -116,6 +116,11 @@ impl Board {
         now: Moment,
     ) -> Vec<Notice> {
         self.evaluate(readings, word, now);
+        if self.entries.is_empty() && self.groups.is_empty() && self.orphans.is_empty() {
+            self.held_back.clear();
+            self.suppressed_until = None;
+            return Vec::new();
+        }
         self.suppress(now);
         let mut told = self.lay_orphans(now);
         told.extend(self.tell(now));
@@ -219,7 +224,10 @@ impl Board {
         self.left_out = 0;
         let mut stepped = BTreeSet::new();
         for rule in 0..self.rules.len() {
-            for (index, reading) in readings.iter_mut().enumerate() {
+            let watched = self.rules.get(rule).filter(|rule| rule.enabled);
+            let Some(scope) = watched.map(|rule| rule.when.signal.scope()) else { continue };
+            let watched = |it: &(usize, &mut Reading)| it.1.subject.scope() == scope;
+            for (index, reading) in readings.iter_mut().enumerate().filter(watched) {
                 if let Some(key) = self.place(rule, reading)
                     && stepped.insert(key.clone())
                 {
@@ -239,8 +247,8 @@ impl Board {
     /// no room.
     fn place(&mut self, rule_index: usize, reading: &Reading) -> Option<Key> {
         let rule = self.rules.get(rule_index).filter(|rule| rule.selects(reading))?;
-        let raises = rule.missing == Missing::Fire
-            || machine::raises(rule.sees(Some(reading)), rule);
+        let raises =
+            rule.missing == Missing::Fire || machine::raises(rule.sees(Some(reading)), rule);
         if !raises && self.entries.is_empty() {
             return None;
         }

@@ -3,22 +3,34 @@
 
 use super::Signal;
 
-/// What is known of each signal, in its unit.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Values([Option<f64>; Signal::ALL.len()]);
+/// What is known of each signal, in its unit; NaN where nothing is.
+#[derive(Debug, Clone, Copy)]
+pub struct Values([f64; Signal::ALL.len()]);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self([f64::NAN; Signal::ALL.len()])
+    }
+}
+
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        Signal::ALL.into_iter().all(|signal| self.get(signal) == other.get(signal))
+    }
+}
 
 impl Values {
     /// Notes a figure; NaN is none.
     pub fn insert(&mut self, signal: Signal, value: f64) {
         if let Some(slot) = self.0.get_mut(signal as usize).filter(|_| !value.is_nan()) {
-            *slot = Some(value);
+            *slot = value;
         }
     }
 
     /// The figure, where it is known.
     #[must_use]
     pub fn get(&self, signal: Signal) -> Option<f64> {
-        self.0.get(signal as usize).copied().flatten()
+        self.0.get(signal as usize).copied().filter(|value| !value.is_nan())
     }
 
     /// Every figure that is known, in the order of the signals.
@@ -29,7 +41,7 @@ impl Values {
     /// It is not known any more.
     pub fn remove(&mut self, signal: Signal) {
         if let Some(slot) = self.0.get_mut(signal as usize) {
-            *slot = None;
+            *slot = f64::NAN;
         }
     }
 

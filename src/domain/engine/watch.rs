@@ -79,7 +79,8 @@ impl Watch {
         if !self.has_rules() {
             return Vec::new();
         }
-        let mut readings: Vec<Reading> = judged.iter().map(reading::of).collect();
+        let mut readings = Vec::with_capacity(2 * judged.len() + 4);
+        readings.extend(judged.iter().map(reading::of));
         self.budgets.note(&mut readings, now.mono);
         readings.extend(memory.stream_readings(&self.ledger, now));
         readings.extend(self.ledger.readings(now));

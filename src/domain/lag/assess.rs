@@ -87,15 +87,17 @@ struct Facts<'a> {
 pub fn judge(window: &Window, around: Circumstances<'_>, now: Duration) -> Judgement {
     let tuning = around.tuning;
     let rhythm = window.rhythm();
+    let silence_allowed = rhythm.silence_allowed(tuning);
+    let lag = window.lag_within(silence_allowed, now, tuning);
     let facts = Facts {
         window,
         around,
         tuning,
         now,
-        lag: window.lag(now, tuning),
-        slope: window.slope(now, tuning),
+        lag,
+        slope: window.slope_within((lag, silence_allowed), now, tuning),
         silence: window.silence(now),
-        silence_allowed: rhythm.silence_allowed(tuning),
+        silence_allowed,
         stop_after: rhythm.stop_after(tuning),
         lag_allowed: rhythm.lag_allowed(tuning),
     };

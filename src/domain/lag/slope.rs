@@ -32,30 +32,33 @@ pub(super) struct Point {
 }
 
 /// A point in twelve bytes, in whole microseconds of up to nine years: ten thousand shards keep
-/// thirty-two each.
+/// thirty-two each. The low halves of both times, then what is above.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Packed([u16; 6]);
+struct Packed([u32; 3]);
 
 impl From<Point> for Packed {
     fn from(point: Point) -> Self {
-        const MAX: u128 = (1 << 48) - 1;
-        let [at, lag] = [point.at, point.lag].map(|time| time.as_micros().min(MAX) as u64);
-        let part = |of: u64, nth: u32| (of >> (16 * nth)) as u16;
-        Self([part(at, 0), part(at, 1), part(at, 2), part(lag, 0), part(lag, 1), part(lag, 2)])
+        const MAX: u64 = (1 << 48) - 1;
+        let micros = |time: Duration| {
+            let seconds = time.as_secs().saturating_mul(1_000_000);
+            seconds.saturating_add(time.subsec_micros().into()).min(MAX)
+        };
+        let (at, lag) = (micros(point.at), micros(point.lag));
+        Self([at as u32, lag as u32, (at >> 32 | lag >> 32 << 16) as u32])
     }
 }
 
 impl Packed {
     /// Microseconds.
     const fn at(self) -> u64 {
-        let Self([low, middle, high, ..]) = self;
-        low as u64 | (middle as u64) << 16 | (high as u64) << 32
+        let Self([low, _, high]) = self;
+        low as u64 | (high as u64 & 0xffff) << 32
     }
 
     /// Microseconds.
     const fn lag(self) -> u64 {
-        let Self([.., low, middle, high]) = self;
-        low as u64 | (middle as u64) << 16 | (high as u64) << 32
+        let Self([_, low, high]) = self;
+        low as u64 | (high as u64 >> 16) << 32
     }
 
     /// Since an earlier one.
@@ -180,30 +183,32 @@ fn push_apart(points: &mut VecDeque<Packed>, point: Packed, apart: Duration) {
     }
 }
 
-/// The least squares line, oldest point first, of at most as many as a window has.
-fn fit(points: impl ExactSizeIterator<Item = Packed> + Clone) -> Option<Slope> {
-    let (first, last) = (points.clone().next()?, points.clone().last()?);
+/// The least squares line, oldest point first.
+fn fit(
+    points: impl ExactSizeIterator<Item = Packed> + DoubleEndedIterator + Clone,
+) -> Option<Slope> {
+    let count = points.len();
+    let (first, last) = (points.clone().next()?, points.clone().next_back()?);
     let span = last.since(first);
-    if points.len() < POINTS_MIN || span < SPAN_MIN {
+    if count < POINTS_MIN || span < SPAN_MIN {
         return None;
     }
     // Relative to the first point, so that a process of many days loses no precision.
-    let seconds = |micros: u64, of: u64| (micros.cast_signed() - of.cast_signed()) as f64 / 1e6;
-    let mut relative = [(0.0, 0.0); POINTS_MAX];
-    let slots = relative.iter_mut().zip(points);
-    let filled = slots.map(|(slot, point)| {
-        *slot = (seconds(point.at(), first.at()), seconds(point.lag(), first.lag()));
+    let relative = |micros: u64, to: u64| (micros.cast_signed() - to.cast_signed()) as f64;
+    let (at, lag) = (first.at(), first.lag());
+    let (mut x_sum, mut y_sum, mut xx_sum, mut xy_sum, mut yy_sum) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    points.for_each(|point| {
+        let (x, y) = (relative(point.at(), at), relative(point.lag(), lag));
+        x_sum += x;
+        y_sum += y;
+        xx_sum += x * x;
+        xy_sum += x * y;
+        yy_sum += y * y;
     });
-    let filled = filled.count();
-    let relative = relative.get(..filled)?;
-    let count = filled as f64;
-    let (sum_x, sum_y) = relative.iter().fold((0.0, 0.0), |(x, y), (dx, dy)| (x + dx, y + dy));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let sums = relative.iter().fold((0.0, 0.0, 0.0), |(xy, xx, yy), (x, y)| {
-        let (x, y) = (x - mean_x, y - mean_y);
-        (xy + x * y, xx + x * x, yy + y * y)
-    });
-    let (xy, xx, yy) = sums;
+    let count = count as f64;
+    let xy = count * xy_sum - x_sum * y_sum;
+    let xx = count * xx_sum - x_sum * x_sum;
+    let yy = count * yy_sum - y_sum * y_sum;
     let velocity = xy / xx;
     // Rounding may leave less than nothing.
     let rest = (yy - velocity * xy).max(0.0);

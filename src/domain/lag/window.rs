@@ -369,8 +369,17 @@ impl Window {
     /// Then it is as old as the first put that was seen; or, where records used to come, as the
     /// silence; else it is not known.
     pub(super) fn lag(&self, now: Duration, tuning: &Tuning) -> Option<Lag> {
+        self.lag_within(self.rhythm.silence_allowed(tuning), now, tuning)
+    }
+
+    /// As [`Window::lag`], with the silence that is the reader's rhythm worked out.
+    pub(super) fn lag_within(
+        &self,
+        allowed: Duration,
+        now: Duration,
+        tuning: &Tuning,
+    ) -> Option<Lag> {
         let known = self.known?;
-        let allowed = self.rhythm.silence_allowed(tuning);
         // Reads go on, and their answers tell no lag: one may be missing, but not all.
         let untold = self.read_at.mono.saturating_sub(known.at);
         if untold > allowed {
@@ -401,9 +410,21 @@ impl Window {
     }
 
     /// Seconds of lag per second: exactly +1 once the lag is inferred, else the slope.
+    #[cfg(test)]
     pub(super) fn slope(&self, now: Duration, tuning: &Tuning) -> Option<Slope> {
-        let lag = self.lag(now, tuning)?;
-        if self.read_at.mono.saturating_add(self.rhythm.silence_allowed(tuning)) < now {
+        let allowed = self.rhythm.silence_allowed(tuning);
+        self.slope_within((self.lag_within(allowed, now, tuning), allowed), now, tuning)
+    }
+
+    /// Of a lag and a silence that are worked out.
+    pub(super) fn slope_within(
+        &self,
+        (lag, allowed): (Option<Lag>, Duration),
+        now: Duration,
+        tuning: &Tuning,
+    ) -> Option<Slope> {
+        let lag = lag?;
+        if self.read_at.mono.saturating_add(allowed) < now {
             return (!lag.value.is_zero()).then_some(Slope::SILENT);
         }
         let span = self.rhythm.times(tuning.slope_polls).max(tuning.slope_span);

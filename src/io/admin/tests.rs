@@ -1,7 +1,6 @@
 //! Owns the tests of the admin listener, over real sockets on ports of the system's choice.
 
 use super::*;
-use crate::domain::snapshot::Snapshot;
 use crate::io::http::brief::HEAD_BYTES_MAX;
 use crate::wire::status::sample;
 use std::io::Read;

@@ -76,7 +76,8 @@ impl Describer {
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, quiet) = (Schedule::new(asking.refresh, asking.streams_max), Quiet::default());
+        let (schedule, quiet) =
+            (Schedule::new(asking.refresh, asking.streams_max), Quiet::default());
         let this = Self { client, clock, asked, events, limits, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }

@@ -76,7 +76,8 @@ pub(super) fn merged<'f, 'w>(
     let mut rest = narrow;
     let all = wide.iter().filter(|wide| !wide.is_empty()).map(Some).chain([None]);
     all.map(move |wide| {
-        let until = wide.map_or(rest.len(), |wide| rest.partition_point(|f| f.name() < wide.name()));
+        let until =
+            wide.map_or(rest.len(), |wide| rest.partition_point(|f| f.name() < wide.name()));
         let (before, after) = rest.split_at(until);
         rest = after;
         (before, wide)

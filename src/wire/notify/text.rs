@@ -63,8 +63,7 @@ pub(super) fn facts(alert: &AlertView, max: usize) -> Vec<(String, String)> {
     // First what a verdict must not be told without: a message has no room for all.
     let is_first = |(name, _): &(&String, &String)| FIRST.contains(&name.as_str());
     let first = FIRST.iter().filter_map(|name| alert.annotations.get_key_value(*name));
-    let evidence =
-        first.chain(alert.annotations.iter().filter(|it| !is_first(it))).filter(plain);
+    let evidence = first.chain(alert.annotations.iter().filter(|it| !is_first(it))).filter(plain);
     let shown = |(name, value): (&String, &String)| (name.replace('_', " "), clean(value));
     let all = labels.map(shown).chain([since]).chain(until).chain(evidence.map(shown));
     all.take(max).collect()
