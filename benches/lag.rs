@@ -1,5 +1,7 @@
 //! Owns what knowing the lag costs: the CPU time of one wire observation through the engine, verdicts
-//! and alert rules included, the memory of the windows, and the rendering of a scrape. Linux only.
+//! and alert rules included, the memory of the windows, the rendering of a scrape, and the resident
+//! memory of a hub's process. Linux only. With `count SHARDS READS` it only reads, for a profiler
+//! that counts instructions.
 
 #![expect(
     clippy::expect_used,
@@ -10,11 +12,11 @@
 use kinescope::domain::alert::builtin::builtin;
 use kinescope::domain::engine::{Engine, EngineConfig, EngineLimits, Event};
 use kinescope::domain::lag::ReadObservation;
+use kinescope::domain::snapshot::Detail;
 use kinescope::domain::stream::{ShardId, StreamName};
 use kinescope::domain::time::{Moment, Wall};
 use kinescope::wire::exposition::openmetrics::{self, Exemplars};
-use kinescope::wire::exposition::{Scope, families, text};
-use prometheus::proto::MetricFamily;
+use kinescope::wire::exposition::{Exposed, Scope, exposed, text_with};
 use std::collections::BTreeMap;
 use std::fs::read_to_string;
 use std::hint::black_box;
@@ -26,6 +28,8 @@ use thread_cpu::thread_cpu;
 const READS: usize = 100_000;
 const PARTS: u64 = 9;
 
+#[path = "shared/lag_hub.rs"]
+mod lag_hub;
 #[path = "shared/thread_cpu.rs"]
 mod thread_cpu;
 
@@ -34,6 +38,12 @@ mod thread_cpu;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, shards, reads] = words.as_slice()
+        && word == "count"
+    {
+        return count(shards.parse().expect("shards"), reads.parse().expect("reads"));
+    }
     println!(
         "{:<28}{:>16}{:>16}{:>14}",
         "shards, read once a second", "median", "a snapshot", "memory"
@@ -47,6 +57,22 @@ fn main() {
     );
     render(5_000, "goal 10 ms");
     render(25_000, "goal 60 ms");
+    lag_hub::measure();
+}
+
+/// Reads so often, and nothing else.
+fn count(shards: usize, count: usize) {
+    let (names, mut engine) = (names(shards), engine());
+    let events = (0..).flat_map(|second| reads(&names, second)).take(count);
+    for (event, now) in events {
+        observe(&mut engine, event, now);
+    }
+}
+
+/// What is measured; a profiler finds it by its name.
+#[inline(never)]
+fn observe(engine: &mut Engine, event: Event, now: Moment) {
+    black_box(engine.handle(event, now));
 }
 
 /// A scrape of two series a shard, and of the families of their consumers: what the admin listener
@@ -57,7 +83,7 @@ fn render(shards: usize, goal: &str) {
     for (event, now) in reads(&names(shards), 1) {
         engine.handle(event, now);
     }
-    let snapshot = engine.snapshot(moment(2_000));
+    let snapshot = engine.snapshot_in(Detail::Figures, moment(2_000));
     let scope = Scope {
         region: "eu-west-1".to_owned(),
         hub: false,
@@ -67,11 +93,11 @@ fn render(shards: usize, goal: &str) {
         per_shard: true,
         verdicts: true,
     };
-    let time = |write: &dyn Fn(&mut Vec<MetricFamily>) -> String| {
+    let time = |write: &dyn Fn(&mut Exposed<'_>) -> String| {
         let mut times: Vec<Duration> = (0..ROUNDS)
             .map(|_| {
                 let began = thread_cpu();
-                black_box(write(&mut families(&snapshot, &scope).families));
+                black_box(write(&mut exposed(&snapshot, &scope)));
                 thread_cpu() - began
             })
             .collect();
@@ -79,9 +105,10 @@ fn render(shards: usize, goal: &str) {
         times.get(ROUNDS / 2).copied().unwrap_or_default()
     };
     let exemplars = Exemplars::default();
-    let plain = time(&|families| text(families));
-    let openmetrics = time(&|families| openmetrics::text(families, &exemplars));
-    let written = text(&mut families(&snapshot, &scope).families);
+    let plain = time(&|it| text_with(&mut it.families, &it.wide));
+    let openmetrics = time(&|it| openmetrics::text_with(&mut it.families, &it.wide, &exemplars));
+    let mut all = exposed(&snapshot, &scope);
+    let written = text_with(&mut all.families, &all.wide);
     let series = written.lines().filter(|line| !line.starts_with('#')).count();
     let name = format!("{series}, {goal}");
     println!("{name:<28}{plain:>16.1?}{openmetrics:>16.1?}{:>14}", written.len());
@@ -100,7 +127,7 @@ fn measure(shards: usize) {
             let count = events.len() as u64;
             let began = thread_cpu();
             for (event, now) in events {
-                black_box(engine.handle(event, now));
+                observe(&mut engine, event, now);
             }
             (thread_cpu() - began).as_nanos() as u64 / count
         })
@@ -110,7 +137,7 @@ fn measure(shards: usize) {
     let memory = resident_bytes().saturating_sub(memory);
     let began = thread_cpu();
     for _ in 0..10 {
-        black_box(engine.snapshot(moment(PARTS * seconds * 1_000)));
+        black_box(engine.snapshot_in(Detail::Figures, moment(PARTS * seconds * 1_000)));
     }
     let snapshot = (thread_cpu() - began) / 10;
     println!("{shards:<28}{median:>13} ns{snapshot:>16.1?}{:>10} KiB", memory / 1_024);

@@ -18,15 +18,17 @@ const DESCRIBE_EVERY_SIDECAR: Duration = Duration::from_secs(900);
 /// What the control plane is asked: little by a sidecar, whose streams the hub looks after.
 #[must_use]
 pub fn asking(config: &Config, clock: &Clock, refusals: &Refusals) -> Asking {
+    let streams_max = config.limits.engine.streams_max;
     match config.role {
         Role::Sidecar => Asking {
             pacer: Pacer::sidecar(clock.clone()).telling(refusals.clone()),
             refresh: DESCRIBE_EVERY_SIDECAR,
             hub: false,
+            streams_max,
         },
         Role::Hub | Role::All => {
             let pacer = Pacer::hub(clock.clone()).telling(refusals.clone());
-            Asking { pacer, refresh: DESCRIBE_EVERY, hub: true }
+            Asking { pacer, refresh: DESCRIBE_EVERY, hub: true, streams_max }
         }
     }
 }

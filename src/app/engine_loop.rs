@@ -3,9 +3,10 @@
 
 use crate::domain::alert::saved::Saved;
 use crate::domain::engine::{Effect, Engine, Event, VerdictChange};
-use crate::domain::lag::Status;
+use crate::domain::lag::{Status, evidence_text};
 use crate::domain::observation::{Pods, Word};
-use crate::domain::snapshot::Snapshot;
+use crate::domain::stream::StreamName;
+use crate::io::admin::SnapshotAsk;
 use crate::io::clock::Clock;
 use crate::io::notify::Notifier;
 use crate::io::otlp::Observations;
@@ -13,7 +14,7 @@ use crate::io::streams::DescribeQueue;
 use crate::wire::notify::board;
 use prometheus::{IntCounter, IntGauge};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Alerts change once a second at most, when the engine judges.
@@ -33,9 +34,12 @@ pub struct EngineLoop {
     /// What happened.
     pub events: mpsc::Receiver<Event>,
     /// Who wants to know.
-    pub asks: mpsc::Receiver<oneshot::Sender<Snapshot>>,
+    pub asks: mpsc::Receiver<SnapshotAsk>,
     /// Streams that the control plane is to be asked about.
     pub describe: DescribeQueue,
+    /// Those for whom its queue had no room; each stream is in it once, so that
+    /// `limits.streams_max` and the lists of their shards bound it.
+    pub unasked: Vec<StreamName>,
     /// Who is told.
     pub notifier: Notifier,
     /// Where a sidecar notes for the hub what happened.
@@ -103,16 +107,17 @@ impl EngineLoop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                Some(ask) = self.asks.recv() => {
+                Some((detail, ask)) = self.asks.recv() => {
                     // The one who asked may have left.
-                    let _ = ask.send(self.engine.snapshot(self.clock.now()));
+                    let _ = ask.send(self.engine.snapshot_in(detail, self.clock.now()));
                 }
                 () = woken => {
                     self.forget_pods();
+                    self.ask_again();
                     self.handle(Event::Tick);
                 }
                 () = self.clock.sleep_until(renew_at), if renew_every.is_some() => {
-                    self.notifier.renew(self.engine.snapshot(self.clock.now()).alerts);
+                    self.notifier.renew(self.engine.alerts());
                     renew_at = self.clock.now().mono + renew_every.unwrap_or_default();
                 }
                 taken = self.events.recv_many(&mut batch, BATCH_MAX) => {
@@ -156,15 +161,24 @@ impl EngineLoop {
         events.into_iter().for_each(|event| self.handle(event));
     }
 
+    fn ask_again(&mut self) {
+        while let Some(stream) = self.unasked.pop() {
+            if !self.describe.ask(stream.clone()) {
+                self.unasked.push(stream);
+                return;
+            }
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         self.engine.alert(*self.working.borrow());
         let mut told = false;
         for effect in self.engine.handle(event, self.clock.now()) {
             match effect {
-                // Full: the stream is described again by the refresh, or seen again.
+                // Full: it is asked about with the next tick. The engine says so once.
                 Effect::Describe(stream) => {
-                    if !self.describe.ask(stream) {
-                        tracing::debug!("too many streams wait to be described");
+                    if !self.describe.ask(stream.clone()) {
+                        self.unasked.push(stream);
                     }
                 }
                 Effect::Notify(notice) => {
@@ -207,7 +221,7 @@ fn log(change: &VerdictChange) {
         status = is.status.as_str(),
         rule = %is.rule,
         reason = is.reason,
-        evidence = ?is.evidence,
+        evidence = evidence_text(&is.evidence),
         "a consumer's status changed"
     );
 }

@@ -310,6 +310,7 @@ pub async fn start(
         events: happened,
         asks: asked,
         describe,
+        unasked: Vec::new(),
         notifier,
         observations,
         fleet: merging,

@@ -10,6 +10,16 @@ use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
 
+/// How much of a snapshot is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    Words,
+    /// Without the verdicts' reasons and evidence, which are empty: ten thousand of them are
+    /// megabytes, and a scrape shows none.
+    Figures,
+}
+
 /// Everything known at `now`, in a stable order (by name).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Snapshot {

@@ -195,7 +195,7 @@ mod tests {
                 reading
                     .values
                     .iter()
-                    .map(move |(signal, value)| (at.as_seconds(), of, *signal, *value))
+                    .map(move |(signal, value)| (at.as_seconds(), of, signal, value))
             })
             .collect();
         assert_eq!(found, expected, "{text}");

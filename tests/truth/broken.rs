@@ -27,6 +27,13 @@ fn alone(plan: &mut Plan) {
     (plan.shards, plan.pods) = (4, 2);
 }
 
+/// Shards go to and fro between a pod with a sidecar and one without, and the lease table tells.
+pub(crate) fn past(plan: &mut Plan) {
+    (plan.past, plan.has_leases, plan.closes) = (true, true, false);
+    (plan.pods, plan.shards, plan.interval, plan.lasts) = (2, 3, 1_000, 420_000);
+    (plan.start, plan.retention) = (Start::Latest, 86_400_000);
+}
+
 fn near_the_limit(plan: &mut Plan) {
     (plan.retention, plan.start, plan.interval) = (600_000, Start::Ago(570_000), 1_000);
     plan.speed = 0.3;
@@ -80,6 +87,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const BROKEN: &[Broken] = &[
     Broken { name: "another reader's shard", kinds: &[Kind::Move], world: |plan| (plan.hears_others, plan.shards, plan.pods) = (true, 2, 2), tuning: |it| without(it, Rule::HeldElsewhere) },
     Broken { name: "shards left for others", kinds: &[Kind::Move], world: alone, tuning: |it| without(it, Rule::LeftForOthers) },
+    Broken { name: "a reader without a sidecar", kinds: &[Kind::Move], world: past, tuning: |it| without(it, Rule::HeldElsewhere) },
     Broken { name: "dead at the tip", kinds: &[Kind::Kill], world: dies_at_night, tuning: |it| without(it, Rule::NothingUnread) },
     Broken { name: "expired while nobody read", kinds: &[Kind::Hang], world: near_the_limit, tuning: |it| without(it, Rule::ExpiredUnread) },
     Broken { name: "closed connections", kinds: &[Kind::Kill], world: dies_shortly, tuning: |it| without(it, Rule::Disconnected) },

@@ -14,7 +14,7 @@ mod truth;
 mod world;
 
 use kinescope::domain::lag::{Status, Tuning};
-use plan::Plan;
+use plan::{Kind, Plan};
 use run::{Report, run};
 
 /// Histories of an ordinary run; `make soak` asks for 10,000.
@@ -79,6 +79,20 @@ fn verdicts_and_lags_are_true() {
         let (checks, _) = report.by_status.get(status.as_str()).copied().unwrap_or_default();
         assert!(checks >= STATUS_CHECKS_MIN, "{status:?} was hardly ever true");
     }
+}
+
+#[test]
+fn what_is_read_past_the_sidecars_is_released() {
+    let mut report = Report::default();
+    for seed in 0..12 {
+        let mut plan = Plan::of(5_000 + seed, &[Kind::Move]);
+        broken::past(&mut plan);
+        report.add(run(plan, Tuning::default()));
+    }
+    report.wrong.iter().for_each(|wrong| println!("{wrong}"));
+    assert_eq!(report.slanders, 0, "who reads on has not stopped");
+    assert!(share(report.checks()) >= AGREEMENT_MIN, "{:?}", report.by_status);
+    assert!(report.by_status["released"].0 >= STATUS_CHECKS_MIN, "{:?}", report.by_status);
 }
 
 #[test]

@@ -94,6 +94,8 @@ pub(crate) struct Plan {
     pub(crate) sees_puts: bool,
     /// Readers close their connection after every call.
     pub(crate) closes: bool,
+    /// The last pod has no sidecar: what it reads is read past them.
+    pub(crate) past: bool,
     pub(crate) happenings: Vec<Happening>,
     pub(crate) seed: u64,
 }
@@ -147,6 +149,7 @@ impl Plan {
             has_leases: chance.happens(0.4),
             sees_puts: chance.happens(0.5),
             closes: chance.happens(0.06),
+            past: false,
             happenings,
             seed,
         }

@@ -318,7 +318,9 @@ impl Run {
                 self.world.shards[shard].counter += 1;
             }
             let it = &self.world.shards[shard];
-            let place = self.world.generation * 1_000_000_000 + it.checkpoint as u64;
+            // The last record that is done, not the next one.
+            let done = it.checkpoint.saturating_sub(1) as u64;
+            let place = self.world.generation * 1_000_000_000 + done;
             let lease = Lease {
                 at,
                 owner: Some(format!("worker-{owner}").as_str().into()),

@@ -3,7 +3,7 @@
 //! one answer right where the state itself does not decide.
 
 use crate::plan::Ms;
-use crate::world::{Reader, World};
+use crate::world::{Pod, Reader, World};
 use kinescope::domain::lag::Status;
 
 /// The statuses that are right; all of them where the state does not decide.
@@ -88,6 +88,9 @@ pub(crate) fn right(world: &World, eye: Eye, pod: usize, shard: usize) -> Right 
     {
         return released(world, pod, owner, shard);
     }
+    if eye == Eye::Hub && world.is_past(pod) {
+        return past(world, shard, reader);
+    }
     if !world.pods[pod].alive {
         return dead(world, shard, reader);
     }
@@ -118,6 +121,13 @@ fn released(world: &World, pod: usize, owner: usize, shard: usize) -> Right {
         // Nobody told this pod, and it cannot see it.
         (true, false, false) | (false, _, _) => Right::ANY,
     }
+}
+
+/// No sidecar sees who reads it. Of a shard that none ever saw read nothing can be known.
+fn past(world: &World, shard: usize, reader: &Reader) -> Right {
+    let sees = |pod: &Pod| pod.watched && pod.readers.get(&shard).is_some_and(|it| it.reads > 0);
+    let was_seen = world.pods.iter().any(sees);
+    if was_seen && reader.reads > 0 { Right::of(&[Status::Released]) } else { Right::ANY }
 }
 
 fn dead(world: &World, shard: usize, reader: &Reader) -> Right {

@@ -126,8 +126,9 @@ impl World {
             plan,
         };
         world.fill();
-        for _ in 0..world.plan.pods {
-            world.pods.push(Pod { alive: true, watched: true, ..Pod::default() });
+        for pod in 0..world.plan.pods {
+            let watched = !world.is_past(pod);
+            world.pods.push(Pod { alive: true, watched, ..Pod::default() });
         }
         for shard in 0..world.plan.shards {
             let next = world.first(shard, world.plan.start);
@@ -135,6 +136,11 @@ impl World {
             world.give(shard, shard % world.plan.pods);
         }
         world
+    }
+
+    /// Whether the pod reads past the sidecars.
+    pub(crate) fn is_past(&self, pod: usize) -> bool {
+        self.plan.past && pod + 1 == self.plan.pods
     }
 
     /// The shards of a new stream, with what is in them already.

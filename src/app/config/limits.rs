@@ -1,6 +1,7 @@
 //! Owns every bound that the rooms keep to: its default, the reason for the number, and what all
 //! of them amount to in memory.
 
+use super::Role;
 use super::value::Bytes;
 use super::walk::Spot;
 use super::walk::Table;
@@ -33,8 +34,9 @@ pub struct Limits {
     /// 4096 calls whose context is remembered, so that an SDK's retry carries the one that its
     /// first try made: at 1000 puts a second, four seconds, and SDKs retry within two.
     pub retries_max: usize,
-    /// 1000 streams and 20000 windows (an account's default quota is 20000 shards in the largest
-    /// regions); a shard is forgotten 15 minutes after its last read, three times an iterator's life.
+    /// 1000 streams, in a hub 10000, as many as it lists; and 20000 windows (an account's default
+    /// quota is 20000 shards in the largest regions). A shard is forgotten 15 minutes after its last
+    /// read, three times an iterator's life.
     pub engine: EngineLimits,
     /// 3 s to connect: Kinesis is in the region, and an SDK's own try lasts longer.
     pub upstream_connect_timeout: Duration,
@@ -79,8 +81,9 @@ impl Limits {
     const SUBSCRIPTION_BYTES: usize = 32 * 1024;
     /// A call's id and the context that it carries.
     const RETRY_BYTES: usize = 256;
-    /// A window's points, and the alerts and page rows it may cause.
-    const WINDOW_BYTES: usize = 4096;
+    /// What a window takes, 1.2 KiB of it its points, and its rows in the two answers that may be
+    /// built at once. `benches/lag.rs` measures both.
+    const WINDOW_BYTES: usize = 3072;
     /// What a stream's description and newest points take.
     const STREAM_BYTES: usize = 2048;
 
@@ -103,9 +106,20 @@ impl Limits {
         ]
     }
 
-    pub(super) fn read(spot: &Spot<'_>) -> Self {
+    /// Those of a process of this role: a hub hears of the streams of all.
+    #[must_use]
+    pub fn of(role: Role) -> Self {
+        let mut limits = Self::default();
+        match role {
+            Role::Hub | Role::All => limits.engine.streams_max = 10_000,
+            Role::Sidecar => {}
+        }
+        limits
+    }
+
+    pub(super) fn read(spot: &Spot<'_>, role: Role) -> Self {
         let mut table = spot.table();
-        let default = Self::default();
+        let default = Self::of(role);
         let bytes = |table: &mut Table<'_>, key, bytes| table.key(key).or(Bytes(bytes)).0;
         let limits = Self {
             connections_max: table.key("connections_max").or(default.connections_max),

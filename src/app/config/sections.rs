@@ -112,7 +112,7 @@ fn root(spot: &Spot<'_>, environment: &BTreeMap<String, String>, open: Open<'_>)
         ),
         admin: admin(&admin_spot),
         state: state(&table.key("state")),
-        limits: Limits::read(&table.key("limits")),
+        limits: Limits::read(&table.key("limits"), role),
         warnings,
     };
     ports_differ(&config, &admin_spot);

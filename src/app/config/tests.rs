@@ -337,6 +337,10 @@ fn nothing_written_is_the_defaults() {
         Alerts { rules: builtin(), receivers: Vec::new(), alerting: Alerting::default() }
     );
     assert_eq!(config.limits, Limits::default());
+    // A hub of ten thousand streams, within the memory that `check` tells of.
+    assert_eq!(good("role: hub", &[]).limits.engine.streams_max, 10_000);
+    let state = |limits: Limits| limits.memory().map(|(_, bytes)| bytes >> 20)[4];
+    assert_eq!((state(Limits::of(Role::Sidecar)), state(Limits::of(Role::Hub))), (76, 93));
     assert!(!config.cloudwatch.enabled && good("role: hub", &[]).cloudwatch.enabled);
     assert_eq!(good("", &["OTEL_SERVICE_NAME=x"]).warnings, Vec::<String>::new());
     let memory = summary(&config).pop();

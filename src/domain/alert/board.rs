@@ -114,7 +114,23 @@ impl Board {
     /// Takes in everybody's signals as of `now` and says what is to be told. Who has no reading any
     /// more is treated as each rule's `missing` says.
     pub fn step(&mut self, readings: &[Reading], now: Moment) -> Vec<Notice> {
-        self.evaluate(readings, now);
+        self.step_wording(&mut readings.to_vec(), |_, _| {}, now)
+    }
+
+    /// As [`Board::step`], of readings without reason and evidence: `word` adds them to the reading
+    /// of that index, where there is an alert that they would be told with.
+    pub fn step_wording(
+        &mut self,
+        readings: &mut [Reading],
+        word: impl FnMut(usize, &mut Reading),
+        now: Moment,
+    ) -> Vec<Notice> {
+        self.evaluate(readings, word, now);
+        if self.entries.is_empty() && self.groups.is_empty() && self.orphans.is_empty() {
+            self.held_back.clear();
+            self.suppressed_until = None;
+            return Vec::new();
+        }
         self.suppress(now);
         let mut told = self.lay_orphans(now);
         told.extend(self.tell(now));
@@ -215,14 +231,23 @@ impl Board {
         }
     }
 
-    fn evaluate(&mut self, readings: &[Reading], now: Moment) {
+    fn evaluate(
+        &mut self,
+        readings: &mut [Reading],
+        mut word: impl FnMut(usize, &mut Reading),
+        now: Moment,
+    ) {
         self.left_out = 0;
         let mut stepped = BTreeSet::new();
         for rule in 0..self.rules.len() {
-            for reading in readings {
+            let watched = self.rules.get(rule).filter(|rule| rule.enabled);
+            let Some(scope) = watched.map(|rule| rule.when.signal.scope()) else { continue };
+            let watched = |it: &(usize, &mut Reading)| it.1.subject.scope() == scope;
+            for (index, reading) in readings.iter_mut().enumerate().filter(watched) {
                 if let Some(key) = self.place(rule, reading)
                     && stepped.insert(key.clone())
                 {
+                    word(index, reading);
                     self.step_one(&key, Some(reading), now);
                 }
             }
@@ -238,11 +263,16 @@ impl Board {
     /// no room.
     fn place(&mut self, rule_index: usize, reading: &Reading) -> Option<Key> {
         let rule = self.rules.get(rule_index).filter(|rule| rule.selects(reading))?;
+        let raises =
+            rule.missing == Missing::Fire || machine::raises(rule.sees(Some(reading)), rule);
+        if !raises && self.entries.is_empty() {
+            return None;
+        }
         let key = (rule_index, Arc::clone(&reading.subject));
         if self.entries.contains_key(&key) {
             return Some(key);
         }
-        if !machine::raises(rule.sees(Some(reading)), rule) && rule.missing != Missing::Fire {
+        if !raises {
             return None;
         }
         if self.entries.len() >= ALERTS_MAX && !self.make_room() {

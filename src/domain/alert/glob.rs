@@ -5,6 +5,10 @@
 /// costs more than the product of the two lengths.
 #[must_use]
 pub fn matches(pattern: &str, text: &str) -> bool {
+    // Nearly every rule looks at everybody.
+    if pattern == "*" {
+        return true;
+    }
     let (mut pattern, mut text) = (pattern.chars(), text.chars());
     let mut last_star = None;
     loop {

@@ -20,9 +20,11 @@ pub mod signal;
 pub mod silence;
 mod suppress;
 mod text;
+mod values;
 
 pub use reading::{Disturbance, Obstacle, Reading, Subject};
 pub use signal::Signal;
+pub use values::Values;
 
 use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! Refuses to compare them with anything.
 
 use crate::domain::alert::Labels;
+use crate::domain::alert::Values;
 use crate::domain::alert::signal::{Scope, Signal};
 use crate::domain::lag::Status;
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ pub struct Reading {
     /// Whose.
     pub subject: Arc<Subject>,
     /// Those that are known, each in its unit. Missing is not zero.
-    pub values: BTreeMap<Signal, f64>,
+    pub values: Values,
     /// CloudWatch can't be asked just now: what it would say is not known, whatever a rule's policy
     /// on missing values says.
     pub blind: bool,
@@ -149,7 +150,7 @@ pub struct Reading {
     pub obstacle: Option<Obstacle>,
     /// The consumer's verdict.
     pub status: Option<Status>,
-    /// What it is believed to be, in a sentence.
+    /// What it is believed to be, in a sentence; filled in, as the evidence, where a rule needs it.
     pub reason: String,
     /// More for the annotations, such as `shard` (the worst) and `retention_used`; the key
     /// `estimated` says that the lag was reckoned, not read.
@@ -160,9 +161,15 @@ impl Reading {
     /// Of which nothing is known.
     #[must_use]
     pub fn of(subject: Subject) -> Self {
+        Self::about(Arc::new(subject))
+    }
+
+    /// Of a subject that is known for long, and of which nothing is known now.
+    #[must_use]
+    pub fn about(subject: Arc<Subject>) -> Self {
         Self {
-            subject: Arc::new(subject),
-            values: BTreeMap::new(),
+            subject,
+            values: Values::default(),
             blind: false,
             disturbed: None,
             obstacle: None,
@@ -174,7 +181,7 @@ impl Reading {
 
     /// Sets a signal that is known; NaN is not.
     pub fn set(&mut self, signal: Signal, value: Option<f64>) {
-        if let Some(value) = value.filter(|value| !value.is_nan()) {
+        if let Some(value) = value {
             self.values.insert(signal, value);
         }
     }
@@ -189,7 +196,7 @@ impl Reading {
     /// The signal's value; `None` when the reading does not tell.
     #[must_use]
     pub fn value(&self, signal: Signal) -> Option<f64> {
-        self.values.get(&signal).copied()
+        self.values.get(signal)
     }
 }
 

@@ -65,7 +65,7 @@ impl Replay {
             let mut readings: Vec<Reading> =
                 known.values().map(|(_, reading)| reading.clone()).collect();
             budgets.note(&mut readings, now.mono);
-            told.extend(board.step(&readings, now));
+            told.extend(board.step_wording(&mut readings, |_, _| {}, now));
             progress(now.mono, end.since(begin));
             wall = wall.plus(STEP);
         }

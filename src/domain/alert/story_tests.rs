@@ -110,9 +110,7 @@ impl Day {
                 status => {
                     let known = Status::ALL.into_iter().find(|it| it.as_str() == status);
                     let of = [Signal::Stopped, Signal::FallingBehind, Signal::Stalled];
-                    of.iter().for_each(|signal| {
-                        reading.values.remove(signal);
-                    });
+                    of.iter().for_each(|signal| reading.values.remove(*signal));
                     of_status(reading, known.unwrap());
                 }
             }

@@ -6,15 +6,20 @@ mod obstacles;
 mod streams;
 mod views;
 
+pub(super) use views::Judged;
+
 use super::{EngineLimits, Judging};
+use crate::domain::alert::Subject;
 use crate::domain::capacity::Loads;
 use crate::domain::lag::{Checkpoint, Circumstances, Lease, Presence, ReadFailure};
-use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, View, Window};
+use crate::domain::lag::{ReadObservation, SequenceClock, Status, Tip, Tuning, View, Window};
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, CloudWatchView};
 use crate::domain::snapshot::{LeftOut, ShardInfo, StreamDescription};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a shard is read: what every event about one is about.
@@ -39,8 +44,10 @@ pub(super) struct Memory {
     left_out: LeftOut,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Stream {
+    /// As alerts name it.
+    subject: Arc<Subject>,
     description: Option<StreamDescription>,
     cloudwatch: CloudWatchView,
     /// The end of the last period in which CloudWatch saw records.
@@ -54,15 +61,18 @@ pub(super) struct Stream {
     passed: Option<Moment>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Consumer {
+    /// As alerts name it.
+    subject: Arc<Subject>,
     /// When it last called for any shard, also one that has ended since.
     called_at: Duration,
     /// Since when it has done so without a longer silence.
     calls_since: Duration,
     /// Since when it is known.
     known_since: Duration,
-    shards: BTreeMap<ShardId, Window>,
+    /// Boxed: the nodes of a map that grows are half empty.
+    shards: BTreeMap<ShardId, Box<Window>>,
     /// The verdict that was told last.
     told: Option<Status>,
 }
@@ -89,7 +99,7 @@ impl Memory {
             self.left_out.stream_events = self.left_out.stream_events.saturating_add(1);
             return false;
         }
-        self.streams.insert(stream.clone(), Stream::default());
+        self.streams.insert(stream.clone(), Stream::new(stream));
         true
     }
 
@@ -103,7 +113,7 @@ impl Memory {
             known.clock = SequenceClock::default();
             known.parents.clear();
             let windows = known.consumers.values_mut().flat_map(|it| it.shards.values_mut());
-            windows.for_each(Window::recreate);
+            windows.for_each(|window| window.recreate());
         }
         let shards = |of: &StreamDescription| of.open_shards;
         if known.description.as_ref().is_some_and(|old| shards(old) != shards(&description)) {
@@ -119,19 +129,8 @@ impl Memory {
         if known.description.is_some() {
             let windows: usize = known.consumers.values().map(|it| it.shards.len()).sum();
             self.windows = self.windows.saturating_sub(windows);
-            *known = Stream::default();
+            *known = Stream::new(stream);
         }
-    }
-
-    /// Whether a shard is on no list yet although there is one; said once.
-    pub(super) fn is_unlisted(&mut self, stream: &StreamName, shard: &ShardId) -> bool {
-        let Some(known) = self.streams.get_mut(stream) else { return false };
-        let parents = &mut known.parents;
-        let unlisted = !parents.is_empty() && !parents.contains_key(shard) && is_named(shard);
-        if unlisted {
-            parents.insert(shard.clone(), Vec::new());
-        }
-        unlisted
     }
 
     /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
@@ -176,9 +175,11 @@ impl Memory {
         }
     }
 
-    /// Takes a read of a stream that was seen.
-    pub(super) fn read(&mut self, place: Place<'_>, observation: &ReadObservation) {
-        let Some(stream) = self.streams.get_mut(place.stream) else { return };
+    /// Takes a read in; true where the control plane has to be asked: of a new stream, or a shard
+    /// that is on no list yet.
+    pub(super) fn read(&mut self, place: Place<'_>, observation: &ReadObservation) -> bool {
+        let is_new = self.see(place.stream);
+        let Some(stream) = self.streams.get_mut(place.stream) else { return false };
         let at = observation.at.mono;
         stream.passed = stream.passed.max(Some(observation.at));
         if let (Some(sequence), Some(arrival)) =
@@ -186,6 +187,7 @@ impl Memory {
         {
             stream.clock.calibrate(sequence, place.shard, arrival, at);
         }
+        let is_unlisted = stream.is_unlisted(place.shard);
         if observation.shard_ended {
             if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
                 consumer.called_at = consumer.called_at.max(at);
@@ -193,15 +195,23 @@ impl Memory {
             // A shard ends by being split or merged.
             stream.resharded_at = Some(at);
             self.end(place);
-            return;
+            return is_new || is_unlisted;
         }
         if let Some(presence) = self.presences.get_mut(place.consumer) {
             presence.read(observation.called_at.mono);
         }
-        let tuning = self.judging.tuning;
-        if let Some(window) = self.window(place, || Window::new(observation, &tuning), at) {
-            window.observe(observation, &tuning);
+        let tuning = &self.judging.tuning;
+        let mut room = Room {
+            windows: &mut self.windows,
+            windows_max: self.limits.windows_max,
+            left_out: &mut self.left_out.reads,
+            tuning,
+        };
+        let first = || Window::new(observation, tuning);
+        if let Some(window) = stream.window(place, &mut room, first, at) {
+            window.observe(observation, tuning);
         }
+        is_new || is_unlisted
     }
 
     /// Takes a call in that was not answered with records.
@@ -264,7 +274,7 @@ impl Memory {
 
     fn known(&mut self, place: Place<'_>) -> Option<&mut Window> {
         let consumer = self.streams.get_mut(place.stream)?.consumers.get_mut(place.consumer)?;
-        consumer.shards.get_mut(place.shard)
+        consumer.shards.get_mut(place.shard).map(Box::as_mut)
     }
 
     /// The window that is there. Else one is made, within the bound, and there is nothing to give.
@@ -274,32 +284,13 @@ impl Memory {
         make: impl FnOnce() -> Window,
         called_at: Duration,
     ) -> Option<&mut Window> {
-        let stream = self.streams.get_mut(place.stream)?;
-        let has_room = self.windows < self.limits.windows_max;
-        if has_room && !stream.consumers.contains_key(place.consumer) {
-            let consumer = Consumer { known_since: called_at, ..Consumer::default() };
-            stream.consumers.insert(place.consumer.clone(), consumer);
-        }
-        if let Some(consumer) = stream.consumers.get_mut(place.consumer) {
-            let known = consumer.shards.get(place.shard);
-            let allowed = known.map_or(self.judging.tuning.silence_min, |window| {
-                window.silence_allowed(&self.judging.tuning)
-            });
-            if called_at.saturating_sub(consumer.called_at) > allowed {
-                consumer.calls_since = called_at;
-            }
-            consumer.called_at = consumer.called_at.max(called_at);
-            if known.is_some() {
-                return consumer.shards.get_mut(place.shard);
-            }
-            if has_room {
-                self.windows += 1;
-                consumer.shards.insert(place.shard.clone(), make());
-                return None;
-            }
-        }
-        self.left_out.reads = self.left_out.reads.saturating_add(1);
-        None
+        let mut room = Room {
+            windows: &mut self.windows,
+            windows_max: self.limits.windows_max,
+            left_out: &mut self.left_out.reads,
+            tuning: &self.judging.tuning,
+        };
+        self.streams.get_mut(place.stream)?.window(place, &mut room, make, called_at)
     }
 
     /// Forgets a shard that has been read to its end.
@@ -318,7 +309,77 @@ impl Memory {
 /// A point of CloudWatch's is settled and polled by this age.
 const POINTS_LATE: Duration = Duration::from_secs(300);
 
+/// How many windows there may be.
+struct Room<'a> {
+    windows: &'a mut usize,
+    windows_max: usize,
+    left_out: &'a mut u64,
+    tuning: &'a Tuning,
+}
+
 impl Stream {
+    fn new(name: &StreamName) -> Self {
+        Self {
+            subject: Arc::new(Subject::Stream { stream: name.to_string() }),
+            description: None,
+            cloudwatch: CloudWatchView::default(),
+            records_until: None,
+            parents: BTreeMap::new(),
+            clock: SequenceClock::default(),
+            consumers: BTreeMap::new(),
+            resharded_at: None,
+            passed: None,
+        }
+    }
+
+    /// Whether a shard is on no list yet although there is one; said once.
+    fn is_unlisted(&mut self, shard: &ShardId) -> bool {
+        let parents = &mut self.parents;
+        let unlisted = !parents.is_empty() && !parents.contains_key(shard) && is_named(shard);
+        if unlisted {
+            parents.insert(shard.clone(), Vec::new());
+        }
+        unlisted
+    }
+
+    /// As [`Memory::window`]. Every read comes here: each map is searched once.
+    fn window(
+        &mut self,
+        place: Place<'_>,
+        room: &mut Room<'_>,
+        make: impl FnOnce() -> Window,
+        called_at: Duration,
+    ) -> Option<&mut Window> {
+        let has_room = *room.windows < room.windows_max;
+        let consumer = match self.consumers.entry(place.consumer.clone()) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(new) if has_room => Some(new.insert(Consumer::new(place, called_at))),
+            Entry::Vacant(_) => None,
+        };
+        if let Some(consumer) = consumer {
+            let entry = consumer.shards.entry(place.shard.clone());
+            let allowed = match &entry {
+                Entry::Occupied(known) => known.get().silence_allowed(room.tuning),
+                Entry::Vacant(_) => room.tuning.silence_min,
+            };
+            if called_at.saturating_sub(consumer.called_at) > allowed {
+                consumer.calls_since = called_at;
+            }
+            consumer.called_at = consumer.called_at.max(called_at);
+            match entry {
+                Entry::Occupied(known) => return Some(known.into_mut()),
+                Entry::Vacant(new) if has_room => {
+                    *room.windows += 1;
+                    new.insert(Box::new(make()));
+                    return None;
+                }
+                Entry::Vacant(_) => {}
+            }
+        }
+        *room.left_out = room.left_out.saturating_add(1);
+        None
+    }
+
     /// When the newest record that CloudWatch knows of had come, where it has seen none for long.
     fn quiet_since(&self, now: Moment) -> Option<Wall> {
         self.cloudwatch.incoming_records?;
@@ -330,10 +391,12 @@ impl Stream {
     fn around<'a>(
         &self,
         consumer: &Consumer,
-        shard: &ShardId,
+        (shard, window): (&ShardId, &Window),
         judging: &'a Judging,
         presence: Option<&'a Presence>,
     ) -> Circumstances<'a> {
+        // Nearly none is: only then the others are looked at.
+        let is_taken = judging.view == View::Fleet && window.is_taken_over();
         let parents = self.parents.get(shard).map_or(&[][..], Vec::as_slice);
         Circumstances {
             view: judging.view,
@@ -342,7 +405,23 @@ impl Stream {
             retention: self.description.as_ref().map(|description| description.retention),
             presence,
             has_unfinished_parent: parents.iter().any(|it| consumer.shards.contains_key(it)),
+            taker_is_seen: is_taken
+                && consumer.shards.values().any(|other| other.is_read_by_taker_of(window)),
             tuning: &judging.tuning,
+        }
+    }
+}
+
+impl Consumer {
+    fn new(place: Place<'_>, called_at: Duration) -> Self {
+        let (stream, consumer) = (place.stream.to_string(), place.consumer.to_string());
+        Self {
+            subject: Arc::new(Subject::Consumer { stream, consumer }),
+            called_at: Duration::ZERO,
+            calls_since: Duration::ZERO,
+            known_since: called_at,
+            shards: BTreeMap::new(),
+            told: None,
         }
     }
 }

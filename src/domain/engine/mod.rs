@@ -11,17 +11,17 @@ use crate::domain::alert::figures::Figures;
 use crate::domain::alert::freshness::Objective;
 use crate::domain::alert::saved::Saved;
 use crate::domain::alert::silence::Silence;
-use crate::domain::alert::{Notice, Rule};
+use crate::domain::alert::{AlertView, Notice, Rule};
 use crate::domain::capacity::{Heavy, Puts, TopKey, Writer};
 use crate::domain::cloudwatch::Told;
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
-use crate::domain::snapshot::{AccountSettings, StreamDescription};
+use crate::domain::snapshot::{AccountSettings, Detail, StreamDescription};
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, LeftOut, ShardInfo, Snapshot};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
 use details::Details;
-use memory::{Memory, Place};
+use memory::{Judged, Memory, Place};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use watch::Watch;
@@ -306,15 +306,23 @@ impl Engine {
         let mut effects = Vec::new();
         effects.extend(self.remember(event, now).map(Effect::Describe));
         if now.mono >= self.evaluation_due() {
-            self.evaluated_at = Some(now.mono);
-            self.memory.forget(now.mono);
-            self.details.forget(now);
-            let (readings, changes) = self.memory.evaluate(now.mono, self.watch.has_rules());
-            effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
-            let told = self.watch.step(readings, &self.memory, now);
-            effects.extend(told.into_iter().map(Effect::Notify));
+            self.evaluate(&mut effects, now);
         }
         effects
+    }
+
+    /// Comes to every verdict. Put into words is only what is told: a changed verdict, and one that
+    /// an alert rests on.
+    fn evaluate(&mut self, effects: &mut Vec<Effect>, now: Moment) {
+        self.evaluated_at = Some(now.mono);
+        self.memory.forget(now.mono);
+        self.details.forget(now);
+        let judged = self.memory.judged(now.mono);
+        let changes: Vec<VerdictChange> = judged.iter().filter_map(Judged::change).collect();
+        let told = self.watch.step(&judged, &self.memory, now);
+        self.memory.note_told(&changes);
+        effects.extend(changes.into_iter().map(|change| Effect::Judged(Box::new(change))));
+        effects.extend(told.into_iter().map(Effect::Notify));
     }
 
     /// When `handle(Event::Tick)` is due, in monotonic time; `None` while nothing waits. While
@@ -329,12 +337,24 @@ impl Engine {
         self.watch.wake_at().map(|at| at.max(soonest))
     }
 
+    /// Alerts that are pending or firing, and those resolved of late.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<AlertView> {
+        self.watch.alerts()
+    }
+
     /// Everything that can be told at `now`.
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
+        self.snapshot_in(Detail::Words, now)
+    }
+
+    /// What of it is asked for.
+    #[must_use]
+    pub fn snapshot_in(&self, detail: Detail, now: Moment) -> Snapshot {
         Snapshot {
             now,
-            consumers: self.memory.consumers(now),
+            consumers: self.memory.consumers(now, detail),
             account: self.account.clone(),
             streams: self.memory.streams(),
             loads: self.memory.load_views(now.mono),
@@ -354,10 +374,8 @@ impl Engine {
         match event {
             Event::StreamSeen { stream } => memory.see(&stream).then_some(stream),
             Event::Read { stream, consumer, shard, observation } => {
-                let new = memory.see(&stream);
-                memory.read(place(&stream, &consumer, &shard), &observation);
-                let unlisted = memory.is_unlisted(&stream, &shard);
-                (new || unlisted).then_some(stream)
+                let asks = memory.read(place(&stream, &consumer, &shard), &observation);
+                asks.then_some(stream)
             }
             Event::ReadFailed { stream, consumer, shard, failure } => {
                 let new = memory.see(&stream);

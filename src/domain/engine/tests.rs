@@ -293,6 +293,41 @@ fn a_hub_learns_of_shards_by_their_leases_and_a_sidecar_does_not() {
     check(View::Fleet, &[(0, Some(Status::Unknown)), (20, Some(Status::Stopped))]);
 }
 
+/// What a hub says at the end of two minutes of shards `a` and `b`, read for twenty seconds by
+/// worker `v`, after which `w` takes `b` and is read no more; `a` is read on, and its lease is this
+/// worker's.
+fn handed_over(owner_of_a: &str) -> Vec<(String, Status)> {
+    let judging = Judging { view: View::Fleet, ..Judging::default() };
+    let mut engine = Engine::judging(config(10, 10), judging);
+    for second in 0..120 {
+        engine.handle(read("a", second), moment(second));
+        if second < 20 {
+            engine.handle(read("b", second), moment(second));
+        }
+        let owners = [("a", if second < 25 { "v" } else { owner_of_a })];
+        let of_b = [("b", if second < 25 { "v" } else { "w" })];
+        for (shard, owner) in owners.into_iter().chain(of_b).filter(|_| second % 5 == 0) {
+            let (at, owner) = (moment(second), Some(owner.into()));
+            let lease = Lease { at, owner, counter: second, checkpoint: Checkpoint::Latest };
+            let (stream, consumer) = ("orders".into(), "mail".into());
+            let event = Event::LeaseSeen { stream, consumer, shard: shard.into(), lease };
+            engine.handle(event, at);
+        }
+    }
+    statuses(&engine, 119)
+}
+
+#[test]
+fn a_hub_says_released_of_a_shard_that_is_read_past_the_sidecars() {
+    let check = |owner_of_a, status| {
+        let expected = [("a".to_owned(), Status::Ok), ("b".to_owned(), status)];
+        assert_eq!(handed_over(owner_of_a), expected, "{owner_of_a}");
+    };
+    check("v", Status::Released);
+    // The worker that took it is behind a sidecar: there its other shard is read.
+    check("w", Status::Stopped);
+}
+
 #[test]
 fn what_is_over_a_bound_is_counted() {
     let mut engine = engine(1, 2);
@@ -347,8 +382,11 @@ fn a_reading_takes_its_lag_from_the_shard_furthest_behind() {
         engine.handle(behind("a", second, 10, "1"), moment(second));
         engine.handle(behind("b", second, 500, &second.to_string()), moment(second));
     }
-    let (readings, _) = engine.memory.evaluate(moment(19).mono, true);
-    let reading = readings.first().unwrap();
+    let judged = engine.memory.judged(moment(19).mono);
+    let judged = judged.first().unwrap();
+    let mut reading = reading::of(judged);
+    assert!(reading.reason.is_empty() && reading.evidence.is_empty());
+    reading::word(&mut reading, judged);
     let lag = reading.value(crate::domain::alert::Signal::DeliveryLag);
     assert_eq!((reading.status, lag), (Some(Status::Stalled), Some(500.0)));
     let evidence: Vec<(&str, &str)> =
@@ -357,6 +395,12 @@ fn a_reading_takes_its_lag_from_the_shard_furthest_behind() {
     assert_eq!(
         evidence,
         [
+            (
+                "evidence",
+                "reads 20, silence 0.0 s, poll interval 1.0 s, stop after 32.0 s, lag 10.0 s, lag \
+                 allowed 5.0 s, velocity 0, velocity error 0, recordless 19.0 s, held reads 19, \
+                 held 19.0 s"
+            ),
             ("lag", "8.3 min"),
             ("lag_shard", "b"),
             ("rule", "13 holds_still"),

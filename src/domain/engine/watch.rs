@@ -2,7 +2,8 @@
 //! freshness budgets. Refuses to judge a consumer, and to tell anything once the process is ending.
 
 use super::Alerting;
-use super::memory::Memory;
+use super::memory::{Judged, Memory};
+use super::reading;
 use crate::domain::alert::board::{Board, Policy};
 use crate::domain::alert::figures::{Figures, Ledger};
 use crate::domain::alert::freshness::{Budgets, Objective};
@@ -81,18 +82,25 @@ impl Watch {
 
     pub(super) fn step(
         &mut self,
-        mut readings: Vec<Reading>,
+        judged: &[Judged<'_>],
         memory: &Memory,
         now: Moment,
     ) -> Vec<Notice> {
         if !self.has_rules() {
             return Vec::new();
         }
+        let mut readings = Vec::with_capacity(2 * judged.len() + 4);
+        readings.extend(judged.iter().map(reading::of));
         self.budgets.note(&mut readings, now.mono);
         readings.extend(memory.stream_readings(&self.ledger, now));
         readings.extend(self.ledger.readings(now));
         readings.extend(memory.shard_readings(now));
-        self.board.step(&readings, now)
+        let word = |index: usize, told: &mut Reading| {
+            if let Some(judged) = judged.get(index) {
+                reading::word(told, judged);
+            }
+        };
+        self.board.step_wording(&mut readings, word, now)
     }
 
     pub(super) fn wake_at(&self) -> Option<Duration> {

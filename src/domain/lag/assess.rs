@@ -42,6 +42,9 @@ pub struct Circumstances<'a> {
     pub presence: Option<&'a Presence>,
     /// The shard has a parent that the consumer still reads.
     pub has_unfinished_parent: bool,
+    /// Of a fleet's shard whose lease another worker took: that worker is seen to read others, so
+    /// that a sidecar would see it read this one.
+    pub taker_is_seen: bool,
     /// The figures of the rules.
     pub tuning: &'a Tuning,
 }
@@ -84,15 +87,17 @@ struct Facts<'a> {
 pub fn judge(window: &Window, around: Circumstances<'_>, now: Duration) -> Judgement {
     let tuning = around.tuning;
     let rhythm = window.rhythm();
+    let silence_allowed = rhythm.silence_allowed(tuning);
+    let lag = window.lag_within(silence_allowed, now, tuning);
     let facts = Facts {
         window,
         around,
         tuning,
         now,
-        lag: window.lag(now, tuning),
-        slope: window.slope(now, tuning),
+        lag,
+        slope: window.slope_within((lag, silence_allowed), now, tuning),
         silence: window.silence(now),
-        silence_allowed: rhythm.silence_allowed(tuning),
+        silence_allowed,
         stop_after: rhythm.stop_after(tuning),
         lag_allowed: rhythm.lag_allowed(tuning),
     };
@@ -135,6 +140,9 @@ impl Facts<'_> {
             return decided;
         }
         if let Some((stopped, since)) = self.stopped() {
+            if let Some(since) = self.read_past() {
+                return (Rule::HeldElsewhere, Some(since));
+            }
             return match self.excused() {
                 Some(rule) => (rule, None),
                 None if self.is_expired() => (Rule::ExpiredUnread, Some(self.window.called_at())),
@@ -144,7 +152,7 @@ impl Facts<'_> {
         (self.reads(), None)
     }
 
-    /// 2. and 3. Only of one process: what a fleet gave up, nobody has.
+    /// 2. and 3. Of one process: what a fleet gave up nobody has, unless `read_past` says so.
     fn released(&self) -> Option<(Rule, Option<Duration>)> {
         if self.around.view == View::Fleet || self.silence <= self.silence_allowed {
             return None;
@@ -188,11 +196,26 @@ impl Facts<'_> {
 
     fn lease_unmoved(&self) -> Option<Duration> {
         let seen = self.window.lease()?;
-        let life = self.tuning.lease_life;
-        let unmoved = seen.lease.at.mono.saturating_sub(seen.moved_at) >= life;
-        // The table itself must have been read of late.
-        let fresh = self.now.saturating_sub(seen.lease.at.mono) <= life;
-        (unmoved && fresh && self.on(Rule::LeaseExpired)).then_some(seen.moved_at)
+        let expired = seen.is_expired(self.now, self.tuning) == Some(true);
+        (expired && self.on(Rule::LeaseExpired)).then_some(seen.moved_at)
+    }
+
+    /// 2. Of a fleet that stopped reading the shard: since when somebody does whom no sidecar sees.
+    /// Its lease is renewed, and its checkpoint went beyond all that was delivered here; or a worker
+    /// took it after the last read, and no sidecar sees that worker read anything. A lease whose
+    /// work does not go on while records wait is no reader.
+    fn read_past(&self) -> Option<Duration> {
+        let seen = self.window.lease().filter(|_| self.around.view == View::Fleet)?;
+        let renewed = seen.is_expired(self.now, self.tuning) == Some(false);
+        if !renewed || seen.lease.owner.is_none() || !self.on(Rule::HeldElsewhere) {
+            return None;
+        }
+        let is_later = self.window.read_at() < seen.owner_before_at;
+        let taken = seen.owner_changed_at.filter(|_| is_later && !self.around.taker_is_seen);
+        let outdone = self.window.is_outdone().then_some(seen.checkpoint_moved_at);
+        let since = outdone.or(taken)?;
+        let idle = self.now.saturating_sub(since.max(seen.checkpoint_moved_at));
+        (self.window.unread_since().is_none() || idle <= self.tuning.stop_max).then_some(since)
     }
 
     /// 4. and 5. Silence that harms nobody.

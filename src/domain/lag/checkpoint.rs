@@ -3,7 +3,7 @@
 //! wire what lies at the checkpoint.
 
 use super::clock::{self, SequenceClock};
-use super::position::order;
+use super::position::is_before;
 use super::{Tuning, Window};
 use crate::domain::stream::{SequenceNumber, ShardId};
 use crate::domain::time::{Moment, Wall};
@@ -98,7 +98,8 @@ pub fn checkpoint_lag(
     tuning: &Tuning,
     now: Moment,
 ) -> Option<CheckpointLag> {
-    let Checkpoint::At(done) = &window.lease()?.lease.checkpoint else { return None };
+    let seen = window.lease()?;
+    let Checkpoint::At(done) = &seen.lease.checkpoint else { return None };
     let observed = |value| CheckpointLag { value, method: Method::Observed };
     let lag = window.lag(now.mono, tuning);
     match window.newest().map(|newest| (is_before(done, newest), is_before(newest, done))) {
@@ -112,7 +113,7 @@ pub fn checkpoint_lag(
             }
         }
         Some((true, _)) => {
-            if let Some(arrived) = window.marks().arrival(done) {
+            if let Some(arrived) = seen.marks.arrival(done) {
                 return Some(observed(now.mono.saturating_sub(arrived)));
             }
         }
@@ -132,11 +133,6 @@ pub fn checkpoint_lag(
         return None;
     }
     Some(told(now.wall.since(arrived)))
-}
-
-/// Whether both are numbers and the first is the lower.
-fn is_before(one: &SequenceNumber, other: &SequenceNumber) -> bool {
-    order(one).zip(order(other)).is_some_and(|(one, other)| one < other)
 }
 
 /// Records that were delivered, each with when it had arrived in monotonic time: its delivery less

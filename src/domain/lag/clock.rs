@@ -48,10 +48,16 @@ fn limbs(text: &str) -> Option<[u64; 3]> {
     if text.is_empty() || text.len() > 57 {
         return None;
     }
-    for digit in text.bytes() {
-        let mut carry = u128::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+    // As many digits at a time as 64 bits hold.
+    for digits in text.as_bytes().chunks(19) {
+        let (mut value, mut scale) = (0_u64, 1_u64);
+        for digit in digits {
+            value = value * 10 + u64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+            scale *= 10;
+        }
+        let mut carry = u128::from(value);
         for limb in &mut limbs {
-            let wide = u128::from(*limb) * 10 + carry;
+            let wide = u128::from(*limb) * u128::from(scale) + carry;
             *limb = wide as u64;
             carry = wide >> 64;
         }

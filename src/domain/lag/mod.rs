@@ -10,6 +10,7 @@ mod position;
 mod presence;
 mod rhythm;
 mod rule;
+mod seen_lease;
 mod slope;
 mod tuning;
 mod window;
@@ -23,7 +24,7 @@ pub use presence::Presence;
 pub use rule::Rule;
 pub use tuning::Tuning;
 pub use window::Window;
-pub use words::{assess, explain};
+pub use words::{assess, evidence_text, explain, outline};
 
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::{Moment, Wall};
@@ -128,7 +129,8 @@ pub struct Tip {
 /// harmless to worst, so that the worst shard is the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
-    /// Another reader took the shard: this one still reads others of the stream.
+    /// Another reader has the shard: this one still reads others of the stream, or the lease or
+    /// another sidecar says so.
     Released,
     /// Reads, and is as close to the tip as it should be.
     Ok,

@@ -48,10 +48,15 @@ impl Position {
 }
 
 /// A key that sorts decimal numbers of any length by value.
-pub(super) fn order(sequence: &SequenceNumber) -> Option<(usize, &str)> {
+fn order(sequence: &SequenceNumber) -> Option<(usize, &str)> {
     let text = sequence.as_str();
     let digits = text.trim_start_matches('0');
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then_some((digits.len(), digits))
+}
+
+/// Whether both are numbers and the first is the lower.
+pub(super) fn is_before(one: &SequenceNumber, other: &SequenceNumber) -> bool {
+    order(one).zip(order(other)).is_some_and(|(one, other)| one < other)
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ fn alone(window: &Window) -> Circumstances<'static> {
         retention: Some(Duration::from_secs(86_400)),
         presence: None,
         has_unfinished_parent: false,
+        taker_is_seen: false,
         tuning: &TUNING,
     }
 }
@@ -85,6 +86,93 @@ fn another_reader_has_it_by_its_lease() {
     // Who reads on has it, whoever holds the lease by name.
     (20..30).for_each(|second| window.observe(&read(second, Some(0), 1), &TUNING));
     assert_eq!(rule(&window, alone(&window), 36), Rule::GrowsUnread);
+}
+
+/// How the shard looks to a hub.
+fn fleet(window: &Window) -> Circumstances<'static> {
+    Circumstances { view: View::Fleet, ..alone(window) }
+}
+
+/// Last read in second 19, held by `a` until second 20, from 25 on by `b`, renewed up to `until`.
+fn taken_over(until: u64) -> Window {
+    let mut window = reader(0);
+    [15, 20].into_iter().for_each(|second| window.see_lease(&lease(second, "a", second)));
+    let turns = (25..=until).step_by(5);
+    turns.for_each(|second| window.see_lease(&lease(second, "b", second)));
+    window
+}
+
+#[test]
+fn a_shard_of_a_fleet_is_read_past_its_sidecars_by_who_took_it() {
+    let window = taken_over(60);
+    assert_eq!(rule(&taken_over(30), fleet(&window), 30), Rule::GrowsUnread);
+    let reason = "no sidecar saw it read for 41.0 s; its lease is renewed by a worker that took it \
+                  35.0 s ago and is not seen to read";
+    check(&window, fleet(&window), 60, Rule::HeldElsewhere, reason);
+    let told = assess(&window, fleet(&window), Duration::from_secs(60));
+    assert_eq!((told.lag, told.velocity), (None, None), "what is not seen has no lag");
+    // A sidecar sees that worker read other shards: it would see it read this one.
+    let seen = Circumstances { taker_is_seen: true, ..fleet(&window) };
+    assert_eq!(rule(&window, seen, 60), Rule::Silent);
+    // At once where no connection is left.
+    let mut presence = Presence::default();
+    presence.see(1, Duration::ZERO);
+    presence.see(0, Duration::from_secs(20));
+    let gone = Circumstances { presence: Some(&presence), ..fleet(&window) };
+    assert_eq!(rule(&taken_over(25), gone, 27), Rule::HeldElsewhere);
+    assert_eq!(rule(&reader(0), gone, 27), Rule::Disconnected);
+    // The lease dies, or the table is not read any more.
+    let mut dead = taken_over(60);
+    [65, 70, 75].into_iter().for_each(|second| dead.see_lease(&lease(second, "b", 60)));
+    assert_eq!(rule(&dead, fleet(&dead), 75), Rule::LeaseExpired);
+    assert_eq!(rule(&window, fleet(&window), 80), Rule::Silent);
+}
+
+#[test]
+fn who_took_a_shard_of_a_fleet_and_was_seen_to_read_it_has_stopped() {
+    let mut window = taken_over(25);
+    // Between two looks at the table: it may be either worker's read.
+    let mut either = reader(0);
+    either.see_lease(&lease(15, "a", 1));
+    either.see_lease(&lease(25, "b", 2));
+    (30..=60).step_by(5).for_each(|second| either.see_lease(&lease(second, "b", second)));
+    assert_eq!(rule(&either, fleet(&either), 60), Rule::Silent);
+    (26..36).for_each(|second| window.observe(&read(second, Some(0), 1), &TUNING));
+    (40..=80).step_by(5).for_each(|second| window.see_lease(&lease(second, "b", second)));
+    assert_eq!(rule(&window, fleet(&window), 80), Rule::Silent);
+}
+
+#[test]
+fn a_checkpoint_beyond_all_deliveries_is_somebody_elses() {
+    let checkpointed = |window: &mut Window, record: &str| {
+        (20..=60).step_by(5).for_each(|second| window.see_lease(&done(second, record)));
+        rule(window, fleet(window), 60)
+    };
+    // Up to record 20 was delivered.
+    assert_eq!(checkpointed(&mut reader(0), "20"), Rule::Silent);
+    let mut window = reader(0);
+    assert_eq!(checkpointed(&mut window, "21"), Rule::HeldElsewhere);
+    window.see_lease(&done(62, "25"));
+    let reason = "no sidecar saw it read for 46.0 s; its lease is renewed, and its checkpoint, moved \
+                  3.0 s ago, is beyond all that was seen";
+    check(&window, fleet(&window), 65, Rule::HeldElsewhere, reason);
+    // Records wait, and the work does not go on: it is no reader.
+    let wait = |window: &mut Window, record: &str| {
+        window.see_tip(&Tip { as_of: at(70), newest: Some(at(69)), complete: false });
+        (65..=400).step_by(5).for_each(|second| window.see_lease(&done(second, record)));
+        rule(window, fleet(window), 400)
+    };
+    assert_eq!(wait(&mut window.clone(), "25"), Rule::Silent);
+    window.see_lease(&done(200, "30"));
+    assert_eq!(wait(&mut window, "30"), Rule::HeldElsewhere);
+    // Who went back has checkpointed what it was given before.
+    let mut back = reader(0);
+    let mut again = read(20, Some(0), 1);
+    again.oldest_sequence = Some("5".into());
+    again.newest_sequence = Some("5".into());
+    again.behind = Some(Duration::from_secs(15));
+    back.observe(&again, &TUNING);
+    assert_eq!(checkpointed(&mut back, "20"), Rule::Silent);
 }
 
 #[test]

@@ -31,6 +31,42 @@ pub(super) struct Point {
     pub(super) lag: Duration,
 }
 
+/// A point in twelve bytes, in whole microseconds of up to nine years: ten thousand shards keep
+/// thirty-two each. The low halves of both times, then what is above.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Packed([u32; 3]);
+
+impl From<Point> for Packed {
+    fn from(point: Point) -> Self {
+        const MAX: u64 = (1 << 48) - 1;
+        let micros = |time: Duration| {
+            let seconds = time.as_secs().saturating_mul(1_000_000);
+            seconds.saturating_add(time.subsec_micros().into()).min(MAX)
+        };
+        let (at, lag) = (micros(point.at), micros(point.lag));
+        Self([at as u32, lag as u32, (at >> 32 | lag >> 32 << 16) as u32])
+    }
+}
+
+impl Packed {
+    /// Microseconds.
+    const fn at(self) -> u64 {
+        let Self([low, _, high]) = self;
+        low as u64 | (high as u64 & 0xffff) << 32
+    }
+
+    /// Microseconds.
+    const fn lag(self) -> u64 {
+        let Self([_, low, high]) = self;
+        low as u64 | (high as u64 >> 16) << 32
+    }
+
+    /// Since an earlier one.
+    const fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.at().saturating_sub(earlier.at()))
+    }
+}
+
 /// Over the new window lag must have changed by so much to count as moving: arrivals and batches
 /// are not even, and the long window has the better mean.
 const GAIN_MIN: f64 = 1.5;
@@ -81,12 +117,13 @@ impl Slope {
 /// window within seconds; where that is too noisy to tell, the long one decides.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Trend {
-    new: VecDeque<Point>,
-    long: VecDeque<Point>,
+    new: VecDeque<Packed>,
+    long: VecDeque<Packed>,
 }
 
 impl Trend {
     pub(super) fn add(&mut self, point: Point) {
+        let point = Packed::from(point);
         push_apart(&mut self.new, point, NEW_APART);
         push_apart(&mut self.long, point, LONG_APART);
     }
@@ -97,15 +134,16 @@ impl Trend {
         self.long.clear();
     }
 
-    pub(super) fn newest(&self) -> Option<Point> {
-        self.new.back().copied()
+    /// The newest lag.
+    pub(super) fn newest(&self) -> Option<Duration> {
+        self.new.back().map(|point| Duration::from_micros(point.lag()))
     }
 
     /// The slope of the last `span`; where that is too noisy to say, of the longer time, unless
     /// they contradict each other: then there was a turn.
     pub(super) fn slope(&self, span: Duration, tuning: &Tuning) -> Option<Slope> {
-        let newest = self.newest()?;
-        let fresh = |point: &&Point| newest.at.saturating_sub(point.at) <= span;
+        let newest = *self.new.back()?;
+        let fresh = |point: &&Packed| newest.since(**point) <= span;
         let skip = self.new.len() - self.new.iter().rev().take_while(fresh).count();
         let new = fit(self.new.range(skip..).copied());
         if new.is_some_and(|slope| slope.is_plain(tuning.dead_band)) {
@@ -127,12 +165,12 @@ impl Trend {
 }
 
 /// The newest point always counts; one that came too soon after the one before gives way to it.
-fn push_apart(points: &mut VecDeque<Point>, point: Point, apart: Duration) {
+fn push_apart(points: &mut VecDeque<Packed>, point: Packed, apart: Duration) {
     let crowded = points
         .iter()
         .nth_back(1)
         .zip(points.back())
-        .is_some_and(|(before, last)| last.at.saturating_sub(before.at) < apart);
+        .is_some_and(|(before, last)| last.since(*before) < apart);
     if crowded {
         points.pop_back();
     }
@@ -140,38 +178,42 @@ fn push_apart(points: &mut VecDeque<Point>, point: Point, apart: Duration) {
         points.pop_front();
     }
     points.push_back(point);
-    while points.front().is_some_and(|old| point.at.saturating_sub(old.at) > POINTS_SPAN) {
+    while points.front().is_some_and(|old| point.since(*old) > POINTS_SPAN) {
         points.pop_front();
     }
 }
 
 /// The least squares line, oldest point first.
-fn fit(points: impl ExactSizeIterator<Item = Point> + Clone) -> Option<Slope> {
-    let first = points.clone().next()?;
-    let last = points.clone().last()?;
-    if points.len() < POINTS_MIN || last.at.saturating_sub(first.at) < SPAN_MIN {
+fn fit(
+    points: impl ExactSizeIterator<Item = Packed> + DoubleEndedIterator + Clone,
+) -> Option<Slope> {
+    let count = points.len();
+    let (first, last) = (points.clone().next()?, points.clone().next_back()?);
+    let span = last.since(first);
+    if count < POINTS_MIN || span < SPAN_MIN {
         return None;
     }
     // Relative to the first point, so that a process of many days loses no precision.
-    let relative = points.clone().map(|point| {
-        (
-            point.at.as_secs_f64() - first.at.as_secs_f64(),
-            point.lag.as_secs_f64() - first.lag.as_secs_f64(),
-        )
+    let relative = |micros: u64, to: u64| (micros.cast_signed() - to.cast_signed()) as f64;
+    let (at, lag) = (first.at(), first.lag());
+    let (mut x_sum, mut y_sum, mut xx_sum, mut xy_sum, mut yy_sum) = (0.0, 0.0, 0.0, 0.0, 0.0);
+    points.for_each(|point| {
+        let (x, y) = (relative(point.at(), at), relative(point.lag(), lag));
+        x_sum += x;
+        y_sum += y;
+        xx_sum += x * x;
+        xy_sum += x * y;
+        yy_sum += y * y;
     });
-    let count = points.len() as f64;
-    let (sum_x, sum_y) = relative.clone().fold((0.0, 0.0), |(x, y), (dx, dy)| (x + dx, y + dy));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let sums = relative.fold((0.0, 0.0, 0.0), |(xy, xx, yy), (x, y)| {
-        let (x, y) = (x - mean_x, y - mean_y);
-        (xy + x * y, xx + x * x, yy + y * y)
-    });
-    let (xy, xx, yy) = sums;
+    let count = count as f64;
+    let xy = count * xy_sum - x_sum * y_sum;
+    let xx = count * xx_sum - x_sum * x_sum;
+    let yy = count * yy_sum - y_sum * y_sum;
     let velocity = xy / xx;
     // Rounding may leave less than nothing.
     let rest = (yy - velocity * xy).max(0.0);
     let error = (rest / (count - 2.0) / xx).sqrt();
-    let span = last.at.saturating_sub(first.at).as_secs_f64();
+    let span = span.as_secs_f64();
     (velocity.is_finite() && error.is_finite()).then_some(Slope { velocity, error, span })
 }
 
@@ -198,7 +240,8 @@ mod tests {
     #[test]
     fn lines() {
         let check = |of: &[(u64, u64)], expected: Option<f64>| {
-            assert_eq!(fit(points(of).into_iter()).map(|line| line.velocity), expected, "{of:?}");
+            let packed = points(of).into_iter().map(Packed::from);
+            assert_eq!(fit(packed).map(|line| line.velocity), expected, "{of:?}");
         };
         check(&[(0, 0), (5, 5_000), (10, 10_000)], Some(1.0));
         check(&[(0, 40_000), (5, 30_000), (10, 20_000)], Some(-2.0));
@@ -209,6 +252,19 @@ mod tests {
         check(&[(0, 0), (2, 5_000), (4, 9_000)], None);
         check(&[(3, 0), (3, 5_000), (3, 9_000)], None);
         check(&[(20, 0), (10, 5_000), (0, 9_000)], None);
+    }
+
+    #[test]
+    fn a_packed_point_is_the_same_to_a_microsecond() {
+        let check = |at: Duration, lag: Duration, micros: (u64, u64)| {
+            let packed = Packed::from(Point { at, lag });
+            assert_eq!((packed.at(), packed.lag()), micros);
+        };
+        let year = 365 * 86_400;
+        check(Duration::ZERO, Duration::from_nanos(1_999), (0, 1));
+        let (at, lag) = (Duration::from_secs(year), Duration::from_millis(8_760 * 3_600_001));
+        check(at, lag, (year * 1_000_000, 8_760 * 3_600_001_000));
+        check(Duration::MAX, Duration::MAX, ((1 << 48) - 1, (1 << 48) - 1));
     }
 
     #[test]

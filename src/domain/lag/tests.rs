@@ -48,6 +48,7 @@ fn around(window: &Window) -> Circumstances<'static> {
         retention: Some(RETENTION),
         presence: None,
         has_unfinished_parent: false,
+        taker_is_seen: false,
         tuning: &TUNING,
     }
 }

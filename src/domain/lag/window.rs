@@ -1,11 +1,11 @@
 //! Owns what is remembered of one consumer's reading of one shard, in bounded memory. Refuses to
 //! judge it: `assess` does. Wall time is kept for display only; every duration is monotonic.
 
-use super::checkpoint::Marks;
-use super::position::Position;
+use super::position::{self, Position};
 use super::rhythm::Rhythm;
+use super::seen_lease::SeenLease;
 use super::slope::{POINTS_SPAN, Point, Slope, Trend};
-use super::{FailureKind, Lag, Lease, ReadFailure, ReadObservation, Tip, Tuning};
+use super::{Checkpoint, FailureKind, Lag, Lease, ReadFailure, ReadObservation, Tip, Tuning};
 use crate::domain::stream::SequenceNumber;
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
@@ -25,16 +25,6 @@ pub(super) struct Failing {
     pub(super) kind: FailureKind,
 }
 
-/// The lease of the shard, as its table had it.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct SeenLease {
-    pub(super) lease: Lease,
-    /// When the counter was last seen at another value.
-    pub(super) moved_at: Duration,
-    /// When another owner was first seen, while that may still mean that the shard is gone.
-    pub(super) owner_changed_at: Option<Duration>,
-}
-
 /// One consumer's reading of one shard.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
@@ -50,7 +40,8 @@ pub struct Window {
     /// Where the newest answer with records began.
     began: Option<SequenceNumber>,
     /// The newest place before the reader went back, and when it did; until it is there again.
-    rewound: Option<(Position, Duration)>,
+    /// Boxed, as the lease: most readers have none, and there are ten thousand.
+    rewound: Option<Box<(Position, Duration)>>,
     held: Held,
     /// Whether the newest answer held records.
     held_records: bool,
@@ -66,9 +57,7 @@ pub struct Window {
     newest_put: Option<(Wall, Duration)>,
     /// When another sidecar last saw its own reader read the shard.
     elsewhere_at: Option<Duration>,
-    /// Boxed: most readers have no lease.
     lease: Option<Box<SeenLease>>,
-    marks: Marks,
 }
 
 impl Window {
@@ -105,7 +94,6 @@ impl Window {
             newest_put: None,
             elsewhere_at: None,
             lease: None,
-            marks: Marks::default(),
         }
     }
 
@@ -132,10 +120,10 @@ impl Window {
         if let Some(lag) = observation.behind {
             self.add_point(Point { at, lag }, tuning);
         }
-        if self.lease.is_some()
+        if let Some(seen) = &mut self.lease
             && let (Some(lag), Some(newest)) = (observation.behind, &observation.newest_sequence)
         {
-            self.marks.add(newest, at, lag);
+            seen.marks.add(newest, at, lag);
         }
         self.held_records = observation.records > 0;
         let near = observation.behind.is_some_and(|lag| lag <= self.rhythm.lag_allowed(tuning));
@@ -183,24 +171,10 @@ impl Window {
 
     /// Takes in what the lease table says.
     pub fn see_lease(&mut self, lease: &Lease) {
-        let at = lease.at.mono;
-        let Some(seen) = &mut self.lease else {
-            let (moved_at, owner_changed_at) = (at, None);
-            let seen = SeenLease { lease: lease.clone(), moved_at, owner_changed_at };
-            self.lease = Some(Box::new(seen));
-            return;
-        };
-        if at < seen.lease.at.mono {
-            return;
+        match &mut self.lease {
+            Some(seen) => seen.see(lease),
+            None => self.lease = Some(Box::new(SeenLease::new(lease))),
         }
-        if lease.counter != seen.lease.counter || lease.owner != seen.lease.owner {
-            seen.moved_at = at;
-        }
-        if lease.owner != seen.lease.owner {
-            // Nobody's: whoever held it has not lost it to another.
-            seen.owner_changed_at = lease.owner.is_some().then_some(at);
-        }
-        seen.lease = lease.clone();
     }
 
     /// The stream was created anew under its name: no place in the old one means anything.
@@ -220,7 +194,7 @@ impl Window {
     fn place(&mut self, observation: &ReadObservation, tuning: &Tuning) -> bool {
         let at = observation.at.mono;
         let life = tuning.rewind_life;
-        self.rewound.take_if(|(_, since)| at.saturating_sub(*since) > life);
+        self.rewound.take_if(|it| at.saturating_sub(it.1) > life);
         if observation.records == 0 {
             // At the tip there is nothing left to get back to.
             self.rewound.take_if(|_| observation.behind == Some(Duration::ZERO));
@@ -243,12 +217,12 @@ impl Window {
         if let Some(old) = self.position.take().filter(|old| new.is_before(old)) {
             // The lag's jump is the rewind's, not the reader's speed.
             self.trend.clear();
-            let mark = self.rewound.take().map(|(mark, _)| mark);
+            let mark = self.rewound.take().map(|it| it.0);
             let furthest = mark.filter(|mark| old.is_before(mark)).unwrap_or(old);
-            self.rewound = Some((furthest, at));
+            self.rewound = Some(Box::new((furthest, at)));
         }
         let at_tip = observation.behind == Some(Duration::ZERO);
-        self.rewound.take_if(|(mark, _)| at_tip || !new.is_before(mark));
+        self.rewound.take_if(|it| at_tip || !new.is_before(&it.0));
         self.position = Some(new);
         moved
     }
@@ -279,7 +253,7 @@ impl Window {
         self.known = Some(point);
         // Near the tip from far behind in one leap: the climb before it says nothing of what comes.
         let allowed = self.rhythm.lag_allowed(tuning);
-        if point.lag <= allowed && self.trend.newest().is_some_and(|before| before.lag > allowed) {
+        if point.lag <= allowed && self.trend.newest().is_some_and(|before| before > allowed) {
             self.trend.clear();
         }
         self.trend.add(point);
@@ -338,8 +312,34 @@ impl Window {
         self.lease.as_deref()
     }
 
-    pub(super) const fn marks(&self) -> &Marks {
-        &self.marks
+    /// Whether the lease's checkpoint is beyond all that was ever delivered here: then somebody
+    /// else was given it.
+    pub(super) fn is_outdone(&self) -> bool {
+        let done = self.lease().map(|seen| &seen.lease.checkpoint);
+        let Some(Checkpoint::At(done)) = done else { return false };
+        let furthest = self.rewound.as_ref().map(|it| &it.0).or(self.position.as_ref());
+        let newest = furthest.and_then(Position::sequence);
+        newest.is_some_and(|newest| position::is_before(newest, done))
+    }
+
+    /// Whether the worker that took over the shard of the other window is seen at work on this one.
+    #[must_use]
+    pub fn is_read_by_taker_of(&self, other: &Self) -> bool {
+        let (Some(own), Some(taken)) = (self.lease(), other.lease()) else { return false };
+        let reads_on = own.owner_changed_at.is_none()
+            && taken.owner_changed_at.is_some_and(|at| at < self.read_at.mono);
+        reads_on && own.lease.owner == taken.lease.owner
+    }
+
+    /// Whether its lease has changed hands, and nobody was seen to read it on.
+    #[must_use]
+    pub fn is_taken_over(&self) -> bool {
+        self.lease().is_some_and(|seen| seen.owner_changed_at.is_some())
+    }
+
+    /// When the oldest record arrived that is surely unread, where a put of it was seen.
+    pub(super) const fn unread_since(&self) -> Option<Duration> {
+        self.unread_since
     }
 
     /// The newest record that was delivered.
@@ -375,8 +375,17 @@ impl Window {
     /// Then it is as old as the first put that was seen; or, where records used to come, as the
     /// silence; else it is not known.
     pub(super) fn lag(&self, now: Duration, tuning: &Tuning) -> Option<Lag> {
+        self.lag_within(self.rhythm.silence_allowed(tuning), now, tuning)
+    }
+
+    /// As [`Window::lag`], with the silence that is the reader's rhythm worked out.
+    pub(super) fn lag_within(
+        &self,
+        allowed: Duration,
+        now: Duration,
+        tuning: &Tuning,
+    ) -> Option<Lag> {
         let known = self.known?;
-        let allowed = self.rhythm.silence_allowed(tuning);
         // Reads go on, and their answers tell no lag: one may be missing, but not all.
         let untold = self.read_at.mono.saturating_sub(known.at);
         if untold > allowed {
@@ -407,9 +416,21 @@ impl Window {
     }
 
     /// Seconds of lag per second: exactly +1 once the lag is inferred, else the slope.
+    #[cfg(test)]
     pub(super) fn slope(&self, now: Duration, tuning: &Tuning) -> Option<Slope> {
-        let lag = self.lag(now, tuning)?;
-        if self.read_at.mono.saturating_add(self.rhythm.silence_allowed(tuning)) < now {
+        let allowed = self.rhythm.silence_allowed(tuning);
+        self.slope_within((self.lag_within(allowed, now, tuning), allowed), now, tuning)
+    }
+
+    /// Of a lag and a silence that are worked out.
+    pub(super) fn slope_within(
+        &self,
+        (lag, allowed): (Option<Lag>, Duration),
+        now: Duration,
+        tuning: &Tuning,
+    ) -> Option<Slope> {
+        let lag = lag?;
+        if self.read_at.mono.saturating_add(allowed) < now {
             return (!lag.value.is_zero()).then_some(Slope::SILENT);
         }
         let span = self.rhythm.times(tuning.slope_polls).max(tuning.slope_span);
@@ -418,8 +439,8 @@ impl Window {
 
     /// How long ago the reader went back, if it is not there again and that is still remembered.
     pub(super) fn rewound_for(&self, now: Duration, tuning: &Tuning) -> Option<Duration> {
-        let (_, at) = self.rewound.as_ref()?;
-        Some(now.saturating_sub(*at)).filter(|ago| *ago <= tuning.rewind_life)
+        let at = self.rewound.as_ref()?.1;
+        Some(now.saturating_sub(at)).filter(|ago| *ago <= tuning.rewind_life)
     }
 
     /// For how long, and through how many reads, the reader is behind and got no newer record.
@@ -448,6 +469,6 @@ impl Window {
 
     #[cfg(test)]
     pub(super) fn is_bounded(&self) -> bool {
-        self.trend.is_bounded() && self.rhythm.is_bounded() && self.marks.is_bounded()
+        self.trend.is_bounded() && self.lease().is_none_or(|seen| seen.marks.is_bounded())
     }
 }

@@ -1,9 +1,10 @@
 //! Owns how a verdict is put into words, with the figures that it rests on. Refuses to decide.
 
-use super::assess::{Circumstances, Judgement, judge};
+use super::assess::{Circumstances, Judgement, View, judge};
 use super::figures::duration_text;
+use super::seen_lease::SeenLease;
 use super::window::Window;
-use super::{Assessment, Rule};
+use super::{Assessment, Rule, Tuning};
 use std::time::Duration;
 
 /// The verdict on one shard at `now` (monotonic), with its reason and its evidence.
@@ -15,19 +16,40 @@ pub fn assess(window: &Window, around: Circumstances<'_>, now: Duration) -> Asse
 /// A verdict with its reason and its evidence; `window` and `around` are those that were judged.
 #[must_use]
 pub fn explain(judgement: &Judgement, window: &Window, around: Circumstances<'_>) -> Assessment {
-    let dead_band = around.tuning.dead_band;
     let said = Said { judgement, window, around };
+    let (reason, evidence) = (said.reason(), said.evidence());
+    Assessment { reason, evidence, ..outline(judgement, around.tuning) }
+}
+
+/// A verdict's figures alone, where nobody reads reason and evidence: they are empty.
+#[must_use]
+pub fn outline(judgement: &Judgement, tuning: &Tuning) -> Assessment {
+    let dead_band = tuning.dead_band;
     Assessment {
         status: judgement.rule.status(),
         rule: judgement.rule,
-        reason: said.reason(),
-        evidence: said.evidence(),
+        reason: String::new(),
+        evidence: Vec::new(),
         lag: judgement.lag,
         velocity: judgement.velocity(),
         catch_up: judgement.catch_up(dead_band),
         data_loss: judgement.data_loss(dead_band),
         retention_used: judgement.retention_used(),
     }
+}
+
+/// Evidence for a person: `reads 20, silence 33.2 s, stop after 32.0 s`.
+#[must_use]
+pub fn evidence_text(evidence: &[(&'static str, f64)]) -> String {
+    let figure = |(name, value): &(&'static str, f64)| {
+        let time = name.strip_suffix("_seconds").zip(Duration::try_from_secs_f64(*value).ok());
+        match time {
+            Some((name, time)) => format!("{} {}", name.replace('_', " "), duration_text(time)),
+            None if value.fract() == 0.0 => format!("{} {value:.0}", name.replace('_', " ")),
+            None => format!("{} {value:.2}", name.replace('_', " ")),
+        }
+    };
+    evidence.iter().map(figure).collect::<Vec<_>>().join(", ")
 }
 
 struct Said<'a> {
@@ -45,6 +67,14 @@ impl Said<'_> {
             Rule::NotRead => format!(
                 "known by its lease, or from before the stream was created anew; not read for {silence}"
             ),
+            Rule::HeldElsewhere if self.around.view == View::Fleet => {
+                let how = if self.window.is_outdone() {
+                    format!(", and its checkpoint, moved {since} ago, is beyond all that was seen")
+                } else {
+                    format!(" by a worker that took it {since} ago and is not seen to read")
+                };
+                format!("no sidecar saw it read for {silence}; its lease is renewed{how}")
+            }
             Rule::HeldElsewhere => {
                 format!("not read for {silence}; another reader has had the shard for {since}")
             }
@@ -155,12 +185,19 @@ impl Said<'_> {
             ("failed_calls", window.failing().map(|failing| failing.calls as f64)),
             ("rewound_seconds", self.rewound_for().map(seconds)),
             ("since_seconds", self.since().map(seconds)),
+            ("lease_unmoved_seconds", self.lease_since(|seen| seen.moved_at)),
+            ("checkpoint_unmoved_seconds", self.lease_since(|seen| seen.checkpoint_moved_at)),
         ];
         figures.into_iter().filter_map(|(name, figure)| Some((name, figure?))).collect()
     }
 
     fn since(&self) -> Option<Duration> {
         self.judgement.since.map(|since| self.judgement.now.saturating_sub(since))
+    }
+
+    fn lease_since(&self, of: impl Fn(&SeenLease) -> Duration) -> Option<f64> {
+        let at = of(self.window.lease()?);
+        Some(self.judgement.now.saturating_sub(at).as_secs_f64())
     }
 
     fn rewound_for(&self) -> Option<Duration> {

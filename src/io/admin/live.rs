@@ -2,7 +2,7 @@
 //! watcher what changed, and takes the samples of which curves are made. Refuses to draw for nobody,
 //! to wait for a slow watcher, and to let watchers take the places of scrapes.
 
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{Detail, Snapshot};
 use crate::io::admin::page;
 use crate::io::admin::routes::Desk;
 use crate::wire::status::events::{HELLO, SAME, SILENT, message};
@@ -137,7 +137,8 @@ impl Live {
         }
         let desk = Arc::clone(&self.desk);
         let Ok(_permit) = desk.builds.acquire().await else { return };
-        let Some(snapshot) = desk.admin.snapshots.now().await else {
+        let detail = if watched { Detail::Words } else { Detail::Figures };
+        let Some(snapshot) = desk.admin.snapshots.ask(detail).await else {
             self.send_all(SILENT);
             return;
         };

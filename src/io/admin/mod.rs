@@ -15,7 +15,7 @@ mod writes;
 
 pub use page::ConfigurationSource;
 pub use reload::{Differences, ReloadSource, Reloaded};
-pub use source::{Asked, FleetSource, Question, SnapshotSource};
+pub use source::{Asked, FleetSource, Question, SnapshotAsk, SnapshotSource};
 
 use crate::io::clock::Clock;
 use crate::io::http::brief::{self, Brevity};

@@ -1,7 +1,7 @@
 //! Owns what each admin path answers. Refuses to build an answer on the threads that carry the
 //! application's traffic, and to show old figures when the engine is silent.
 
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{Detail, Snapshot};
 use crate::io::admin::accept;
 use crate::io::admin::gzip;
 use crate::io::admin::live::{Live, Seats, seats};
@@ -102,9 +102,10 @@ pub(super) fn answer(
 /// Builds an answer from a fresh snapshot on a thread of its own.
 async fn built(
     desk: Arc<Desk>,
+    detail: Detail,
     build: impl FnOnce(&Desk, &Snapshot) -> Response + Send + 'static,
 ) -> Response {
-    built_or(desk, build, |_| {
+    built_or(desk, detail, build, |_| {
         let sentence = "the engine did not answer within a second; try again\n";
         answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, sentence)
     })
@@ -114,11 +115,12 @@ async fn built(
 /// As [`built`], with another answer where the engine is silent.
 async fn built_or(
     desk: Arc<Desk>,
+    detail: Detail,
     build: impl FnOnce(&Desk, &Snapshot) -> Response + Send + 'static,
     silent: impl FnOnce(&Desk) -> Response,
 ) -> Response {
     let Ok(_permit) = desk.builds.acquire().await else { return failed() };
-    let Some(snapshot) = desk.admin.snapshots.now().await else { return silent(&desk) };
+    let Some(snapshot) = desk.admin.snapshots.ask(detail).await else { return silent(&desk) };
     let at = desk.clone();
     let building = tokio::task::spawn_blocking(move || build(&at, &snapshot));
     building.await.unwrap_or_else(|_panicked| failed())
@@ -132,7 +134,7 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
     let wants_gzip = gzip::is_accepted(&headers);
     let openmetrics = accept::prefers_openmetrics(&headers);
     let content_type = if openmetrics { openmetrics::CONTENT_TYPE } else { TEXT_0_0_4 };
-    built(desk, move |desk, snapshot| {
+    built(desk, Detail::Figures, move |desk, snapshot| {
         let text = exposition_text(desk, snapshot, openmetrics);
         let compressed = wants_gzip.then(|| gzip::compress(text.as_bytes())).flatten();
         let mut response = match compressed {
@@ -148,7 +150,7 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
 }
 
 fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> String {
-    let exposed = exposition::families(snapshot, &desk.admin.scope);
+    let exposed = exposition::exposed(snapshot, &desk.admin.scope);
     let mut families = desk.admin.registry.gather();
     families.extend(exposed.families);
     let mut totals = desk.left_out.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,9 +161,9 @@ fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> Strin
     drop(totals);
     if openmetrics {
         let exemplars = desk.admin.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
-        return openmetrics::text(&mut families, &exemplars);
+        return openmetrics::text_with(&mut families, &exposed.wide, &exemplars);
     }
-    exposition::text(&mut families)
+    exposition::text_with(&mut families, &exposed.wide)
 }
 
 async fn status_page(State(desk): State<Arc<Desk>>) -> Response {
@@ -170,7 +172,7 @@ async fn status_page(State(desk): State<Arc<Desk>>) -> Response {
         let html = page::with_sight(desk, snapshot, fleet.as_deref(), status::page::html);
         html_answer(StatusCode::OK, html)
     };
-    built_or(desk, draw, |desk| {
+    built_or(desk, Detail::Words, draw, |desk| {
         let html = status::page::silent_html(&desk.admin.identity);
         html_answer(StatusCode::SERVICE_UNAVAILABLE, html)
     })
@@ -202,14 +204,17 @@ async fn status_events(State(desk): State<Arc<Desk>>) -> Response {
 }
 
 async fn status_json(State(desk): State<Arc<Desk>>) -> Response {
-    built(desk, |desk, snapshot| {
+    built(desk, Detail::Words, |desk, snapshot| {
         answer(StatusCode::OK, JSON, status::json(snapshot, &desk.admin.identity))
     })
     .await
 }
 
 async fn alerts_json(State(desk): State<Arc<Desk>>) -> Response {
-    built(desk, |_, snapshot| answer(StatusCode::OK, JSON, status::alerts_json(snapshot))).await
+    built(desk, Detail::Figures, |_, snapshot| {
+        answer(StatusCode::OK, JSON, status::alerts_json(snapshot))
+    })
+    .await
 }
 
 async fn traces_json(State(desk): State<Arc<Desk>>, uri: Uri) -> Response {

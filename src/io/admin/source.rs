@@ -4,7 +4,7 @@
 
 use crate::domain::fleet::Query;
 use crate::domain::saga::SagaState;
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{Detail, Snapshot};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -47,18 +47,26 @@ impl FleetSource {
     }
 }
 
+/// How much of a snapshot is asked for, and where it goes.
+pub type SnapshotAsk = (Detail, oneshot::Sender<Snapshot>);
+
 /// Asks the task that owns the engine for a snapshot. Cheap to clone.
 ///
 /// Whoever makes the channel bounds it; a full one counts as silence, after the same second.
 #[derive(Debug, Clone)]
-pub struct SnapshotSource(pub mpsc::Sender<oneshot::Sender<Snapshot>>);
+pub struct SnapshotSource(pub mpsc::Sender<SnapshotAsk>);
 
 impl SnapshotSource {
     /// The snapshot of this moment; `None` when the engine is gone or took over a second.
     pub async fn now(&self) -> Option<Snapshot> {
+        self.ask(Detail::Words).await
+    }
+
+    /// As [`SnapshotSource::now`], so much of it.
+    pub async fn ask(&self, detail: Detail) -> Option<Snapshot> {
         let (ask, answer) = oneshot::channel();
         timeout(ANSWER_WITHIN, async {
-            self.0.send(ask).await.ok()?;
+            self.0.send((detail, ask)).await.ok()?;
             answer.await.ok()
         })
         .await
@@ -92,10 +100,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_engine_that_answers_is_heard() {
-        let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(1);
+        let (questions, mut asked) = mpsc::channel::<SnapshotAsk>(1);
         let source = SnapshotSource(questions);
         let answering =
-            async { asked.recv().await.map(|ask| ask.send(Snapshot::default()).is_ok()) };
+            async { asked.recv().await.map(|(_, ask)| ask.send(Snapshot::default()).is_ok()) };
         let (told, _) = tokio::join!(source.now(), answering);
         assert_eq!(told, Some(Snapshot::default()));
     }

@@ -1,7 +1,6 @@
 //! Owns the tests of the admin listener, over real sockets on ports of the system's choice.
 
 use super::*;
-use crate::domain::snapshot::Snapshot;
 use crate::io::http::brief::HEAD_BYTES_MAX;
 use crate::wire::status::sample;
 use std::io::Read;
@@ -46,11 +45,11 @@ fn silences() -> SilenceBook {
 }
 
 async fn serve_with(engine_lives: bool) -> Served {
-    let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(4);
+    let (questions, mut asked) = mpsc::channel::<SnapshotAsk>(4);
     let mut tasks = JoinSet::new();
     if engine_lives {
         tasks.spawn(async move {
-            while let Some(ask) = asked.recv().await {
+            while let Some((_, ask)) = asked.recv().await {
                 let _gone = ask.send(sample::snapshot());
             }
         });
@@ -206,12 +205,12 @@ async fn watch(served: &Served, mut enough: impl FnMut(&str) -> bool) -> String 
 
 #[tokio::test(start_paused = true)]
 async fn who_watches_is_sent_what_changed_and_an_end_before_the_connection_is_cut() {
-    let (questions, mut asked) = mpsc::channel::<oneshot::Sender<Snapshot>>(4);
+    let (questions, mut asked) = mpsc::channel::<SnapshotAsk>(4);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut snapshot = sample::snapshot();
         for number in 0.. {
-            let Some(ask) = asked.recv().await else { return };
+            let Some((_, ask)) = asked.recv().await else { return };
             snapshot.consumers[0].worst.reason = format!("answer-{}", number / 3);
             let _gone = ask.send(snapshot.clone());
         }

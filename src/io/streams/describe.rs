@@ -50,6 +50,8 @@ pub struct Asking {
     /// Whether this is a hub: it asks who is registered for fan-out, and for a description as soon as
     /// a stream has new shards.
     pub hub: bool,
+    /// Most streams that are asked about; each is, as often as the pace allows.
+    pub streams_max: usize,
 }
 
 /// The task that describes streams.
@@ -78,7 +80,8 @@ impl Describer {
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, quiet) = (Schedule::new(asking.refresh, asking.hub), Quiet::default());
+        let schedule = Schedule::new(asking.refresh, asking.streams_max, asking.hub);
+        let quiet = Quiet::default();
         let this = Self { client, clock, asked, events, limits, ranges, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
@@ -309,7 +312,8 @@ mod tests {
         .await;
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
-        let asking = Asking { pacer: pacer(clock.clone()), refresh, hub: true };
+        let pacer = pacer(clock.clone());
+        let asking = Asking { pacer, refresh, hub: true, streams_max: 10 };
         let limits = RecordLimits::default();
         let (queue, describer) =
             Describer::new(settings.kinesis(None), clock.clone(), events, (limits, None), asking);

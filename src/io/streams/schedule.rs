@@ -7,9 +7,6 @@ use crate::io::credentials::fault::Fault;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Most streams on the schedule; one more than that is refused.
-pub(super) const STREAMS_MAX: usize = 1_000;
-
 /// A refresh is put off by up to this share of itself, so that pods drift apart.
 const SPREAD: f64 = 0.2;
 
@@ -43,6 +40,8 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Schedule {
     refresh: Duration,
+    /// Most streams on it; one more than that is refused.
+    streams_max: usize,
     /// A stream whose shards are asked for anew is described anew, too: how many are open has
     /// changed. Not in every pod of a fleet: they would all ask at once.
     describes_anew: bool,
@@ -58,8 +57,8 @@ struct Due {
 }
 
 impl Schedule {
-    pub(super) const fn new(refresh: Duration, describes_anew: bool) -> Self {
-        Self { refresh, describes_anew, jobs: BTreeMap::new() }
+    pub(super) const fn new(refresh: Duration, streams_max: usize, describes_anew: bool) -> Self {
+        Self { refresh, streams_max, describes_anew, jobs: BTreeMap::new() }
     }
 
     /// A stream was asked about: at once if new. If it is known, its list of shards may be out of
@@ -72,7 +71,7 @@ impl Schedule {
             }
             return true;
         }
-        let room = self.jobs.len() < 2 * STREAMS_MAX;
+        let room = self.jobs.len() < self.streams_max.saturating_mul(2);
         if room {
             let due = |at| Due { at, done_at: None, failures: 0 };
             self.jobs.insert((stream.clone(), Job::Describe), due(now));
@@ -152,7 +151,7 @@ mod tests {
 
     #[test]
     fn descriptions_come_first_and_each_stream_once_a_refresh() {
-        let mut schedule = Schedule::new(seconds(300), false);
+        let mut schedule = Schedule::new(seconds(300), 10, false);
         schedule.ask("a".into(), seconds(10));
         schedule.ask("b".into(), seconds(12));
         let a = "a".into();
@@ -174,7 +173,7 @@ mod tests {
     #[test]
     fn a_hub_describes_a_stream_anew_whose_shards_are_new() {
         let check = |describes_anew, expected| {
-            let mut schedule = Schedule::new(seconds(300), describes_anew);
+            let mut schedule = Schedule::new(seconds(300), 10, describes_anew);
             let a: StreamName = "a".into();
             schedule.ask(a.clone(), seconds(0));
             schedule.ask(a.clone(), seconds(1));
@@ -190,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_failure_holds_its_stream_only() {
-        let mut schedule = Schedule::new(seconds(300), false);
+        let mut schedule = Schedule::new(seconds(300), 10, false);
         schedule.ask("a".into(), seconds(0));
         schedule.ask("b".into(), seconds(1));
         let a: StreamName = "a".into();
@@ -203,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_forgotten_in_the_end() {
-        let mut schedule = Schedule::new(seconds(300), false);
+        let mut schedule = Schedule::new(seconds(300), 10, false);
         let a: StreamName = "a".into();
         schedule.ask(a.clone(), seconds(0));
         for _ in 0..NOT_FOUND_MAX {
@@ -215,8 +214,8 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let mut schedule = Schedule::new(seconds(300), false);
-        for index in 0..STREAMS_MAX {
+        let mut schedule = Schedule::new(seconds(300), 10, false);
+        for index in 0..10 {
             assert!(schedule.ask(format!("s{index}").as_str().into(), seconds(0)));
         }
         assert!(!schedule.ask("one-more".into(), seconds(0)));

@@ -7,8 +7,10 @@ mod catalog;
 mod cloudwatch;
 pub mod openmetrics;
 mod streams;
+mod wide;
 
 pub use catalog::FAMILIES;
+pub use wide::Wide;
 
 use crate::domain::alert::AlertState;
 use crate::domain::lag::Status;
@@ -49,9 +51,11 @@ pub struct Scope {
 
 /// A snapshot's families, and what did not fit.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Exposed {
+pub struct Exposed<'a> {
     /// Every family that has a series, by name.
     pub families: Vec<MetricFamily>,
+    /// Families with a series for every shard, by name, which are made while they are written.
+    pub wide: Vec<Wide<'a>>,
     /// Series over the cap, by family; empty when all fitted.
     pub left_out: BTreeMap<&'static str, u64>,
 }
@@ -59,9 +63,14 @@ pub struct Exposed {
 /// Everything a snapshot has to tell a scraper. What exceeds `scope.series_max` is the shards in
 /// the least trouble, so that a worst shard never loses its series.
 #[must_use]
-pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
-    let mut sheet =
-        Sheet { region: &scope.region, families: BTreeMap::new(), left_out: BTreeMap::new() };
+pub fn exposed<'a>(snapshot: &'a Snapshot, scope: &'a Scope) -> Exposed<'a> {
+    let mut sheet = Sheet {
+        region: &scope.region,
+        families: BTreeMap::new(),
+        wide: [catalog::DELIVERY_LAG, catalog::LAST_OBSERVED]
+            .map(|family| Wide::new(family, &scope.region)),
+        left_out: BTreeMap::new(),
+    };
     for view in snapshot.consumers.iter().filter(|_| scope.verdicts) {
         consumer(&mut sheet, view);
     }
@@ -80,7 +89,17 @@ pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed {
     alerts(&mut sheet, snapshot);
     let build = [("version", scope.version.as_str()), ("revision", scope.revision.as_str())];
     sheet.gauge(catalog::BUILD_INFO, &build, Some(1.0));
-    Exposed { families: sheet.families.into_values().collect(), left_out: sheet.left_out }
+    let families = sheet.families.into_values().collect();
+    Exposed { families, wide: sheet.wide.into(), left_out: sheet.left_out }
+}
+
+/// As [`exposed`], with every series made.
+#[must_use]
+pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed<'static> {
+    let Exposed { mut families, wide, left_out } = exposed(snapshot, scope);
+    families.extend(wide.iter().filter(|wide| !wide.is_empty()).map(Wide::whole));
+    families.sort_by(|a, b| a.name().cmp(b.name()));
+    Exposed { families, wide: Vec::new(), left_out }
 }
 
 /// `kinescope_series_left_out_total` from its totals so far; no series while nothing was left out.
@@ -102,9 +121,39 @@ pub fn left_out(totals: &BTreeMap<&'static str, u64>) -> MetricFamily {
 /// way to write them.
 #[must_use]
 pub fn text(families: &mut Vec<MetricFamily>) -> String {
+    text_with(families, &[])
+}
+
+/// As [`text`], with the wide families among them.
+#[must_use]
+pub fn text_with(families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String {
     order(families);
+    let mut out = String::with_capacity(room_for(wide));
     // It refuses only nameless and empty families, and both are gone.
-    TextEncoder::new().encode_to_string(families).unwrap_or_default()
+    let write = |families: &[MetricFamily], out: &mut String| {
+        let _ = TextEncoder::new().encode_utf8(families, out);
+    };
+    for (before, wide) in wide::merged(families, wide) {
+        write(before, &mut out);
+        for (nth, piece) in wide.iter().flat_map(|wide| wide.pieces()).enumerate() {
+            let begins = out.len();
+            write(std::slice::from_ref(&piece), &mut out);
+            if nth > 0 {
+                // `# HELP` and `# TYPE` are there already.
+                let written = out.get(begins..).unwrap_or_default();
+                let head = written.split_inclusive('\n').take(2).map(str::len).sum::<usize>();
+                out.replace_range(begins..begins + head, "");
+            }
+        }
+    }
+    out
+}
+
+/// About as many bytes as these families take: text that grows by doubling is for a moment there
+/// thrice.
+fn room_for(wide: &[Wide<'_>]) -> usize {
+    const SERIES_BYTES: usize = 144;
+    wide.iter().map(Wide::len).sum::<usize>().saturating_mul(SERIES_BYTES)
 }
 
 /// By name, without those that have no series.
@@ -117,6 +166,8 @@ fn order(families: &mut Vec<MetricFamily>) {
 struct Sheet<'a> {
     region: &'a str,
     families: BTreeMap<&'static str, MetricFamily>,
+    /// Of each shard: its lag, and when it was observed.
+    wide: [Wide<'a>; 2],
     left_out: BTreeMap<&'static str, u64>,
 }
 
@@ -124,20 +175,23 @@ impl Sheet<'_> {
     /// Adds a series; an unknown or non-finite value adds none.
     fn gauge(&mut self, family: Family, labels: &[(&str, &str)], value: Option<f64>) {
         let Some(value) = value.filter(|value| value.is_finite()) else { return };
-        let mut pairs: Vec<_> = labels.iter().map(|(name, value)| label(name, value)).collect();
-        if family.name.starts_with("kinesis_") {
-            pairs.push(label("region", self.region));
-        }
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        let mut metric = Metric::from_label(pairs);
-        metric.set_gauge(gauge);
+        let region = family.name.starts_with("kinesis_").then_some(("region", self.region));
+        let labels: Vec<_> = labels.iter().copied().chain(region).collect();
         self.families
             .entry(family.name)
             .or_insert_with(|| family_of(family, MetricType::GAUGE))
             .mut_metric()
-            .push(metric);
+            .push(metric(&labels, value));
     }
+}
+
+fn metric(labels: &[(&str, &str)], value: f64) -> Metric {
+    let pairs = labels.iter().map(|(name, value)| label(name, value)).collect();
+    let mut gauge = Gauge::default();
+    gauge.set_value(value);
+    let mut metric = Metric::from_label(pairs);
+    metric.set_gauge(gauge);
+    metric
 }
 
 fn family_of(family: Family, kind: MetricType) -> MetricFamily {
@@ -174,7 +228,7 @@ fn consumer(sheet: &mut Sheet<'_>, view: &ConsumerView) {
 
 /// The per-shard families: as many as the cap allows, in the snapshot's order while all fit. Gives
 /// the room that is left.
-fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) -> usize {
+fn shards<'a>(sheet: &mut Sheet<'a>, snapshot: &'a Snapshot, series_max: usize) -> usize {
     let mut all: Vec<(&ConsumerView, &ShardView)> = snapshot
         .consumers
         .iter()
@@ -188,22 +242,15 @@ fn shards(sheet: &mut Sheet<'_>, snapshot: &Snapshot, series_max: usize) -> usiz
     }
     let mut room = series_max;
     for (consumer, shard) in all {
-        let labels = [
-            ("stream", consumer.stream.as_str()),
-            ("consumer", consumer.consumer.as_str()),
-            ("shard", shard.shard.as_str()),
-        ];
         let lag = shard.assessment.lag.map(|lag| lag.value.as_secs_f64());
         let observed = shard.last_observed.as_ms() as f64 / 1_000.0;
-        for (family, value) in
-            [(catalog::DELIVERY_LAG, lag), (catalog::LAST_OBSERVED, Some(observed))]
-        {
+        for (wide, value) in sheet.wide.iter_mut().zip([lag, Some(observed)]) {
             match (value, room.checked_sub(1)) {
                 (None, _) => {}
-                (Some(_), None) => *sheet.left_out.entry(family.name).or_default() += 1,
-                (Some(_), Some(rest)) => {
+                (Some(_), None) => *sheet.left_out.entry(wide.name()).or_default() += 1,
+                (Some(value), Some(rest)) => {
                     room = rest;
-                    sheet.gauge(family, &labels, value);
+                    wide.push(consumer, shard, value);
                 }
             }
         }

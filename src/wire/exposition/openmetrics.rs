@@ -2,6 +2,7 @@
 //! gather families and to sort series; the text format 0.0.4 is the `prometheus` crate's.
 //! Source: OpenMetrics 1.0, "Text format"; reference/metrics.md 5.2.
 
+use super::Wide;
 use crate::domain::time::Wall;
 use crate::domain::trace::TraceContext;
 use prometheus::proto::{Histogram, LabelPair, Metric, MetricFamily, MetricType};
@@ -68,16 +69,36 @@ impl Exemplars {
 /// The families as OpenMetrics text, sorted by name; those without a series are left out.
 #[must_use]
 pub fn text(families: &mut Vec<MetricFamily>, exemplars: &Exemplars) -> String {
+    text_with(families, &[], exemplars)
+}
+
+/// As [`text`], with the wide families among them.
+#[must_use]
+pub fn text_with(
+    families: &mut Vec<MetricFamily>,
+    wide: &[Wide<'_>],
+    exemplars: &Exemplars,
+) -> String {
     super::order(families);
-    let mut out = String::with_capacity(families.len() * 256);
-    for family in families.iter() {
-        write_family(&mut out, family, exemplars);
+    let mut out = String::with_capacity(families.len() * 256 + super::room_for(wide));
+    for (before, wide) in super::wide::merged(families, wide) {
+        for family in before {
+            let name = write_head(&mut out, family);
+            write_series(&mut out, name, family, exemplars);
+        }
+        for (nth, piece) in wide.iter().flat_map(|wide| wide.pieces()).enumerate() {
+            if nth == 0 {
+                write_head(&mut out, &piece);
+            }
+            write_series(&mut out, piece.name(), &piece, exemplars);
+        }
     }
     out.push_str("# EOF\n");
     out
 }
 
-fn write_family(out: &mut String, family: &MetricFamily, exemplars: &Exemplars) {
+/// Gives the name that its series are written under.
+fn write_head<'f>(out: &mut String, family: &'f MetricFamily) -> &'f str {
     let (name, kind) = match family.get_field_type() {
         MetricType::COUNTER => {
             (family.name().strip_suffix("_total").unwrap_or(family.name()), "counter")
@@ -93,6 +114,10 @@ fn write_family(out: &mut String, family: &MetricFamily, exemplars: &Exemplars) 
         let _ = writeln!(out, "# UNIT {name} {unit}");
     }
     let _ = writeln!(out, "# HELP {name} {}", escaped(family.help()));
+    name
+}
+
+fn write_series(out: &mut String, name: &str, family: &MetricFamily, exemplars: &Exemplars) {
     for metric in family.get_metric() {
         match family.get_field_type() {
             MetricType::COUNTER => {

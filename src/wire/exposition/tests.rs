@@ -81,6 +81,28 @@ fn the_busiest_shards_keep_their_series() {
     assert_eq!(exposed.left_out[family.name()], 1);
 }
 
+#[test]
+fn shards_are_written_a_few_at_a_time_as_if_at_once() {
+    let mut snapshot = sample::snapshot();
+    let view = snapshot.consumers[0].shards[0].clone();
+    let shard = |n: usize| format!("shardId-{n:012}").as_str().into();
+    snapshot.consumers[0].shards =
+        (0..1_000).map(|n| ShardView { shard: shard(n), ..view.clone() }).collect();
+    let scope = Scope { series_max: 10_000, ..sample::scope() };
+    let at_once = families(&snapshot, &scope).families;
+    let mut piecewise = exposed(&snapshot, &scope);
+    assert!(piecewise.wide.iter().all(|wide| wide.len() > 999));
+    assert_eq!(
+        text_with(&mut piecewise.families.clone(), &piecewise.wide),
+        text(&mut at_once.clone())
+    );
+    let exemplars = openmetrics::Exemplars::default();
+    assert_eq!(
+        openmetrics::text_with(&mut piecewise.families, &piecewise.wide, &exemplars),
+        openmetrics::text(&mut at_once.clone(), &exemplars)
+    );
+}
+
 /// A series at least of every family, as a hub exports them, or a sidecar that has none.
 pub(crate) fn every_family(hub: bool) -> Vec<MetricFamily> {
     let mut snapshot = sample::snapshot();

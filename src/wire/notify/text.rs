@@ -7,6 +7,9 @@ use crate::domain::alert::AlertView;
 /// Annotations that have a place of their own in a message.
 const PLACED: [&str; 3] = ["summary", "description", "reason"];
 
+/// Which rule gave a verdict, and what it rests on.
+const FIRST: [&str; 2] = ["rule", "evidence"];
+
 /// At most `chars_max` characters; what was longer ends in `…`.
 pub(super) fn cut(text: &str, chars_max: usize) -> String {
     let Some((last, _)) = text.char_indices().nth(chars_max.saturating_sub(1)) else {
@@ -57,7 +60,10 @@ pub(super) fn facts(alert: &AlertView, max: usize) -> Vec<(String, String)> {
     let plain = |(name, value): &(&String, &String)| {
         !PLACED.contains(&name.as_str()) && !is_link(value) && !name.ends_with("_url")
     };
-    let evidence = alert.annotations.iter().filter(plain);
+    // First what a verdict must not be told without: a message has no room for all.
+    let is_first = |(name, _): &(&String, &String)| FIRST.contains(&name.as_str());
+    let first = FIRST.iter().filter_map(|name| alert.annotations.get_key_value(*name));
+    let evidence = first.chain(alert.annotations.iter().filter(|it| !is_first(it))).filter(plain);
     let shown = |(name, value): (&String, &String)| (name.replace('_', " "), clean(value));
     let all = labels.map(shown).chain([since]).chain(until).chain(evidence.map(shown));
     all.take(max).collect()
@@ -86,6 +92,7 @@ fn is_link(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::alert::AlertState;
     use proptest::prelude::*;
 
     #[test]
@@ -98,6 +105,16 @@ mod tests {
         check("", 3, "");
         check("👩‍👩‍👧", 2, "👩…");
         check("ab", 1, "…");
+    }
+
+    #[test]
+    fn a_verdict_is_told_with_its_rule_and_its_evidence_however_little_fits() {
+        let mut alert = super::super::examples::alert("mail", AlertState::Firing, None);
+        let notes = [("evidence", "reads 20, lag 75.0 s"), ("rule", "15 grows"), ("a", "b")];
+        alert.annotations.extend(notes.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        let told = facts(&alert, 5);
+        let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["consumer", "stream", "since", "rule", "evidence"]);
     }
 
     #[test]

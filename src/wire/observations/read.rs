@@ -43,6 +43,8 @@ struct Parts {
     connections: Vec<(ConsumerName, u32)>,
     puts: BTreeMap<(StreamName, ShardId), PutPoint>,
     started: Wall,
+    /// Of the point before.
+    last: Option<(StreamName, ConsumerName)>,
 }
 
 /// Reads the points under our names; others are left to others.
@@ -162,7 +164,15 @@ impl Parts {
     }
 
     fn place(&mut self, point: &NumberDataPoint) -> Option<&mut ReadPoint> {
-        let place = place(&point.attributes)?;
+        let Place { stream, consumer, shard } = place(&point.attributes)?;
+        // Most points of a report are of one stream: the names are kept for as long as the pod is,
+        // and once.
+        let (stream, consumer) = match self.last.take() {
+            Some(last) if last.0 == stream && last.1 == consumer => last,
+            Some(_) | None => (stream, consumer),
+        };
+        self.last = Some((stream.clone(), consumer.clone()));
+        let place = Place { stream, consumer, shard };
         let new = ReadPoint {
             place: place.clone(),
             at: Wall::from_nanos(point.time_unix_nano),

@@ -24,7 +24,7 @@ impl Memory {
             let fresh = now.saturating_sub(window.called_at()) <= REFUSED_WITHIN;
             window.fails_by().filter(|kind| fresh && kind.is_of_the_sidecar())
         };
-        windows.filter_map(refused).max()
+        windows.filter_map(|window| refused(window)).max()
     }
 }
 

@@ -9,6 +9,7 @@ use crate::domain::capacity::{ShardLoad, TopSeen};
 use crate::domain::snapshot::CloudWatchPoint;
 use crate::domain::stream::StreamName;
 use crate::domain::time::{Moment, Wall};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A CloudWatch point this old says nothing about now.
@@ -25,7 +26,7 @@ impl Memory {
     ) -> Vec<Reading> {
         let blind = ledger.is_cloudwatch_silent(now);
         let readings = self.streams.iter().map(|(name, stream)| {
-            let mut reading = Reading::of(Subject::Stream { stream: name.to_string() });
+            let mut reading = Reading::about(Arc::clone(&stream.subject));
             reading.blind = blind;
             stream.rates(&mut reading, now.wall);
             reading.set(Signal::PutFailures, ledger.put_failures(name.as_str()));

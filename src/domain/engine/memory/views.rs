@@ -2,78 +2,104 @@
 //! and the views of a snapshot. Refuses to take events in.
 
 use super::{Consumer, Memory, Stream};
-use crate::domain::alert::{Disturbance, Reading};
+use crate::domain::alert::{Disturbance, Obstacle, Subject};
 use crate::domain::capacity::StreamLoad;
-use crate::domain::engine::{VerdictChange, reading};
-use crate::domain::lag::{Assessment, Circumstances, Judgement, Lag, Presence};
+use crate::domain::engine::VerdictChange;
+use crate::domain::lag::{Assessment, Circumstances, FailureKind, Judgement, Lag, Presence};
 use crate::domain::lag::{Sequences, Status};
-use crate::domain::lag::{Window, checkpoint_lag, explain, judge};
-use crate::domain::snapshot::{ConsumerView, LeftOut, ShardView, StreamView};
-use crate::domain::stream::{ConsumerName, ShardId};
+use crate::domain::lag::{Window, checkpoint_lag, explain, judge, outline};
+use crate::domain::snapshot::{ConsumerView, Detail, LeftOut, ShardView, StreamView};
+use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Shards that an alert names.
 const WORST_SHARDS: usize = 3;
 
 /// The shards of one consumer that matter most.
-struct Worst<'a> {
-    shard: &'a ShardId,
-    judgement: Judgement,
-    window: &'a Window,
-    around: Circumstances<'a>,
+pub(in crate::domain::engine) struct Worst<'a> {
+    pub(in crate::domain::engine) shard: &'a ShardId,
+    pub(in crate::domain::engine) judgement: Judgement,
+    pub(in crate::domain::engine) window: &'a Window,
+    pub(in crate::domain::engine) around: Circumstances<'a>,
+    furthest: [Option<(&'a ShardId, Lag)>; WORST_SHARDS],
+}
+
+impl<'a> Worst<'a> {
     /// The furthest behind, the first first: a shard that is worse by status may be less far.
-    furthest: Vec<(&'a ShardId, Lag)>,
+    pub(in crate::domain::engine) fn furthest(&self) -> impl Iterator<Item = (&'a ShardId, Lag)> {
+        self.furthest.iter().copied().flatten()
+    }
+}
+
+/// A consumer's verdict, before anybody is told.
+pub(in crate::domain::engine) struct Judged<'a> {
+    stream: &'a StreamName,
+    name: &'a ConsumerName,
+    known: &'a Stream,
+    consumer: &'a Consumer,
+    pub(in crate::domain::engine) worst: Worst<'a>,
+    sidecar_fails: Option<FailureKind>,
+}
+
+impl Judged<'_> {
+    /// What is to be told where the verdict is another than the last one that was.
+    pub(in crate::domain::engine) fn change(&self) -> Option<VerdictChange> {
+        let Worst { shard, judgement, window, around, .. } = &self.worst;
+        let was = self.consumer.told;
+        (was != Some(judgement.rule.status())).then(|| VerdictChange {
+            stream: self.stream.clone(),
+            consumer: self.name.clone(),
+            shard: ShardId::clone(shard),
+            was,
+            is: explain(judgement, window, *around),
+        })
+    }
+
+    /// Whom it is about.
+    pub(in crate::domain::engine) fn subject(&self) -> Arc<Subject> {
+        Arc::clone(&self.consumer.subject)
+    }
+
+    /// Why alerts on its figures would say nothing new.
+    pub(in crate::domain::engine) fn obstacle(&self) -> Option<Obstacle> {
+        let furthest = self.worst.furthest().next().map(|(shard, _)| shard);
+        let worst = furthest.into_iter().chain([self.worst.shard]);
+        self.known.obstacle(self.consumer, worst, self.sidecar_fails)
+    }
+
+    /// What last made the consumer's figures jump.
+    pub(in crate::domain::engine) fn disturbance(&self) -> Option<Disturbance> {
+        let began = Disturbance { at: self.consumer.known_since, by: "its first read here" };
+        match self.known.resharded_at {
+            Some(at) if at > began.at => Some(Disturbance { at, by: "a resharding" }),
+            Some(_) | None => Some(began),
+        }
+    }
 }
 
 impl Memory {
-    /// Judges every consumer at `now`: what the alert rules look at, where there are any, and whose
-    /// verdict has changed.
-    pub(in crate::domain::engine) fn evaluate(
-        &mut self,
-        now: Duration,
-        has_rules: bool,
-    ) -> (Vec<Reading>, Vec<VerdictChange>) {
-        let (mut readings, mut changes) = (Vec::new(), Vec::new());
-        let mut told = Vec::new();
-        let sidecar_fails = has_rules.then(|| self.sidecar_fails(now)).flatten();
-        for (stream, known) in &self.streams {
-            for (name, consumer) in &known.consumers {
-                let Some(worst) = self.worst(known, name, consumer, now) else { continue };
-                let Worst { shard, judgement, window, around, furthest } = worst;
-                let status = judgement.rule.status();
-                let is_news = consumer.told != Some(status);
-                if !is_news && !has_rules {
-                    continue;
-                }
-                let assessment = explain(&judgement, window, around);
-                if is_news {
-                    told.push((stream.clone(), name.clone(), status));
-                    changes.push(VerdictChange {
-                        stream: stream.clone(),
-                        consumer: name.clone(),
-                        shard: shard.clone(),
-                        was: consumer.told,
-                        is: assessment.clone(),
-                    });
-                }
-                if !has_rules {
-                    continue;
-                }
-                let mut told = reading::of(stream, name, (shard, &assessment), &furthest);
-                told.disturbed = known.disturbance(consumer);
-                let worst = furthest.first().map(|(shard, _)| *shard).into_iter().chain([shard]);
-                told.obstacle = known.obstacle(consumer, worst, sidecar_fails);
-                readings.push(told);
+    /// The verdict on every consumer at `now`.
+    pub(in crate::domain::engine) fn judged(&self, now: Duration) -> Vec<Judged<'_>> {
+        let sidecar_fails = self.sidecar_fails(now);
+        let all = self.streams.iter().flat_map(|(stream, known)| {
+            known.consumers.iter().filter_map(move |(name, consumer)| {
+                let worst = self.worst(known, name, consumer, now)?;
+                Some(Judged { stream, name, known, consumer, worst, sidecar_fails })
+            })
+        });
+        all.collect()
+    }
+
+    /// Remembers what was told.
+    pub(in crate::domain::engine) fn note_told(&mut self, changes: &[VerdictChange]) {
+        for change in changes {
+            let known = self.streams.get_mut(&change.stream);
+            if let Some(consumer) = known.and_then(|it| it.consumers.get_mut(&change.consumer)) {
+                consumer.told = Some(change.is.status);
             }
         }
-        for (stream, name, status) in told {
-            let known = self.streams.get_mut(&stream);
-            if let Some(consumer) = known.and_then(|known| known.consumers.get_mut(&name)) {
-                consumer.told = Some(status);
-            }
-        }
-        (readings, changes)
     }
 
     /// By status, then by lag, then the first by id.
@@ -86,19 +112,16 @@ impl Memory {
     ) -> Option<Worst<'a>> {
         let presence = self.presences.get(name);
         let mut worst: Option<Worst<'_>> = None;
-        let mut furthest: Vec<(&ShardId, Lag)> = Vec::new();
+        let mut furthest = [None; WORST_SHARDS];
         let badness = |judged: &Judgement| (judged.rule.status(), judged.lag.map(|lag| lag.value));
         for (shard, window) in &consumer.shards {
-            let around = stream.around(consumer, shard, &self.judging, presence);
+            let around = stream.around(consumer, (shard, window), &self.judging, presence);
             let judgement = judge(window, around, now);
             if let Some(lag) = judgement.lag.filter(|_| judgement.is_settled()) {
-                // Of equals the later by id, as ever.
-                let place = furthest.iter().position(|(_, far)| lag.value >= far.value);
-                furthest.insert(place.unwrap_or(furthest.len()), (shard, lag));
-                furthest.truncate(WORST_SHARDS);
+                rank(&mut furthest, (shard, lag));
             }
             if worst.as_ref().is_none_or(|bad| badness(&judgement) > badness(&bad.judgement)) {
-                worst = Some(Worst { shard, judgement, window, around, furthest: Vec::new() });
+                worst = Some(Worst { shard, judgement, window, around, furthest });
             }
         }
         worst.map(|worst| Worst { furthest, ..worst })
@@ -118,7 +141,7 @@ impl Memory {
                     if window.silence(now) > after
                         && is_over(judge(
                             window,
-                            known.around(consumer, shard, &self.judging, presence),
+                            known.around(consumer, (shard, window), &self.judging, presence),
                             now,
                         ))
                     {
@@ -133,10 +156,15 @@ impl Memory {
     }
 
     /// Every consumer of every stream, judged at `now`.
-    pub(in crate::domain::engine) fn consumers(&self, now: Moment) -> Vec<ConsumerView> {
+    pub(in crate::domain::engine) fn consumers(
+        &self,
+        now: Moment,
+        detail: Detail,
+    ) -> Vec<ConsumerView> {
         let views = self.streams.iter().flat_map(|(stream, known)| {
             known.consumers.iter().filter_map(move |(name, consumer)| {
-                let shards = self.shards(known, consumer, self.presences.get(name), now);
+                let presence = self.presences.get(name);
+                let shards = self.shards(known, consumer, presence, (now, detail));
                 let worst = worst_view(&shards)?;
                 Some(ConsumerView {
                     stream: stream.clone(),
@@ -155,16 +183,20 @@ impl Memory {
         stream: &Stream,
         consumer: &Consumer,
         presence: Option<&Presence>,
-        now: Moment,
+        (now, detail): (Moment, Detail),
     ) -> Vec<ShardView> {
         let created = stream.description.as_ref().and_then(|description| description.created_at);
         let quiet_since = stream.quiet_since(now);
         let views = consumer.shards.iter().map(|(shard, window)| {
-            let around = stream.around(consumer, shard, &self.judging, presence);
+            let around = stream.around(consumer, (shard, window), &self.judging, presence);
+            let judgement = judge(window, around, now.mono);
             let of = Sequences { shard, created, clock: &stream.clock, quiet_since };
             ShardView {
                 shard: shard.clone(),
-                assessment: explain(&judge(window, around, now.mono), window, around),
+                assessment: match detail {
+                    Detail::Words => explain(&judgement, window, around),
+                    Detail::Figures => outline(&judgement, around.tuning),
+                },
                 last_observed: window.read_at_wall(),
                 checkpoint: checkpoint_lag(window, of, &self.judging.tuning, now),
             }
@@ -200,13 +232,16 @@ impl Memory {
     }
 }
 
-impl Stream {
-    /// What last made a consumer's figures jump.
-    fn disturbance(&self, consumer: &Consumer) -> Option<Disturbance> {
-        let began = Disturbance { at: consumer.known_since, by: "its first read here" };
-        match self.resharded_at {
-            Some(at) if at > began.at => Some(Disturbance { at, by: "a resharding" }),
-            Some(_) | None => Some(began),
+/// Puts it to its place among the furthest. Of equals the later by id, as ever.
+fn rank<'a>(
+    furthest: &mut [Option<(&'a ShardId, Lag)>; WORST_SHARDS],
+    (shard, lag): (&'a ShardId, Lag),
+) {
+    let mut carried = Some((shard, lag));
+    for slot in furthest {
+        let Some((_, lag)) = carried else { return };
+        if slot.is_none_or(|(_, far)| lag.value >= far.value) {
+            carried = std::mem::replace(slot, carried);
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::Sight;
 use super::rows::{Badge, Rows, ago, ranked, tally};
 use super::spark::{self, Spark};
-use crate::domain::lag::Assessment;
+use crate::domain::lag::{Assessment, Status, evidence_text};
 use crate::domain::snapshot::{ConsumerView, ShardView};
 use crate::domain::time::Wall;
 use crate::wire::status::figures;
@@ -112,6 +112,8 @@ impl<'a> ConsumerRow<'a> {
 struct ShardRow<'a> {
     name: &'a str,
     verdict: Verdict<'a>,
+    /// Of a verdict that somebody may have to understand; that of the others is in the JSON.
+    evidence: String,
     checkpoint: String,
     last_read: String,
 }
@@ -121,9 +123,12 @@ impl<'a> ShardRow<'a> {
         let checkpoint = view.checkpoint.map(|lag| {
             format!("{} ({})", figures::span(lag.value), lag.method.as_str().replace('_', " "))
         });
+        let is_well = matches!(view.assessment.status, Status::Ok | Status::Idle);
+        let evidence = &view.assessment.evidence;
         Self {
             name: view.shard.as_str(),
             verdict: Verdict::from(&view.assessment),
+            evidence: if is_well { String::new() } else { evidence_text(evidence) },
             checkpoint: checkpoint.unwrap_or_else(|| figures::UNKNOWN.to_owned()),
             last_read: ago(view.last_observed, now),
         }
