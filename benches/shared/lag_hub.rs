@@ -124,6 +124,7 @@ impl Hub {
         let report = Report {
             service: "inventory".into(),
             instance: format!("pod-{sidecar}").as_str().into(),
+            host: None,
             started: now.minus(Duration::from_secs(second + 60)),
             sent: now,
             leaving: false,

@@ -21,8 +21,6 @@ CERTAIN = 1.0
 # Shown when a commit took so long that it was not waited for; then the same may be told twice.
 SLOW = "alerts go out before they are on disk"
 LAG_MS = 90_000
-# A new hub hears from every sidecar within this; by default it has longer.
-SETTLE = "4s"
 LAG_RULE = {**RULE, "when": {"signal": "delivery_lag", "above": "20s", "clear_below": "10s"}}
 # What else the hub could say of a consumer whose streams come and go.
 QUIET = [{"name": name, "enabled": False} for name in (
@@ -32,6 +30,7 @@ QUIET = [{"name": name, "enabled": False} for name in (
 
 # A receiver that fails half the time has an end within this, if it is told at all.
 TOLD_WITHIN = 30.0
+PATIENCE = 180
 
 
 def seconds(starts_at):
@@ -100,7 +99,7 @@ class Mortal:
     def __init__(self, name, folder, seed):
         self.name, self.folder, self.dice = name, folder / name, random.Random(f"{name} {seed}")
         self.state, self.lock = self.folder / "state", threading.Lock()
-        self.program, self.life, self.says = None, 0, None
+        self.program, self.life, self.says, self.spared_until = None, 0, None, 0
         self.posted, self.urls = threading.Event(), set()
         self.owed, self.losses, self.ended = set(), [], {}
         self.known, self.began = set(), {}  # incidents of earlier lives, and of this one since when
@@ -187,13 +186,15 @@ class Hub(Mortal):
         self.otlp_url = f"http://127.0.0.1:{self.otlp}"
 
     def begin(self):
+        # It must have read for some seconds before it calls anything late: every other life is long enough.
+        self.spared_until = time.monotonic() + self.dice.choice([0, self.fleet.hub_lives])
         return Kinescope(self.folder, self.fleet.upstream.url, {
             "service": {"name": "hub"}, "state": str(self.state),
-            "alerts": {"rules": [LAG_RULE, *QUIET], "receivers": self.fleet.hooks(), "settle": SETTLE},
+            "alerts": {"rules": [LAG_RULE, *QUIET], "receivers": self.fleet.hooks(), "settle": self.fleet.settle},
         }, role="hub", otlp=self.otlp)
 
     def await_firing(self, one):
-        wait_for(lambda: one in (self.says or ()), 60, f"{one} at the hub")
+        wait_for(lambda: one in (self.says or ()), PATIENCE, f"{one} at the hub")
 
     def await_quiet(self, one):
         """Until it certainly does not fire: one life says so for long enough."""
@@ -207,7 +208,7 @@ class Hub(Mortal):
                 life, since = is_life, time.monotonic()
             return time.monotonic() - since > CERTAIN
 
-        wait_for(certain, 60, f"the end of {one} at the hub")
+        wait_for(certain, PATIENCE, f"the end of {one} at the hub")
 
 
 class Sidecar(Mortal):
@@ -268,7 +269,8 @@ def own_rule(name, above):
 class Fleet:
     """A hub, the sidecars of one consumer, the streams that it reads, and who is told."""
 
-    def __init__(self, folder, seed, sidecars=5, receivers=2):
+    def __init__(self, folder, seed, settle, hub_lives, sidecars=5, receivers=2):
+        self.settle, self.hub_lives = settle, hub_lives
         self.upstream, self.streams, self.dice = Sharded(), [], random.Random(seed)
         self.numbers, self.episodes, self.recovered = itertools.count(), {}, {}
         self.receivers = [Unsure(seed + n, self._on_post) for n in range(receivers)]
@@ -292,8 +294,9 @@ class Fleet:
             concurrent.futures.wait(reborn.values())
             for _ in range(kills):
                 time.sleep(self.dice.expovariate(1 / every))
-                living = [one for one, start in reborn.items() if start.done()] or self.mortals
-                [victim] = self.dice.choices(living, [3 if one is self.hub else 1 for one in living])
+                living = [one for one, start in reborn.items()
+                          if start.done() and one.spared_until < time.monotonic()] or self.sidecars
+                [victim] = self.dice.choices(living, [5 if one is self.hub else 1 for one in living])
                 reborn[victim].result()
                 reborn[victim] = pool.submit(victim.die)
                 self.killed[victim.name] += 1

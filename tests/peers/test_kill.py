@@ -16,10 +16,13 @@ pytestmark = pytest.mark.patient
 LANES = 5
 
 
-@pytest.mark.parametrize("kills, every", [(20, 0.8), pytest.param(200, 1.5, marks=pytest.mark.soak)])
-def test_kill_9_at_random_moments(kills, every, tmp_path, capsys):
+# How many, one in the mean after so many seconds; how long the hub gives its sidecars to tell it anew,
+# and how long every other hub lives at least.
+@pytest.mark.parametrize("kills, every, settle, hub_lives", [
+    (20, 0.9, "4s", 6), pytest.param(200, 1.5, "12s", 20, marks=pytest.mark.soak)], ids=["20", "200"])
+def test_kill_9_at_random_moments(kills, every, settle, hub_lives, tmp_path, capsys):
     seed = int(os.environ.get("KINESCOPE_SEED", 7))
-    fleet, ending = Fleet(tmp_path, seed), threading.Event()
+    fleet, ending = Fleet(tmp_path, seed, settle, hub_lives), threading.Event()
 
     def work(index):
         if index < LANES:

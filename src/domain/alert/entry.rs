@@ -86,8 +86,8 @@ pub(super) struct Entry {
     gone_since: Option<Duration>,
     /// Of one that another process left on: before this it does not end, in monotonic time.
     settles_at: Duration,
-    /// When it fired, in monotonic time.
-    fires: VecDeque<Duration>,
+    /// When it fired: in monotonic time, and by how much that was before this process began.
+    fires: VecDeque<(Duration, Duration)>,
     ended: Option<Ended>,
 }
 
@@ -349,13 +349,12 @@ impl Entry {
     }
 
     fn fired(&mut self, now: Moment) {
-        let old = |at: Option<&Duration>| {
-            at.is_some_and(|at| now.mono.saturating_sub(*at) > FLAPS_WITHIN)
-        };
+        let old =
+            |at: Option<&(Duration, Duration)>| at.is_some_and(|at| ago(*at, now) > FLAPS_WITHIN);
         while old(self.fires.front()) || self.fires.len() > FLAPS {
             self.fires.pop_front();
         }
-        self.fires.push_back(now.mono);
+        self.fires.push_back((now.mono, Duration::ZERO));
     }
 
     fn note_history(&mut self) {
@@ -363,7 +362,8 @@ impl Entry {
         self.annotations.extend(since.map(|since| ("since".to_owned(), since)));
         let ends = self.fires.front().zip(self.fires.back());
         if let Some((first, last)) = ends.filter(|_| self.is_flapping()) {
-            let within = text::people_duration(last.saturating_sub(*first));
+            let apart = (last.0 + first.1).saturating_sub(first.0 + last.1);
+            let within = text::people_duration(apart);
             let (times, keeps) = (self.fires.len(), text::people_duration(FLAPPING_KEEPS));
             let said = format!("fired {times} times within {within}; on until clear for {keeps}");
             self.annotations.insert("flapping".to_owned(), said);
@@ -414,7 +414,7 @@ impl Entry {
         };
         let ended = ended.filter(|_| !self.is_on());
         let annotations = ended.map_or(&self.annotations, |ended| &ended.annotations);
-        let wall = |at: &Duration| now.wall.minus(now.mono.saturating_sub(*at));
+        let wall = |at: &(Duration, Duration)| now.wall.minus(ago(*at, now));
         Some(SavedAlert {
             rule: rule.to_owned(),
             labels: Labels::clone(&self.labels),
@@ -434,7 +434,12 @@ impl Entry {
             |wall: Wall| Moment { wall, mono: now.mono.saturating_sub(now.wall.since(wall)) };
         self.told = saved.told;
         self.bad_since = saved.bad_since;
-        self.fires = saved.fires.iter().map(|wall| moment(*wall).mono).collect();
+        let fired = |wall: &Wall| {
+            let ago = now.wall.since(*wall);
+            let here = ago.min(now.mono);
+            (now.mono.saturating_sub(here), ago.saturating_sub(here))
+        };
+        self.fires = saved.fires.iter().map(fired).collect();
         let state = match saved.state {
             SavedState::Pending { since, held } => State::Pending { since: moment(since), held },
             SavedState::Firing { since } => State::Firing { since: moment(since) },
@@ -453,4 +458,8 @@ impl Entry {
         self.machine = Machine::restored(state);
         self.annotations = saved.annotations;
     }
+}
+
+fn ago((at, before): (Duration, Duration), now: Moment) -> Duration {
+    now.mono.saturating_sub(at).saturating_add(before)
 }

@@ -443,6 +443,29 @@ fn an_end_that_was_not_told_yet_outlives_a_restart() {
 }
 
 #[test]
+fn a_restart_makes_no_firing_younger() {
+    let mut rule = builtin().remove(0);
+    (rule.hold, rule.keep_firing) = (Duration::ZERO, Duration::ZERO);
+    let after = |began: u64, second: u64| Moment {
+        wall: MIDNIGHT.plus(Duration::from_secs(second)),
+        mono: Duration::from_secs(second - began),
+    };
+    let board = || Board::new(vec![rule.clone()], Labels::new(), Policy::default());
+    let mut day = Day::new(Policy::default());
+    let mut first = board();
+    for (second, lag) in [(10, "lag=90"), (20, "lag=1")] {
+        day.change("mail", lag);
+        let readings: Vec<Reading> = day.readings.values().cloned().collect();
+        first.step(&readings, after(0, second));
+    }
+    let saved = first.export(after(0, 30));
+    let mut second = board();
+    second.restore(saved.clone(), after(3_000, 3_001));
+    assert_eq!(saved.alerts[0].fires, [after(0, 10).wall]);
+    assert_eq!(second.export(after(3_000, 3_002)).alerts[0].fires, saved.alerts[0].fires);
+}
+
+#[test]
 fn a_rule_that_is_gone_takes_its_alerts_back() {
     let at = |second| Moment::default().plus(Duration::from_secs(second));
     let mut day = Day::new(Policy::default());

@@ -34,12 +34,7 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         left_out: crate::domain::snapshot::LeftOut::default(),
         now,
-        account: Some(AccountSettings {
-            commitment: Some(Commitment::Disabled),
-            started_at: None,
-            earliest_end_at: None,
-            at: now,
-        }),
+        account: Some(account(now)),
         consumers: vec![
             ConsumerView {
                 stream: "orders".into(),
@@ -93,6 +88,11 @@ pub(crate) fn snapshot() -> Snapshot {
             alert("KinesisConsumerLagHigh", "warning", AlertState::Resolved),
         ],
     }
+}
+
+fn account(at: Moment) -> AccountSettings {
+    let commitment = Some(Commitment::Disabled);
+    AccountSettings { commitment, started_at: None, earliest_end_at: None, at }
 }
 
 pub(crate) fn scope() -> Scope {
