@@ -24,6 +24,19 @@ pub(super) const RETRY: Backoff = Backoff {
     jitter: 0.2,
 };
 
+/// A disk that takes what it is given for so long has come back.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// What became of the disk.
+enum Turn {
+    /// A commit failed.
+    Failed,
+    /// It was tried again in vain.
+    NotYet,
+    /// It has all there is, or is not tried any more.
+    Regained,
+}
+
 /// The one writer of the store.
 #[derive(Debug)]
 pub struct Keeper {
@@ -37,28 +50,33 @@ pub struct Keeper {
 impl Keeper {
     /// Writes until `stop`, then what is left. It must outlive the deliveries.
     pub async fn run(mut self, stop: CancellationToken) {
-        let mut failures = 0;
+        let mut failures: u32 = 0;
+        let mut regained_at = None;
         loop {
             let retry_at = self.store.is_degraded().then(|| {
                 let delay = self.retry.delay(failures + 1, entropy::chance());
                 self.clock.now().mono.saturating_add(delay)
             });
-            let regained = self.write_until(retry_at, &stop).await;
-            match regained {
-                None => return,
-                Some(true) => failures = 0,
-                Some(false) => failures = failures.saturating_add(1),
+            let Some(turn) = self.write_until(retry_at, &stop).await else { return };
+            let now = self.clock.now().mono;
+            match turn {
+                Turn::Regained => regained_at = Some(now),
+                // A disk that fails again at once has not come back.
+                Turn::Failed if regained_at.is_none_or(|at| now.saturating_sub(at) > SETTLED) => {
+                    failures = 0;
+                }
+                Turn::Failed | Turn::NotYet => failures = failures.saturating_add(1),
             }
         }
     }
 
-    /// Writes what comes until the disk fails, or is due to be tried again, and then tries it:
-    /// whether that went well. `None` at the end.
+    /// Writes what comes until the disk fails, or is due to be tried again, and then tries it.
+    /// `None` at the end.
     async fn write_until(
         &mut self,
         retry_at: Option<Duration>,
         stop: &CancellationToken,
-    ) -> Option<bool> {
+    ) -> Option<Turn> {
         let clock = self.clock.clone();
         let mut due = std::pin::pin!(async {
             match retry_at {
@@ -75,7 +93,7 @@ impl Keeper {
                     self.write(writing).await;
                     self.settle(version);
                     if retry_at.is_none() && self.store.is_degraded() {
-                        return Some(true);
+                        return Some(Turn::Failed);
                     }
                 }
                 () = &mut due => return Some(self.regain().await),
@@ -94,7 +112,7 @@ impl Keeper {
     }
 
     /// Tries to begin a new file with all there is. Nobody waits for a disk that was given up.
-    async fn regain(&mut self) -> bool {
+    async fn regain(&mut self) -> Turn {
         let Writing { changes, machine, version } = self.outgoing.whole();
         self.outgoing.go_ahead(true);
         let regained = self.store.regain(changes, machine).await;
@@ -105,14 +123,14 @@ impl Keeper {
             Regained::NotYet(error) => {
                 let error = &error as &dyn Error;
                 tracing::debug!(error, "alerts cannot be kept on disk yet");
-                return false;
+                return Turn::NotYet;
             }
             Regained::Foreign => tracing::warn!(
                 "the state folder can be used again and holds what was known of alerts before this \
                  start: restart to take it up; until then alerts are kept in memory"
             ),
         }
-        true
+        Turn::Regained
     }
 
     fn settle(&self, version: u64) {

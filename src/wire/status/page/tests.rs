@@ -110,6 +110,17 @@ fn an_alert_and_its_consumer_are_one_trouble() {
 }
 
 #[test]
+fn why_nobody_is_told_is_said() {
+    let mut rig = rig(sample::snapshot());
+    assert!(!rig.html().contains("nobody is told"));
+    let why = "inhibited: reads fail since access was denied";
+    for alert in &mut rig.snapshot.alerts {
+        alert.annotations.insert("suppressed_by".to_owned(), why.to_owned());
+    }
+    check(&rig.html(), &[&format!("nobody is told: {why}")]);
+}
+
+#[test]
 fn what_was_before_becomes_curves_and_rates() {
     let mut rig = rig(sample::snapshot());
     let reading = |second, put, cpu| Counts {
