@@ -86,17 +86,19 @@ pub(super) fn failed(error: &(dyn Error + 'static)) -> ExitCode {
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let causes = std::iter::successors(Some(error), |&error| error.source());
     let system = causes.filter_map(|error| error.downcast_ref::<io::Error>()).next()?;
-    match system.kind() {
-        io::ErrorKind::AddrInUse => Some(
+    let advice = [
+        (
+            io::ErrorKind::AddrInUse,
             "another program has this port: end it, or choose another by proxy.listen (--listen), \
              admin.listen or otlp.receive.listen",
         ),
-        io::ErrorKind::AddrNotAvailable => Some("this machine does not have this address"),
-        io::ErrorKind::PermissionDenied => Some(
+        (io::ErrorKind::AddrNotAvailable, "this machine does not have this address"),
+        (
+            io::ErrorKind::PermissionDenied,
             "the system does not allow it: ports below 1024, and other users' files, are root's",
         ),
-        _ => None,
-    }
+    ];
+    advice.into_iter().find(|(kind, _)| *kind == system.kind()).map(|(_, advice)| advice)
 }
 
 /// Runs the work on a runtime of its own, to the end.

@@ -50,6 +50,15 @@ impl Operation {
     }
 }
 
+fn add<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: prometheus::Result<C>,
+) -> prometheus::Result<C> {
+    let family = family?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
 /// The poller's own families. Series appear when there is something to tell.
 #[derive(Debug, Clone)]
 pub struct CloudWatchMetrics {
@@ -71,14 +80,6 @@ impl CloudWatchMetrics {
     /// # Errors
     /// When one of the names is registered already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        fn add<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            family: prometheus::Result<C>,
-        ) -> prometheus::Result<C> {
-            let family = family?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        }
         let counter = |name, help, labels: &[&str]| {
             add(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
