@@ -209,7 +209,10 @@ mod tests {
     fn the_end_of_the_calendar_is_read_again() {
         let body = r#"{"matchers": [{"name": "stream", "value": "a"}], "endsAt": "9999-12-31T23:59:59Z"}"#;
         let silence = read(body.as_bytes(), NOW).unwrap();
-        assert_eq!(read_all(&text([&silence].into_iter(), NOW), NOW), Ok(vec![silence]));
+        assert_eq!(
+            read_all(&text([&silence].into_iter(), NOW), NOW),
+            Ok((vec![silence], Vec::new()))
+        );
     }
 
     #[test]
