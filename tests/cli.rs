@@ -106,6 +106,33 @@ fn exit_codes() {
     check(&["wait", "--timeout", "0s", "--admin", "127.0.0.1:1"], 1);
 }
 
+#[cfg(feature = "demo")]
+#[test]
+fn the_demos_incidents_are_chosen_by_name() {
+    let names = [
+        "slow-consumer",
+        "stopped-consumer",
+        "hot-key",
+        "throttled-writes",
+        "poison-event",
+        "resharding",
+        "retention",
+    ];
+    let (code, help, _) = kinescope(&["demo", "--help"], &[]);
+    assert_eq!(code, 0);
+    for name in names {
+        assert!(help.contains(&format!("- {name}: ")), "{name} is not in\n{help}");
+        // Each is known; the time is short for all of them.
+        let (code, out, err) = kinescope(&["demo", "--scenario", name, "--for", "1s"], &[]);
+        assert_eq!((code, out.as_str()), (64, ""), "{err}");
+        assert!(err.starts_with(&format!("kinescope: {name} needs ")), "{err}");
+    }
+    let unknown = ["demo", "--scenario", "hot-key,flood", "--for", "1s"];
+    let (code, out, err) = kinescope(&unknown, &[]);
+    assert_eq!((code, out.as_str()), (64, ""), "{err}");
+    assert!(err.contains("'flood'") && err.contains("throttled-writes"), "{err}");
+}
+
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[test]

@@ -12,7 +12,10 @@ pub fn admission(data: &[u8]) {
         assert_eq!(answer(data, &settings).as_ref(), Ok(&first));
         let mut review: Value = serde_json::from_slice(data).unwrap();
         let response = &first.review["response"];
-        assert_eq!((&response["uid"], &response["allowed"]), (&review["request"]["uid"], &json!(true)));
+        assert_eq!(
+            (&response["uid"], &response["allowed"]),
+            (&review["request"]["uid"], &json!(true))
+        );
         let warnings = response["warnings"].as_array().map_or(&[][..], Vec::as_slice);
         assert!(warnings.len() <= 12);
         assert!(warnings.iter().all(|it| it.as_str().unwrap().chars().count() <= 250));

@@ -22,11 +22,11 @@ pub fn asking(config: &Config, clock: &Clock, refusals: &Refusals) -> Asking {
         Role::Sidecar => Asking {
             pacer: Pacer::sidecar(clock.clone()).telling(refusals.clone()),
             refresh: DESCRIBE_EVERY_SIDECAR,
-            consumers: false,
+            hub: false,
         },
         Role::Hub | Role::All => {
             let pacer = Pacer::hub(clock.clone()).telling(refusals.clone());
-            Asking { pacer, refresh: DESCRIBE_EVERY, consumers: true }
+            Asking { pacer, refresh: DESCRIBE_EVERY, hub: true }
         }
     }
 }

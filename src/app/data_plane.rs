@@ -20,7 +20,7 @@ use crate::io::proxy::{Allow, Attendance, Deliver, Observer, ObserverSink, Propa
 use crate::io::proxy::{
     Deciding, Disclosed, Iterators, SagaKey, Shared, StreamSink, Tracing, Treatment,
 };
-use crate::io::streams::RecordLimits;
+use crate::io::streams::{RecordLimits, ShardRanges};
 use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::kinesis::endpoint::Settings;
 use prometheus::{IntCounterVec, Registry};
@@ -105,6 +105,8 @@ pub struct Given {
     pub credentials: Credentials,
     /// Each stream's record limit.
     pub record_limits: RecordLimits,
+    /// Each stream's hash ranges.
+    pub ranges: ShardRanges,
     /// To the engine.
     pub events: mpsc::Sender<Event>,
     /// To the exporter.
@@ -134,7 +136,7 @@ pub fn start(
     supervisor: &mut Supervisor,
 ) -> Result<Vec<SocketAddr>, prometheus::Error> {
     let Given { credentials, record_limits, events, spans, otlp_metrics, .. } = given;
-    let Given { in_force, dropped, exemplars, region, .. } = given;
+    let Given { ranges, in_force, dropped, exemplars, region, .. } = given;
     let metrics = proxy::Metrics::register(registry, &region, dropped.clone(), exemplars)?;
     let limits = &config.limits;
     // Before the observer's stage, so that it ends behind it and keeps its last steps.
@@ -156,6 +158,7 @@ pub fn start(
     let shared = Shared {
         iterators,
         record_limits,
+        ranges,
         refused,
         deciding,
         disclosed,

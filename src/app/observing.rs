@@ -16,6 +16,7 @@ use crate::io::clock::Clock;
 use crate::io::entropy;
 use crate::io::otlp::{self, Observations};
 use prometheus::{IntCounterVec, IntGauge, Registry};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 /// Reports that wait for the engine: a second's of a thousand pods.
@@ -26,7 +27,7 @@ const REPORTS_MAX: usize = 1_024;
 /// # Errors
 /// The address is none, or the connection cannot be made.
 pub fn to_hub(
-    config: &Config,
+    (config, environment): (&Config, &BTreeMap<String, String>),
     region: &str,
     dropped: &IntCounterVec,
     clock: &Clock,
@@ -42,7 +43,9 @@ pub fn to_hub(
     // Another one after each start: totals of before are none of this process.
     let instance: String =
         entropy::bytes::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
-    let of = (config.service_name.as_str(), instance.as_str(), region);
+    // In a pod that is the pod's name.
+    let host = environment.get("HOSTNAME").map(String::as_str).filter(|name| !name.is_empty());
+    let of = (config.service_name.as_str(), instance.as_str(), host, region);
     let (observations, teller) = otlp::observations(&to, of, dropped, clock)?;
     // Before the engine and the data plane, so that it ends behind them and tells their end.
     let stage = supervisor.stage("tell");

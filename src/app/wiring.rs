@@ -29,8 +29,8 @@ use crate::io::notify::{self, Built};
 use crate::io::outbox;
 use crate::io::silences::SilenceBook;
 use crate::io::standby::{self, while_working};
-use crate::io::streams::RecordLimits;
-use crate::io::streams::{Describer, Lister, Selection};
+use crate::io::streams::{AccountWatcher, Describer, Lister, Selection};
+use crate::io::streams::{RecordLimits, ShardRanges};
 use crate::wire::exposition::openmetrics::Exemplars;
 use crate::wire::notify::board;
 use crate::wire::{exposition, status};
@@ -237,7 +237,8 @@ pub async fn start(
     let Sinks { spans: exported, metrics: otlp_metrics } =
         exporting::start(export, aws, books, &clock, &mut supervisor)?;
     let to_hub = fleet::to_hub(&config, books, &clock, &mut supervisor)?;
-    let observations = observing::to_hub(&config, &region, &dropped, &clock, &mut supervisor)?;
+    let told_by = (&config, environment);
+    let observations = observing::to_hub(told_by, &region, &dropped, &clock, &mut supervisor)?;
     let (reports, merging) = observing::merging(&config, &registry, &dropped)?;
     let given = fleet::Given {
         relay: relay_to
@@ -280,14 +281,14 @@ pub async fn start(
     }
 
     let kinesis = sdk.kinesis(config.proxy.upstream_endpoint.as_ref().map(ToString::to_string));
-    let record_limits = RecordLimits::default();
+    let (record_limits, ranges) = (RecordLimits::default(), ShardRanges::default());
     let refusals = Refusals::register(&registry)?;
     let asking = asking::asking(&config, &clock, &refusals);
     let (describe, describer) = Describer::new(
         kinesis.clone(),
         clock.clone(),
         events.clone(),
-        record_limits.clone(),
+        (record_limits.clone(), has_data_plane.then(|| ranges.clone())),
         asking.clone(),
     );
     let (working, holder) = match &config.hub_standby {
@@ -341,6 +342,13 @@ pub async fn start(
     }
     let token = stage.token();
     let rest = || (working.clone(), token.clone());
+    // An account has one answer for all its pods: the hub asks.
+    if config.role != Role::Sidecar {
+        let calls = (kinesis.clone(), asking.pacer.clone());
+        let account = AccountWatcher::new(calls, clock.clone(), events.clone());
+        let watch = while_working(rest(), account.run(stage.token()));
+        stage.spawn("account", Policy::Helpful, watch);
+    }
     if config.cloudwatch.enabled {
         let selection = Selection {
             include: config.cloudwatch.include.clone(),
@@ -380,6 +388,7 @@ pub async fn start(
         let given = Given {
             credentials,
             record_limits,
+            ranges,
             events,
             spans,
             otlp_metrics,

@@ -5,6 +5,7 @@ use crate::domain::alert::AlertView;
 use crate::domain::capacity::StreamLoad;
 use crate::domain::cloudwatch::{Metric, Subject};
 use crate::domain::lag::{Assessment, CheckpointLag};
+use crate::domain::plan::Commitment;
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::{Moment, Wall};
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub now: Moment,
     /// Every consumer seen reading through us.
     pub consumers: Vec<ConsumerView>,
+    /// What the control plane said of the account; `None` where it was not asked or may not be.
+    pub account: Option<AccountSettings>,
     /// Every stream seen, described or polled.
     pub streams: Vec<StreamView>,
     /// What is put to the shards of each stream that is written to: by this pod, or by all in a hub.
@@ -106,6 +109,19 @@ pub struct StreamDescription {
     pub created_at: Option<Wall>,
     /// What else there is to know.
     pub details: StreamDetails,
+    /// When this was learned.
+    pub at: Moment,
+}
+
+/// What DescribeAccountSettings said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountSettings {
+    /// Whether it pays for on-demand advantage; `None` where that was not said.
+    pub commitment: Option<Commitment>,
+    /// Since when.
+    pub started_at: Option<Wall>,
+    /// When it may end at the earliest.
+    pub earliest_end_at: Option<Wall>,
     /// When this was learned.
     pub at: Moment,
 }

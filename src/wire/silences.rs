@@ -142,7 +142,8 @@ fn time(text: Option<&String>) -> Result<Option<Wall>, SilenceFault> {
     let ms = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let wanted = "startsAt and endsAt should be times such as 2026-11-23T10:00:00Z";
     // Whole milliseconds also at the end of our calendar, as they are written.
-    ms.map(|ms| Some(Wall::from_ms(ms.min(u64::MAX / 1_000_000)))).ok_or_else(|| SilenceFault(wanted.to_owned()))
+    ms.map(|ms| Some(Wall::from_ms(ms.min(u64::MAX / 1_000_000))))
+        .ok_or_else(|| SilenceFault(wanted.to_owned()))
 }
 
 /// All of them, as `GET` answers and as the file keeps them.
@@ -207,7 +208,8 @@ mod tests {
 
     #[test]
     fn the_end_of_the_calendar_is_read_again() {
-        let body = r#"{"matchers": [{"name": "stream", "value": "a"}], "endsAt": "9999-12-31T23:59:59Z"}"#;
+        let body =
+            r#"{"matchers": [{"name": "stream", "value": "a"}], "endsAt": "9999-12-31T23:59:59Z"}"#;
         let silence = read(body.as_bytes(), NOW).unwrap();
         assert_eq!(
             read_all(&text([&silence].into_iter(), NOW), NOW),

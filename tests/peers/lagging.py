@@ -33,19 +33,19 @@ class Lagging(Kinesis):
 
 
 class Reader:
-    """Reads all streams, over and over, through whatever listens at `url`."""
+    """Reads one shard of all streams, over and over, through whatever listens at `url`."""
 
-    def __init__(self, url, streams):
-        self.streams, self.stop = streams, threading.Event()
+    def __init__(self, url, streams, shard="shardId-000000000000", every=0.02):
+        self.streams, self.shard, self.every, self.stop = streams, shard, every, threading.Event()
         self.client = Boto3(url, max_attempts=1, read_timeout=2)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
 
     def _read(self):
-        while not self.stop.wait(0.02):
-            for stream in self.streams:
+        while not self.stop.wait(self.every):
+            for stream in list(self.streams):
                 at = self.client.try_call("GetShardIterator", StreamName=stream,
-                                          ShardId="shardId-000000000000", ShardIteratorType="LATEST")
+                                          ShardId=self.shard, ShardIteratorType="LATEST")
                 if at:
                     self.client.try_call("GetRecords", ShardIterator=at["ShardIterator"])
 

@@ -44,6 +44,12 @@ class Prometheus(Program):
         result = json.loads(self._get(path))["data"]["result"]
         return [(found["metric"], float(found["value"][1])) for found in result]
 
+    def samples(self, selector):
+        """[(labels, [(time, value)])] of a selector with a range, up to now."""
+        query = urllib.parse.urlencode({"query": selector})
+        result = json.loads(self._get(f"/api/v1/query?{query}"))["data"]["result"]
+        return [(found["metric"], found["values"]) for found in result]
+
     def exemplars(self, selector, start, end):
         """The series of a selector that have exemplars, each with those of the time."""
         query = urllib.parse.urlencode({"query": selector, "start": start, "end": end})

@@ -544,7 +544,8 @@ def test_every_action_is_one_of_aws_and_a_hub_has_what_it_calls():
         condition, what = (statement[0], statement[1]) if isinstance(statement, list) else ("", statement)
         actions = what["Action"] if isinstance(what["Action"], list) else [what["Action"]]
         by_grade.setdefault(condition, set()).update(actions)
-    assert {"kinesis:ListStreams", "cloudwatch:GetMetricData"} <= by_grade["Observes"]
+    called = {"kinesis:ListStreams", "kinesis:DescribeAccountSettings", "cloudwatch:GetMetricData"}
+    assert called <= by_grade["Observes"]
     assert "kinesis:DescribeStreamSummary" in by_grade[""]
     assert not any("Put" in action or "Records" in action for action in by_grade["Observes"] | by_grade[""])
     assert "kinesis:SubscribeToShard" in by_grade["FansOut"]

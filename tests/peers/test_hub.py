@@ -2,8 +2,10 @@
 four statuses, a service whose pods are all killed has stopped, a rolling restart of five pods is no
 news, and the hub's own death costs no application anything."""
 
+import html
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -192,8 +194,22 @@ def test_what_pods_put_to_a_shard_adds_up_in_the_hub(fleet, ministack):
     expected = put[hot] / seconds / 1000
     wait_for(lambda: (used(hot) or 0) > expected / 2, 10, f"about {expected} of {hot}")
     assert used(hot) < expected * 2
-    [load] = json.loads(hub.get("/api/v1/status")[1])["loads"]
+    told = json.loads(hub.get("/api/v1/status")[1])
+    [load] = told["loads"]
     assert load["stream"] == stream and {s["shard"] for s in load["shards"]} == set(put)
+    # Which key is heavy the pods know; the hub, whose key it is and how heavy.
+    heavy = {(key["service"], s["shard"]): key["share"] for s in load["shards"] for key in s["heaviest_keys"]}
+    for service in ("shop", "desk"):
+        assert max(share for (by, _), share in heavy.items() if by == service) > 0.4, heavy
+    [plan] = told["plans"]["streams"]
+    assert (plan["stream"], plan["shards_needed"], plan["open_shards"]) == (stream, 1, 2)
+    assert plan["producers"] == 2 and plan["measured_by"] == "wire" and told["plans"]["of"] == "fleet"
+    assert plan["records_per_second"] == pytest.approx(sum(put.values()) / seconds, rel=0.6)
+    assert {"default_retention", "encryption_off", "more_shards_than_needed"} <= {a["name"] for a in plan["advice"]}
+    page = html.unescape(hub.get("/")[1])
+    assert "Capacity and cost" in page and "Encryption is off" in page and "provisioned, 1 shard<" in page
+    assert re.search(r"≥ [\d.]+ % of (shop|desk), pod ", page), "whose key it is"
+    assert "saw the traffic of its pod only" in pods[0].get("/")[1]
     # The heavy key is known where it was seen, and by no name.
     [own] = json.loads(pods[0].get("/api/v1/status")[1])["loads"]
     assert own["heaviest_keys"][0]["share"] > 0.4 and len(own["heaviest_keys"]) == 1

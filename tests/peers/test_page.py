@@ -1,7 +1,8 @@
 """Owns: the status page in a real browser. What happens is on it within two seconds and without a
 reload; its text and its roles are what the JSON says; nothing leaves loopback, nothing is said in the
 console, axe-core finds no fault; it works with scripts off, with names that hold HTML, with a
-thousand shards, on an empty system and while nobody answers."""
+thousand shards, on an empty system and while nobody answers; every incident of the demo is on the
+hub's page when the demo says that it was noticed."""
 
 import http.client
 import json
@@ -16,7 +17,7 @@ import time
 
 import pytest
 
-from harness import PEERS, Boto3, Lines, in_threads, iterator, missing, new_stream, wait_for
+from harness import PEERS, Boto3, Lines, Program, binary, in_threads, iterator, missing, new_stream, wait_for
 from receivers import Server
 from signing import sign
 from upstream import JSON
@@ -320,3 +321,87 @@ def test_silence_and_a_full_house_are_said(ministack, kinescope, look):
         watcher.close()
     page.evaluate(script="dispatchEvent(new Event('pageshow'))")
     page.wait(at="#live", text="^live, as of", ms=3000)
+
+
+# What the page says of each incident of the demo when it is noticed: where, in which words, and the
+# role that it has.
+ON_THE_PAGE = {
+    "slow-consumer": ("#part-summary", "KinesisConsumerLagHigh", "stream orders, consumer email-service"),
+    "stopped-consumer": ("#part-summary", "KinesisConsumerStopped", "stream orders, consumer email-service"),
+    "hot-key": ("#part-summary", "KinesisHotShard", "stream invoices, shard shardId-"),
+    "throttled-writes": ("#part-summary", "KinesisPutFailures", "stream invoices"),
+    "poison-event": ("#part-summary", "KinesisConsumerStalled", "stream commands, consumer saga"),
+    "resharding": ("#part-streams", "orders", r"ACTIVE, PROVISIONED\s*3\b"),
+    "retention": ("#part-summary", "KinesisDataLossImminent", "stream archive, consumer inventory-service"),
+}
+# Put failures are known to the pod whose puts they are.
+ON_ANOTHERS_PAGE = {"throttled-writes": "order-service"}
+
+
+class Demo:
+    """A demo of some incidents, with the pages that show them."""
+
+    def __init__(self, folder, look, *scenes):
+        self.scenes, self.seen = scenes, set()
+        command = [binary(), "demo", "--headless", "--for", "150s", "--scenario", ",".join(scenes)]
+        self.program = Program("demo", command, folder)
+        self.program.wait_until(lambda: "the whole" in self.program.output(), "the demo's addresses")
+        self.pages = {name: look(self.url(name)) for name in {"hub", *map(self.where, scenes)}}
+
+    def url(self, service):
+        return re.search(rf"^  {service} +(\S+)", self.program.output(), re.M)[1]
+
+    @staticmethod
+    def where(scene):
+        return ON_ANOTHERS_PAGE.get(scene, "hub")
+
+    def told(self, word):
+        return re.findall(rf"^ *\d+ s  {word} ([a-z-]+) after ", self.program.output(), re.M)
+
+    def look(self):
+        """Looks at what was noticed since the last look; true when all is over."""
+        assert self.program.process.poll() is None, self.program.output()
+        for scene in self.told("NOTICED"):
+            if scene not in self.seen:
+                self.seen.add(scene)
+                self.is_shown(scene)
+        return len(self.told("OVER")) == len(self.scenes)
+
+    def is_shown(self, scene):
+        page, (part, name, words) = self.pages[self.where(scene)], ON_THE_PAGE[scene]
+        page.wait(at=f"{part} tr:has(th)", text=name + r"[\s\S]*" + words, ms=2000)
+        told = page.roles(at=part)
+        assert f'rowheader "{name}' in told, f"{name} is not in\n{told}"
+
+    def end(self):
+        assert set(self.told("NOTICED")) == set(self.scenes), self.program.output()
+        hub = self.pages["hub"]
+        if "poison-event" in self.scenes:
+            hub.wait(at="#part-fleet", text=r"compensated[\s\S]*RESERVE_INVENTORY", ms=2000)
+        if "throttled-writes" in self.scenes:
+            hub.wait(at="#part-streams", text="invoices", ms=2000)
+        check_axe(hub)
+        assert hub.seen()["loads"] == 1, "without a reload"
+        for page in self.pages.values():
+            page.evaluate(script="dispatchEvent(new Event('pagehide'))")
+        self.program.process.send_signal(signal.SIGINT)
+        # It was broken off, but nothing was lost or altered on the way.
+        assert self.program.process.wait(20) == 0, self.program.output()
+        assert "FAULT" not in self.program.output()
+
+
+def test_every_incident_of_the_demo_is_on_the_page_when_it_is_noticed(look, tmp_path):
+    stories = [("hot-key", "throttled-writes"), ("poison-event", "resharding"),
+               ("retention", "stopped-consumer"), ("slow-consumer",)]
+    assert sorted(sum(stories, ())) == sorted(ON_THE_PAGE)
+    demos = [Demo(tmp_path, look, *story) for story in stories]
+    try:
+        ends = time.monotonic() + 110
+        while not all([demo.look() for demo in demos]):
+            assert time.monotonic() < ends, "\n".join(demo.program.output() for demo in demos)
+            time.sleep(0.02)
+        for demo in demos:
+            demo.end()
+    finally:
+        for demo in demos:
+            demo.program.kill()

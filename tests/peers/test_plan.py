@@ -1,5 +1,5 @@
 """Owns: `kinescope plan` as a script and a person meet it. Its dollars are reckoned again here, from the
-prices that it prints."""
+prices that it prints. And what the status page says of the traffic that passed."""
 
 import json
 import math
@@ -8,7 +8,8 @@ import subprocess
 import pytest
 import yaml
 
-from harness import ENV, binary
+from harness import ENV, Boto3, binary, wait_for
+from upstream import SHARD
 
 HOURS, GB = 730, 2**30
 
@@ -83,3 +84,35 @@ def test_prices_of_another_region(tmp_path):
     assert by_mode["provisioned"] > 730 and by_mode["on_demand"] is None
     text = plan(*traffic, "--prices", tmp_path / "prices.yaml", "--price", "on_demand_in_gb=0.09")
     assert " not known\n" not in text and "some given by --price" in text
+
+
+def test_the_page_plans_for_what_was_measured(kinesis, kinescope):
+    """And a refusal whose sentence names no shard is put to the one that its key belongs to."""
+    upstream = kinesis()
+    both = kinescope(upstream.url, role="all")
+    status = lambda: json.loads(both.get("/api/v1/status")[1])  # noqa: E731
+    client = Boto3(both.url, max_attempts=1)
+    records = [{"Data": b"x" * 500, "PartitionKey": f"key-{n}"} for n in range(10)]
+    put = lambda: client.call("PutRecords", StreamName="orders", Records=records)  # noqa: E731
+    put()
+    asked = lambda name: any(operation == name for operation, _, _ in upstream.requests)  # noqa: E731
+    wait_for(lambda: asked("ListShards") and (status()["account"] or {}).get("on_demand_advantage"), 10, "the lists")
+    assert status()["account"]["on_demand_advantage"] == "enabled"
+
+    def measured():
+        upstream.faults = [upstream.partial([3, 4])]
+        assert put()["FailedRecordCount"] == 2
+        return status()["plans"]["streams"]
+
+    [plan] = wait_for(measured, 20, "ten seconds of traffic")
+    assert (plan["stream"], plan["shards_needed"], plan["consumers"]) == ("orders", 1, 0)
+    assert 500 < plan["record_size_bytes"] < 510
+    by_mode = {choice["mode"]: choice for choice in plan["choices"]}
+    # The account pays its minimum anyway, and standard's prices are none of its.
+    assert by_mode["on_demand"]["impossible"] and by_mode["on_demand_advantage"]["dollars_per_month"] < 100
+    [load] = status()["loads"]
+    [shard] = load["shards"]
+    assert shard["shard"] == SHARD and shard["throttled_per_second"] > 0
+    page = both.get("/")[1]
+    assert "Capacity and cost" in page and "The account pays for on-demand advantage" in page
+    assert "to be checked" in page

@@ -41,10 +41,10 @@ EXACT = {
         stretches((60, 5), (45, 90), (60, 5), (300, 90), (300, 45), (60, 90), (300, 30)),
         gauge("kinesis_consumer_delivery_lag_seconds", LABELS + ',shard="1"'), signal("delivery_lag")),
     "KinesisConsumerLagCritical": (
-        stretches((60, 0.1), (1500, 0.6), (600, 0.45), (900, 0.3)),
+        stretches((60, 0.1), (960, 0.6), (90, 0.45), (390, 0.3)),
         gauge("kinesis_consumer_retention_used_ratio", LABELS), signal("retention_used")),
     "KinesisConsumerFallingBehind": (
-        stretches((60, "ok"), (1200, "falling_behind"), (60, "unknown"), (900, "lagging")),
+        stretches((60, "ok"), (750, "falling_behind"), (60, "unknown"), (450, "lagging")),
         status_series, status_line),
     "KinesisConsumerStalled": (
         stretches((60, "ok"), (300, "stalled"), (60, "stopped"), (300, "ok")), status_series, status_line),

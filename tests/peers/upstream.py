@@ -129,6 +129,13 @@ class Kinesis:
             "StreamCreationTimestamp": When(1.7e9), "EnhancedMonitoring": [], "OpenShardCount": 1,
             "MaxRecordSizeInKiB": self.record_bytes_max // 1024}}
 
+    def ListShards(self, given):
+        return {"Shards": [{"ShardId": SHARD, "SequenceNumberRange": {"StartingSequenceNumber": sequence(0)},
+                            "HashKeyRange": {"StartingHashKey": "0", "EndingHashKey": str(2**128 - 1)}}]}
+
+    def DescribeAccountSettings(self, given):
+        return {"MinimumThroughputBillingCommitment": {"Status": "ENABLED", "StartedAt": When(1.7e9)}}
+
     def ReceiveQueueRecords(self, given):
         with self.lock:
             return {"QueueRecords": list(self.queue)}

@@ -123,14 +123,15 @@ impl Service {
 #[derive(Debug, Args)]
 struct Demo {
     /// Ends by itself after this long, with a summary; exit 1 if an expected event did not happen.
+    /// What there is no time for is left out, and named.
     #[arg(long = "for", value_name = "DURATION", value_parser = read_duration)]
     run_for: Option<Duration>,
     /// Plain lines, without colours.
     #[arg(long)]
     headless: bool,
-    /// The incident script.
-    #[arg(long, default_value = "slow-consumer")]
-    scenario: String,
+    /// This incident alone, or several with commas between them; without it the whole story.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME")]
+    scenario: Vec<crate::app::demo::Scenario>,
 }
 
 /// The context that `inject` adds.

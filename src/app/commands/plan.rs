@@ -2,7 +2,7 @@
 //! `domain::plan`'s, and a price that nobody gave.
 
 use super::{USAGE, complain, say};
-use crate::domain::plan::{Fault, Plan, Price, Prices, Traffic};
+use crate::domain::plan::{Commitment, Fault, Plan, Price, Prices, Traffic};
 use crate::wire::plan::{json, read, text, write};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -43,6 +43,9 @@ pub(super) struct Options {
     /// Processes that put; aggregation happens within each.
     #[arg(long, value_name = "N", default_value_t = 1)]
     producers: u32,
+    /// The account has committed itself to on-demand advantage: its minimum is paid anyway.
+    #[arg(long)]
+    advantage_committed: bool,
     /// The region that the prices must be for; default: that of the prices.
     #[arg(long)]
     region: Option<String>,
@@ -100,7 +103,8 @@ fn planned(options: &Options) -> Result<String, Vec<String>> {
         hours_retained: options.hours_retained,
         producers: options.producers,
     };
-    let plan = Plan::make(&traffic, &prices)
+    let commitment = options.advantage_committed.then_some(Commitment::Enabled);
+    let plan = Plan::make(&traffic, &prices, commitment)
         .map_err(|faults| faults.into_iter().map(told).collect::<Vec<_>>())?;
     if options.json {
         return Ok(format!("{:#}", json(&plan, &prices)));
@@ -130,7 +134,7 @@ fn prices(options: &Options) -> Result<Prices, String> {
     }
     if !options.changed.is_empty() {
         prices.source.push_str(", some given by --price");
-        prices.figures.extend(options.changed.iter().copied());
+        options.changed.iter().for_each(|(price, dollars)| prices.give(*price, *dollars));
     }
     Ok(prices)
 }

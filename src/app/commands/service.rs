@@ -55,7 +55,7 @@ pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) ->
     let super::Demo { run_for, headless, scenario } = demo;
     // Colours in a file are noise.
     let headless = headless || !std::io::stdout().is_terminal();
-    let options = crate::app::demo::Options { run_for, headless, scenario };
+    let options = crate::app::demo::Options { run_for, headless, scenes: scenario };
     match on_runtime(crate::app::demo::run(options, &mut std::io::stdout())) {
         Ok(Ok(summary)) if summary.passed() => ExitCode::SUCCESS,
         Ok(Ok(_)) => ExitCode::FAILURE,

@@ -36,6 +36,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Alerting {
         storm_limit: table.key("storm_limit").or(default.storm_limit),
         gone_after: table.key("gone_after").or(default.gone_after),
         lets_go: default.lets_go,
+        settle: table.key("settle").or(default.settle),
         mutes: mutes(&table.key("mute")),
         runbooks: table.key("runbooks").or(default.runbooks),
         status_page: default.status_page,
@@ -254,7 +255,7 @@ mod tests {
     #[test]
     fn everything_can_be_written() {
         let text = "alerts:\n  grouping: { by: [alertname], wait: 10s, interval: 1m, repeat: 0s }\n  \
-                    storm_limit: 5\n  gone_after: 1h\n  runbooks: 'https://wiki/'\n  \
+                    storm_limit: 5\n  gone_after: 1h\n  settle: 3s\n  runbooks: 'https://wiki/'\n  \
                     freshness: { target: 30s, objective: 99.5 }\n  silences:\n    \
                     - { match: { stream: 'orders-*' }, until: 2026-12-24T18:00:00+01:00 }\n    \
                     - { matchers: ['stream=~\"(a|b)-.+\"', consumer!=c], until: 2026-12-24T18:00:00Z }\n  \
@@ -264,6 +265,7 @@ mod tests {
         let alerting = good(text, &[]).alerts.alerting;
         let policy = &alerting.policy;
         assert_eq!((policy.storm_limit, policy.gone_after.as_secs()), (5, 3_600));
+        assert_eq!(policy.settle.as_secs(), 3);
         assert_eq!((policy.grouping.wait.as_secs(), policy.grouping.repeat.as_secs()), (10, 0));
         assert_eq!((alerting.objective.percent, policy.grouping.by.len()), (99.5, 1));
         let silence = &alerting.silences[0];

@@ -26,10 +26,10 @@ pub use cloudwatch::CloudWatch;
 pub use fault::{Fault, Faults, Place};
 pub use limits::Limits;
 pub use proxy::{Allow, App, Deliver, Propagate, Propagation, Proxy, StreamPolicy, Tls};
-pub use sources::Flags;
-pub use summary::summary;
 #[cfg(test)]
 pub(crate) use sections::survey;
+pub use sources::Flags;
+pub use summary::summary;
 #[cfg(test)]
 pub(crate) use survey::{Asked, Holds};
 pub(crate) use value::duration;

@@ -1,12 +1,14 @@
-//! Owns the embedded Kinesis: ferrokinesis behind a layer that makes it tell the truth about time
-//! and counts the traffic. Refuses to touch anything but the JSON protocol's PutRecord, PutRecords
+//! Owns the embedded Kinesis: ferrokinesis, which holds to a shard's limits, behind a layer that makes
+//! it tell the truth about time and counts the traffic. Refuses to touch anything but the JSON protocol's PutRecord, PutRecords
 //! and GetRecords: CBOR calls pass as they are, so their records have no millisecond arrival.
 
+use super::arrivals::Accepted;
 use super::arrivals::Arrivals;
 use super::traffic::Traffic;
 use crate::domain::snapshot::CloudWatchMetric;
 use crate::domain::stream::StreamName;
 use crate::domain::time::Moment;
+use crate::domain::time::Wall;
 use crate::io::clock::Clock;
 use axum::Router;
 use axum::body::Body;
@@ -16,15 +18,18 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use ferrokinesis::sequence;
+use ferrokinesis::sequence::SeqObj;
 use ferrokinesis::shard_iterator::decode_shard_iterator;
 use ferrokinesis::store::Store;
 use ferrokinesis::store::StoreOptions;
+use ferrokinesis::types::StoredRecordRef;
 use http::StatusCode;
 use http::header;
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
 use tokio::sync::RwLock;
 
 /// More than the largest PutRecords call in base64.
@@ -42,12 +47,78 @@ struct Layer {
     clock: Clock,
 }
 
-/// The embedded Kinesis as a router. What it is asked to do is tallied in `traffic`.
-pub(super) fn router(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> Router {
-    let options = StoreOptions { create_stream_ms: 0, shard_limit: 64, ..StoreOptions::default() };
+/// The embedded Kinesis, for who has to set its stage.
+#[derive(Clone)]
+pub(super) struct Kinesis(Arc<Layer>);
+
+/// An event of long ago: its partition key and its data.
+pub(super) type Old = (String, Vec<u8>);
+
+/// The embedded Kinesis and its router. What it is asked to do is tallied in `traffic`. It refuses
+/// what is more than 1 MiB or 1,000 records a second in a shard.
+pub(super) fn embedded(clock: Clock, traffic: Arc<Mutex<Traffic>>) -> (Router, Kinesis) {
+    with_limits(clock, traffic, true)
+}
+
+fn with_limits(
+    clock: Clock,
+    traffic: Arc<Mutex<Traffic>>,
+    enforce_limits: bool,
+) -> (Router, Kinesis) {
+    let options = StoreOptions {
+        create_stream_ms: 0,
+        shard_limit: 64,
+        enforce_limits,
+        ..StoreOptions::default()
+    };
     let (app, store) = ferrokinesis::create_app(options);
     let layer = Arc::new(Layer { arrivals: RwLock::default(), traffic, store, clock });
-    app.layer(axum::middleware::from_fn_with_state(layer, observe))
+    let app = app.layer(axum::middleware::from_fn_with_state(Arc::clone(&layer), observe));
+    (app, Kinesis(layer))
+}
+
+impl Kinesis {
+    /// Has `events` stand in `stream` as if the first had arrived at `first` and each `apart` from
+    /// the one before: sequence numbers, arrivals and lag say so, and the stream's retention counts
+    /// from there.
+    ///
+    /// # Errors
+    /// In the store's words, when there is no such stream.
+    pub(super) async fn backdate(
+        &self,
+        stream: &str,
+        events: impl IntoIterator<Item = Old>,
+        first: Wall,
+        apart: Duration,
+    ) -> Result<(), String> {
+        let Layer { arrivals, store, .. } = &*self.0;
+        let mut arrivals = arrivals.write().await;
+        let mut arrival = first;
+        for (key, data) in events {
+            let hash = sequence::partition_key_to_hash_key(&key);
+            let given = store.allocate_sequence(stream, &hash).await;
+            let given = given.map_err(|error| error.to_string())?;
+            let number = sequence::parse_sequence(&given.seq_num).map_err(|it| it.to_string())?;
+            let (shard, index) = (given.shard_id, sequence::shard_ix_to_hex(number.shard_ix));
+            let number = SeqObj { seq_time: Some(arrival.as_ms()), ..number };
+            let number = sequence::stringify_sequence(&number);
+            let base64 = base64_simd::STANDARD.encode_to_string(&data);
+            let record = StoredRecordRef {
+                partition_key: &key,
+                data: &base64,
+                approximate_arrival_timestamp: arrival.as_seconds() as f64,
+            };
+            let stored = store.put_record(stream, &format!("{index}/{number}"), &record).await;
+            stored.map_err(|error| error.to_string())?;
+            let (sequence, arrival_ms, bytes) = (number.as_str(), arrival.as_ms(), data.len());
+            let accepted = Accepted { sequence, arrival_ms, bytes };
+            for oldest in arrivals.stamp(stream, &shard, accepted) {
+                self.0.forget(stream, &shard, &oldest).await;
+            }
+            arrival = arrival.plus(apart);
+        }
+        Ok(())
+    }
 }
 
 async fn observe(State(layer): State<Arc<Layer>>, request: Request, next: Next) -> Response {
@@ -87,8 +158,10 @@ impl Layer {
                 continue;
             };
             accepted += 1;
-            bytes += text(record, "Data").map_or(0, decoded_bytes);
-            if let Some(oldest) = arrivals.stamp(&stream, shard, sequence, now.wall.as_ms()) {
+            let size = text(record, "Data").map_or(0, decoded_bytes);
+            bytes += size;
+            let stamp = Accepted { sequence, arrival_ms: now.wall.as_ms(), bytes: size };
+            for oldest in arrivals.stamp(&stream, shard, stamp) {
                 self.forget(&stream, shard, &oldest).await;
             }
         }
@@ -190,141 +263,4 @@ fn decoded_bytes(base64: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::demo::arrivals::RECORDS_MAX;
-    use crate::domain::time::Wall;
-    use hyper::service::Service;
-    use hyper_util::service::TowerToHyperService;
-    use serde_json::json;
-    use std::time::Duration;
-
-    struct World {
-        kinesis: TowerToHyperService<Router>,
-        traffic: Arc<Mutex<Traffic>>,
-    }
-
-    impl World {
-        async fn with_stream() -> Self {
-            let traffic = Arc::new(Mutex::new(Traffic::default()));
-            let clock = Clock::simulated(Wall::from_ms(1_800_000_000_123));
-            let kinesis = TowerToHyperService::new(router(clock, Arc::clone(&traffic)));
-            let world = Self { kinesis, traffic };
-            world.call("CreateStream", json!({"StreamName": "s", "ShardCount": 1})).await;
-            let asked = json!({"StreamName": "s"});
-            while world.call("DescribeStreamSummary", asked.clone()).await["StreamDescriptionSummary"]
-                ["StreamStatus"]
-                != "ACTIVE"
-            {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            world
-        }
-
-        async fn call(&self, operation: &str, asked: Value) -> Value {
-            let authorization = "AWS4-HMAC-SHA256 Credential=a/b/us-east-1/kinesis/aws4_request, \
-                 SignedHeaders=host, Signature=0";
-            let request = http::Request::post("/")
-                .header("content-type", "application/x-amz-json-1.1")
-                .header("x-amz-target", format!("Kinesis_20131202.{operation}"))
-                .header("authorization", authorization)
-                .header("x-amz-date", "20270115T080000Z")
-                .body(Body::from(asked.to_string()))
-                .expect("a request");
-            let response = self.kinesis.call(request).await.expect("an answer");
-            parted(response).await.1
-        }
-
-        async fn put(&self) {
-            let record = json!({"StreamName": "s", "Data": "e30=", "PartitionKey": "k"});
-            self.call("PutRecord", record).await;
-        }
-
-        async fn iterator(&self) -> Value {
-            let shard = "shardId-000000000000";
-            let asked = json!({"StreamName": "s", "ShardId": shard,
-                "ShardIteratorType": "TRIM_HORIZON"});
-            self.call("GetShardIterator", asked).await["ShardIterator"].clone()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn lag_and_arrival_are_true_to_the_millisecond() {
-        let world = World::with_stream().await;
-        let began = Duration::from_millis(1_500);
-        let mut iterator = world.iterator().await;
-        for _ in 0..3 {
-            world.put().await;
-            tokio::time::sleep(began).await;
-        }
-        let (mut behind, mut arrivals_ms) = (Vec::new(), Vec::new());
-        for _ in 0..4 {
-            let asked = json!({"ShardIterator": iterator, "Limit": 1});
-            let answer = world.call("GetRecords", asked).await;
-            behind.push(answer["MillisBehindLatest"].as_u64().expect("a lag"));
-            if let Some(arrival) = answer["Records"][0]["ApproximateArrivalTimestamp"].as_f64() {
-                arrivals_ms.push(Wall::from_seconds_f64(arrival).expect("a time").as_ms());
-            }
-            iterator = answer["NextShardIterator"].clone();
-        }
-        assert_eq!(behind, [3_000, 1_500, 0, 0]);
-        let [first, second, third] = arrivals_ms.try_into().expect("three records");
-        assert_eq!((second - first, third - second), (1_500, 1_500));
-        assert!((1_800_000_000_123..1_800_000_000_200).contains(&first), "{first}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn traffic_is_what_was_accepted() {
-        let world = World::with_stream().await;
-        let one = json!({"Data": "e30=", "PartitionKey": "k"});
-        let asked = json!({"StreamName": "s", "Records": [one, one]});
-        world.call("PutRecords", asked).await;
-        world.put().await;
-        world.call("PutRecord", json!({"StreamName": "s"})).await; // refused
-        let asked = json!({"ShardIterator": world.iterator().await});
-        world.call("GetRecords", asked).await;
-        let sum = |metric| {
-            let traffic = world.traffic.lock().expect("not poisoned");
-            let points = traffic.points(
-                "s",
-                metric,
-                super::super::traffic::Statistic::Sum,
-                (0, 2 << 30),
-                1 << 30,
-            );
-            points.iter().map(|(_, value)| *value).collect::<Vec<_>>()
-        };
-        assert_eq!(sum(CloudWatchMetric::IncomingRecords), [3.0]);
-        assert_eq!(sum(CloudWatchMetric::IncomingBytes), [6.0]);
-        assert_eq!(sum(CloudWatchMetric::WriteThrottles), [0.0]);
-        assert_eq!(sum(CloudWatchMetric::ReadThrottles), [0.0]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_shard_forgets_its_oldest_record_for_one_too_many() {
-        let world = World::with_stream().await;
-        world.put().await;
-        let one = json!({"Data": "W10=", "PartitionKey": "k"});
-        let many = json!({"StreamName": "s", "Records": vec![one; 500]});
-        let first = async || {
-            let asked = json!({"ShardIterator": world.iterator().await, "Limit": 1});
-            world.call("GetRecords", asked).await["Records"][0]["Data"].clone()
-        };
-        for _ in 1..RECORDS_MAX / 500 {
-            world.call("PutRecords", many.clone()).await;
-        }
-        assert_eq!(first().await, "e30=");
-        world.call("PutRecords", many).await;
-        assert_eq!(first().await, "W10=");
-    }
-
-    #[test]
-    fn base64_is_counted_without_decoding() {
-        let check = |text, expected| assert_eq!(decoded_bytes(text), expected, "{text}");
-        check("", 0);
-        check("e30=", 2);
-        check("YQ==", 1);
-        check("YWJj", 3);
-        check("YWJjZA==", 4);
-    }
-}
+mod tests;

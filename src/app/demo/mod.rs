@@ -2,14 +2,17 @@
 //! one process, and the script that makes it go wrong and well again. Refuses to reach beyond the
 //! loopback interface or to use anybody's credentials.
 
+mod act;
 mod arrivals;
 mod cbor;
 mod cloudwatch;
 mod hub;
+mod incidents;
 mod kinesis;
 mod otlp;
 mod pages;
 mod progress;
+mod scenario;
 mod script;
 mod serve;
 mod services;
@@ -20,11 +23,12 @@ mod traffic;
 mod webhook;
 mod world;
 
+pub use act::Outcome;
+pub use scenario::Scenario;
 pub use summary::Summary;
 
 use crate::io::clock::Clock;
 use progress::Progress;
-use script::Scenario;
 use stage::Stage;
 use std::io::Write;
 use std::time::Duration;
@@ -33,28 +37,22 @@ use world::World;
 /// What to play.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// How long; without it until ctrl-c, the incident coming again every two minutes.
+    /// How long; without it until ctrl-c, the story beginning again at its end.
     pub run_for: Option<Duration>,
     /// No colours.
     pub headless: bool,
-    /// `slow-consumer` or `stopped-consumer`.
-    pub scenario: String,
+    /// These, one after the other; none: all of them.
+    pub scenes: Vec<Scenario>,
 }
 
 /// Why there is no summary.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No such scenario.
-    #[error("there is no scenario {named}: choose one of {}", names())]
-    Scenario {
-        /// What was asked for.
-        named: String,
-    },
     /// The expected events would not fit.
-    #[error("scenario {} needs {} s or more", .scenario, .shortest.as_secs())]
+    #[error("{} needs {} s or more", .scenario.as_str(), .shortest.as_secs())]
     TooShort {
         /// Which.
-        scenario: &'static str,
+        scenario: Scenario,
         /// How long it needs.
         shortest: Duration,
     },
@@ -71,14 +69,10 @@ impl Error {
     #[must_use]
     pub const fn is_usage(&self) -> bool {
         match self {
-            Self::Scenario { .. } | Self::TooShort { .. } => true,
+            Self::TooShort { .. } => true,
             Self::World(_) | Self::Output(_) => false,
         }
     }
-}
-
-fn names() -> String {
-    Scenario::ALL.map(Scenario::as_str).join(", ")
 }
 
 /// Plays the demo and prints it to `out`, the summary and its faults at the end.
@@ -87,17 +81,19 @@ fn names() -> String {
 /// When the options make no sense, the world does not start or the output is gone. A demo that ran
 /// but did not go as it had to is no error: see [`Summary::faults`].
 pub async fn run(options: Options, out: &mut (dyn Write + Send)) -> Result<Summary, Error> {
-    let scenario = Scenario::named(&options.scenario)
-        .ok_or_else(|| Error::Scenario { named: options.scenario.clone() })?;
-    let shortest = scenario.shortest();
-    if options.run_for.is_some_and(|total| total < shortest) {
-        return Err(Error::TooShort { scenario: scenario.as_str(), shortest });
+    let Options { run_for, headless, scenes } = options;
+    let scenes = if scenes.is_empty() { Scenario::ALL.to_vec() } else { scenes };
+    // Of a story that is too long the rest is left out; without its beginning there is none.
+    if let Some(first) = scenes.first().copied()
+        && run_for.is_some_and(|total| total < script::shortest(first))
+    {
+        return Err(Error::TooShort { scenario: first, shortest: script::shortest(first) });
     }
     let clock = Clock::system();
-    let mut progress = Progress::new(out, options.headless);
+    let mut progress = Progress::new(out, headless);
     let world = World::start(&clock).await?;
-    progress.begin(&world, scenario, options.run_for)?;
-    let summary = Stage::new(world, clock, scenario, options.run_for).play(&mut progress).await?;
+    progress.begin(&world, &scenes, run_for)?;
+    let summary = Stage::new(world, clock, scenes, run_for).play(&mut progress).await?;
     progress.text(&format!("\n{summary}"))?;
     for fault in summary.faults() {
         progress.text(&format!("FAULT: {fault}"))?;
@@ -109,20 +105,16 @@ pub async fn run(options: Options, out: &mut (dyn Write + Send)) -> Result<Summa
 mod tests {
     use super::*;
 
-    async fn refused(scenario: &str, seconds: u64) -> String {
-        let run_for = Some(Duration::from_secs(seconds));
-        let options = Options { run_for, headless: true, scenario: scenario.to_owned() };
-        let error = run(options, &mut Vec::new()).await.expect_err("refused");
-        assert!(error.is_usage());
-        error.to_string()
-    }
-
     #[tokio::test]
     async fn what_cannot_be_played_is_refused_at_once() {
-        assert_eq!(refused("slow-consumer", 44).await, "scenario slow-consumer needs 45 s or more");
-        assert_eq!(
-            refused("flood", 60).await,
-            "there is no scenario flood: choose one of slow-consumer, stopped-consumer"
-        );
+        let check = async |scenes: &[Scenario], seconds, expected: &str| {
+            let run_for = Some(Duration::from_secs(seconds));
+            let options = Options { run_for, headless: true, scenes: scenes.to_vec() };
+            let error = run(options, &mut Vec::new()).await.expect_err("refused");
+            assert!(error.is_usage());
+            assert_eq!(error.to_string(), expected);
+        };
+        check(&[], 44, "slow-consumer needs 45 s or more").await;
+        check(&[Scenario::HotKey], 54, "hot-key needs 55 s or more").await;
     }
 }

@@ -1,9 +1,7 @@
 //! Owns what a person sees while the demo runs: one line at a time, with its second. Refuses to move
 //! the cursor; colours are left out when headless.
 
-use super::script::Phase;
-use super::script::Scenario;
-use super::services::EMAIL_SERVICE;
+use super::scenario::Scenario;
 use super::services::ORDERS;
 use super::services::book::READERS;
 use super::webhook::Received;
@@ -40,14 +38,15 @@ impl<'o> Progress<'o> {
     pub(super) fn begin(
         &mut self,
         world: &World,
-        scenario: Scenario,
+        scenes: &[Scenario],
         total: Option<Duration>,
     ) -> Result<()> {
         let length = total.map_or_else(
             || "until ctrl-c".to_owned(),
             |total| format!("for {:.0} s", total.as_secs_f64()),
         );
-        writeln!(self.out, "Kinescope demo, scenario {}, {length}. Look at:", scenario.as_str())?;
+        let story = names(scenes);
+        writeln!(self.out, "Kinescope demo, {length}, with {story}. Look at:")?;
         let sidecars = world.sidecars.iter().map(|(service, running)| (*service, running));
         for (service, running) in sidecars.chain([("hub", &world.hub)]) {
             for admin in &running.admin {
@@ -65,21 +64,90 @@ impl<'o> Progress<'o> {
         self.out.flush()
     }
 
-    /// A new phase.
+    /// Nothing is wrong yet.
     ///
     /// # Errors
     /// When the output is gone.
-    pub(super) fn phase(&mut self, at: Duration, phase: Phase, scenario: Scenario) -> Result<()> {
-        let what = match (phase, scenario) {
-            (Phase::Healthy, _) => "every consumer keeps up".to_owned(),
-            (Phase::Incident, Scenario::SlowConsumer) => format!("{EMAIL_SERVICE} slows down"),
-            (Phase::Incident, Scenario::StoppedConsumer) => {
-                format!("{EMAIL_SERVICE} stops reading")
+    pub(super) fn calm(&mut self, at: Duration) -> Result<()> {
+        self.line(at, BOLD, "every consumer keeps up")
+    }
+
+    /// An incident begins.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn begins(&mut self, at: Duration, scenario: Scenario) -> Result<()> {
+        self.line(at, BOLD, &format!("INCIDENT {}: {}", scenario.as_str(), scenario.begins()))
+    }
+
+    /// What an operator did, where that says more than the incident's name.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn did(&mut self, at: Duration, what: &str) -> Result<()> {
+        if what.is_empty() { Ok(()) } else { self.line(at, PLAIN, what) }
+    }
+
+    /// It can't begin.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn skipped(&mut self, at: Duration, scenario: Scenario) -> Result<()> {
+        let (name, alert) = (scenario.as_str(), scenario.alert().unwrap_or("its alert"));
+        self.line(at, BOLD, &format!("no {name} this time: {alert} still fires"))
+    }
+
+    /// Kinescope told of it, `after` it began.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn noticed(
+        &mut self,
+        at: Duration,
+        scenario: Scenario,
+        after: Duration,
+        how: &str,
+    ) -> Result<()> {
+        let (name, after) = (scenario.as_str(), after.as_secs_f64());
+        self.line(at, RED, &format!("NOTICED {name} after {after:.1} s: {how}"))
+    }
+
+    /// Its cause ends.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn ends(&mut self, at: Duration, scenario: Scenario) -> Result<()> {
+        self.line(at, BOLD, &scenario.ends())
+    }
+
+    /// It is over, `after` its cause ended.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn over(&mut self, at: Duration, scenario: Scenario, after: Duration) -> Result<()> {
+        let (name, after) = (scenario.as_str(), after.as_secs_f64());
+        let how = match (scenario.alert(), scenario.is_resolved_soon()) {
+            (Some(alert), true) => format!("{alert} is resolved"),
+            (Some(alert), false) => {
+                format!("all is stored; {alert} looks at five minutes and is resolved after them")
             }
-            (Phase::Recovery, _) => format!("{EMAIL_SERVICE} works as before"),
-            (Phase::Drain, _) => "no more orders; the last ones are worked off".to_owned(),
+            (None, _) => {
+                "the hub sees every reader on the new shards, and no alert fired".to_owned()
+            }
         };
-        self.line(at, BOLD, &what)
+        self.line(at, GREEN, &format!("OVER {name} after {after:.1} s: {how}"))
+    }
+
+    /// The end comes, and there was no time for these.
+    ///
+    /// # Errors
+    /// When the output is gone.
+    pub(super) fn drain(&mut self, at: Duration, left_out: &[Scenario]) -> Result<()> {
+        self.line(at, BOLD, "no more orders; the last ones are worked off")?;
+        if left_out.is_empty() {
+            return Ok(());
+        }
+        self.line(at, BOLD, &format!("left out for want of time: {}", names(left_out)))
     }
 
     /// One alert of a notification.
@@ -88,8 +156,7 @@ impl<'o> Progress<'o> {
     /// When the output is gone.
     pub(super) fn alert(&mut self, at: Duration, alert: &Received) -> Result<()> {
         let (colour, what) = if alert.firing { (RED, "FIRING") } else { (GREEN, "RESOLVED") };
-        let Received { alert, consumer, stream, value, .. } = alert;
-        self.line(at, colour, &format!("webhook: {what} {alert}, {consumer} on {stream}, {value}"))
+        self.line(at, colour, &format!("webhook: {what} {}, {}", alert.alert, alert.said()))
     }
 
     /// Every consumer's lag, as its own sidecar has it.
@@ -137,6 +204,10 @@ impl<'o> Progress<'o> {
         writeln!(self.out, "{colour}{:>5.0} s  {text}{plain}", at.as_secs_f64())?;
         self.out.flush()
     }
+}
+
+fn names(scenes: &[Scenario]) -> String {
+    scenes.iter().map(|scene| scene.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// `12.3 s falling_behind`; `~12.3 s` when the lag is reckoned.

@@ -1,81 +1,44 @@
-//! Owns the demo's timetable: healthy, an incident, recovery, the end. Refuses to act: it says which
-//! phase it is, from the time that has passed and what has been notified.
+//! Owns the demo's timetable: calm, incident after incident, the end, and what there was no time
+//! for. Refuses to act: it says what begins and ends, from the time that has passed and from what
+//! has been noticed.
 
-use super::services::consumer::Pace;
+use super::scenario::Scenario;
 use std::time::Duration;
 
-/// An endless demo repeats its incident this often.
-const CYCLE: Duration = Duration::from_secs(120);
+/// Before the first incident: until every reader's rhythm is known.
+const CALM_FIRST: Duration = Duration::from_secs(8);
+/// Between an incident that is over and the next one.
+const CALM: Duration = Duration::from_secs(2);
 /// The end of a demo with an end is kept for the last records and spans.
 const DRAIN: Duration = Duration::from_secs(4);
+/// An incident that nobody noticed by then is given up; so is waiting for the end of one.
+const PATIENCE: Duration = Duration::from_secs(75);
 
-/// What goes wrong.
+/// What is to happen now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scenario {
-    /// The e-mail service slows down.
-    SlowConsumer,
-    /// The e-mail service stops reading.
-    StoppedConsumer,
-}
-
-impl Scenario {
-    /// Every scenario; the first is the default.
-    pub(super) const ALL: [Self; 2] = [Self::SlowConsumer, Self::StoppedConsumer];
-
-    /// Its name on the command line.
-    #[must_use]
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::SlowConsumer => "slow-consumer",
-            Self::StoppedConsumer => "stopped-consumer",
-        }
-    }
-
-    /// The scenario of this name.
-    #[must_use]
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scenario| scenario.as_str() == name)
-    }
-
-    /// The shortest run in which everything it expects can happen. A consumer counts as stopped
-    /// after half a minute of silence, or within seconds when it closes its connections.
-    #[must_use]
-    pub(super) const fn shortest(self) -> Duration {
-        match self {
-            Self::SlowConsumer => Duration::from_secs(45),
-            Self::StoppedConsumer => Duration::from_secs(90),
-        }
-    }
-
-    /// The alerts that must fire and be resolved.
-    #[must_use]
-    pub(super) const fn alerts(self) -> &'static [&'static str] {
-        match self {
-            Self::SlowConsumer => &["KinesisConsumerLagHigh"],
-            Self::StoppedConsumer => &["KinesisConsumerLagHigh", "KinesisConsumerStopped"],
-        }
-    }
-
-    /// How the e-mail service works during the incident.
-    #[must_use]
-    pub(super) const fn pace(self) -> Pace {
-        match self {
-            Self::SlowConsumer => Pace::Slow,
-            Self::StoppedConsumer => Pace::Stopped,
-        }
-    }
-}
-
-/// A part of the demo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Everyone keeps up.
-    Healthy,
-    /// The e-mail service does not.
-    Incident,
-    /// It does again.
-    Recovery,
+pub(super) enum Cue {
+    /// Cause it.
+    Begin(Scenario),
+    /// End its cause.
+    End(Scenario),
     /// No more orders; what is under way ends.
+    Drain,
+}
+
+/// How far the incident of the moment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    /// Kinescope told of it.
+    pub noticed: bool,
+    /// Its cause has ended, and Kinescope said so.
+    pub over: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Calm,
+    Incident(Scenario),
+    Recovery,
     Drain,
 }
 
@@ -83,38 +46,86 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Script {
     total: Option<Duration>,
-    /// The phase, and when it began.
-    phase: Phase,
+    scenes: Vec<Scenario>,
+    next: usize,
+    state: State,
     since: Duration,
+    left_out: Vec<Scenario>,
+}
+
+/// A beat of the demo comes a little late.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// The shortest demo in which this scenario can be played.
+pub(super) fn shortest(scenario: Scenario) -> Duration {
+    CALM_FIRST + scenario.needs() + DRAIN + SLACK
 }
 
 impl Script {
-    /// A demo of `total`, or without end.
+    /// These scenes, one after the other, within `total`; without it again and again.
     #[must_use]
-    pub(super) const fn new(total: Option<Duration>) -> Self {
-        Self { total, phase: Phase::Healthy, since: Duration::ZERO }
+    pub(super) const fn new(scenes: Vec<Scenario>, total: Option<Duration>) -> Self {
+        let (state, since) = (State::Calm, Duration::ZERO);
+        Self { total, scenes, next: 0, state, since, left_out: Vec::new() }
     }
 
-    /// The new phase, when it is time for it. `fired` says whether every alert that the incident is
-    /// about has fired: a slow machine gets a longer incident rather than a false failure.
-    pub(super) fn step(&mut self, elapsed: Duration, fired: bool) -> Option<Phase> {
-        let cycle = self.total.unwrap_or(CYCLE);
+    /// What there was no time for.
+    #[must_use]
+    pub(super) fn left_out(&self) -> &[Scenario] {
+        &self.left_out
+    }
+
+    /// What is to happen now, if anything; `seen` is of the incident of the moment.
+    pub(super) fn step(&mut self, elapsed: Duration, seen: Seen) -> Option<Cue> {
         let lasted = elapsed.saturating_sub(self.since);
-        let over = self.total.is_some_and(|total| elapsed + DRAIN >= total);
-        let next = match self.phase {
-            Phase::Drain => return None,
-            _ if over => Phase::Drain,
-            Phase::Healthy if lasted >= cycle.mul_f64(0.2) => Phase::Incident,
-            Phase::Incident if lasted >= cycle.mul_f64(if fired { 0.25 } else { 0.45 }) => {
-                Phase::Recovery
+        let at_end = self.total.is_some_and(|total| elapsed + DRAIN >= total);
+        let (state, cue) = match self.state {
+            State::Drain => return None,
+            State::Calm | State::Incident(_) | State::Recovery if at_end => {
+                self.left_out.extend(self.scenes.iter().skip(self.next));
+                (State::Drain, Some(Cue::Drain))
             }
-            Phase::Recovery if self.total.is_none() && lasted >= cycle.mul_f64(0.4) => {
-                Phase::Healthy
+            State::Calm if lasted >= self.calm() => {
+                let scene = self.scene(elapsed)?;
+                (State::Incident(scene), Some(Cue::Begin(scene)))
             }
-            Phase::Healthy | Phase::Incident | Phase::Recovery => return None,
+            State::Incident(scene)
+                if (lasted >= scene.lasts() && seen.noticed) || lasted >= PATIENCE =>
+            {
+                (State::Recovery, Some(Cue::End(scene)))
+            }
+            State::Recovery if seen.over || lasted >= PATIENCE => (State::Calm, None),
+            State::Calm | State::Incident(_) | State::Recovery => return None,
         };
-        (self.phase, self.since) = (next, elapsed);
-        Some(next)
+        (self.state, self.since) = (state, elapsed);
+        cue
+    }
+
+    /// The incident that was to begin can't: its alert is on already.
+    pub(super) fn skip(&mut self, scene: Scenario, elapsed: Duration) {
+        (self.state, self.since) = (State::Calm, elapsed);
+        if self.total.is_some() {
+            self.left_out.push(scene);
+        }
+    }
+
+    fn calm(&self) -> Duration {
+        if self.since.is_zero() { CALM_FIRST } else { CALM }
+    }
+
+    /// The next scene for which there is time.
+    fn scene(&mut self, elapsed: Duration) -> Option<Scenario> {
+        if self.total.is_none() && self.next >= self.scenes.len() {
+            self.next = 0;
+        }
+        while let Some(scene) = self.scenes.get(self.next).copied() {
+            self.next += 1;
+            if self.total.is_none_or(|total| elapsed + scene.needs() + DRAIN <= total) {
+                return Some(scene);
+            }
+            self.left_out.push(scene);
+        }
+        None
     }
 }
 
@@ -122,46 +133,81 @@ impl Script {
 mod tests {
     use super::*;
 
-    /// Steps through whole seconds; an alert fires `fires_after` seconds into an incident.
-    fn phases(total: Option<u64>, seconds: u64, fires_after: u64) -> Vec<(u64, Phase)> {
-        let mut script = Script::new(total.map(Duration::from_secs));
-        let (mut seen, mut incident) = (Vec::new(), 0);
+    /// Steps through whole seconds: every incident is noticed `noticed` seconds after it began and
+    /// over `over` seconds after its cause ended.
+    fn play(script: &mut Script, seconds: u64, noticed: u64, over: u64) -> Vec<(u64, Cue)> {
+        let (mut seen, mut since) = (Vec::new(), 0);
         for second in 0..seconds {
-            let fired = script.phase == Phase::Incident && second >= incident + fires_after;
-            if let Some(phase) = script.step(Duration::from_secs(second), fired) {
-                incident = second;
-                seen.push((second, phase));
+            let lasted = second - since;
+            let what = Seen { noticed: lasted >= noticed, over: lasted >= over };
+            if let Some(cue) = script.step(Duration::from_secs(second), what) {
+                since = second;
+                seen.push((second, cue));
             }
         }
         seen
     }
 
     #[test]
-    fn the_timetable_scales_with_the_whole() {
-        let begin = |total, fires_after| {
-            phases(Some(total), total, fires_after)
-                .into_iter()
-                .map(|(at, _)| at)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(begin(90, 9), [18, 41, 86]);
-        assert_eq!(begin(45, 9), [9, 21, 41]);
-        // Not fired: longer, but not so long that nothing could be resolved any more.
-        assert_eq!(begin(90, 99), [18, 59, 86]);
+    fn an_incident_lasts_until_it_is_noticed_and_the_next_waits_until_it_is_over() {
+        let scenes = vec![Scenario::StoppedConsumer, Scenario::Retention];
+        let mut script = Script::new(scenes, Some(Duration::from_secs(90)));
+        let cues = play(&mut script, 90, 10, 5);
+        let expected = [
+            (8, Cue::Begin(Scenario::StoppedConsumer)),
+            (18, Cue::End(Scenario::StoppedConsumer)),
+            (25, Cue::Begin(Scenario::Retention)),
+            (35, Cue::End(Scenario::Retention)),
+            (86, Cue::Drain),
+        ];
+        assert_eq!(cues, expected);
+        assert_eq!(script.left_out(), []);
     }
 
     #[test]
-    fn without_an_end_the_incident_comes_again() {
-        let kinds: Vec<_> = phases(None, 240, 9).into_iter().map(|(_, phase)| phase).collect();
-        let [a, b, c, ..] = [Phase::Incident, Phase::Recovery, Phase::Healthy];
-        assert_eq!(kinds, [a, b, c, a, b, c, a]);
+    fn a_slow_consumer_is_slow_for_a_while() {
+        let mut script =
+            Script::new(vec![Scenario::SlowConsumer], Some(shortest(Scenario::SlowConsumer)));
+        let cues = play(&mut script, 60, 9, 9);
+        let expected = [
+            (8, Cue::Begin(Scenario::SlowConsumer)),
+            (23, Cue::End(Scenario::SlowConsumer)),
+            (41, Cue::Drain),
+        ];
+        assert_eq!(cues, expected);
     }
 
     #[test]
-    fn scenarios_have_names() {
-        for scenario in Scenario::ALL {
-            assert_eq!(Scenario::named(scenario.as_str()), Some(scenario));
-        }
-        assert_eq!(Scenario::named("flood"), None);
+    fn what_does_not_fit_is_left_out_and_said() {
+        let mut script = Script::new(Scenario::ALL.to_vec(), Some(Duration::from_secs(60)));
+        let begun: Vec<_> = play(&mut script, 60, 8, 4)
+            .into_iter()
+            .filter(|(_, cue)| matches!(cue, Cue::Begin(_)))
+            .collect();
+        assert_eq!(begun, [(8, Cue::Begin(Scenario::SlowConsumer))]);
+        assert_eq!(script.left_out(), &Scenario::ALL[1..]);
+    }
+
+    #[test]
+    fn what_nobody_notices_is_given_up() {
+        let mut script = Script::new(vec![Scenario::HotKey], Some(Duration::from_secs(200)));
+        let cues = play(&mut script, 200, 999, 999);
+        let expected = [
+            (8, Cue::Begin(Scenario::HotKey)),
+            (83, Cue::End(Scenario::HotKey)),
+            (196, Cue::Drain),
+        ];
+        assert_eq!(cues, expected);
+    }
+
+    #[test]
+    fn without_an_end_the_story_begins_again() {
+        let mut script = Script::new(vec![Scenario::HotKey, Scenario::Resharding], None);
+        let begun: Vec<_> = play(&mut script, 60, 3, 1)
+            .into_iter()
+            .filter_map(|(_, cue)| if let Cue::Begin(it) = cue { Some(it) } else { None })
+            .collect();
+        let [a, b] = [Scenario::HotKey, Scenario::Resharding];
+        assert_eq!(begun[..5], [a, b, a, b, a]);
     }
 }

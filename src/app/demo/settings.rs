@@ -10,12 +10,9 @@ use crate::app::config::Kind;
 use crate::app::config::Receiver;
 use crate::app::config::Role;
 use crate::app::config::SecretPlace;
-use crate::domain::alert::Missing;
 use crate::domain::alert::Rule;
-use crate::domain::alert::Sense;
-use crate::domain::alert::Severity;
 use crate::domain::alert::Signal;
-use crate::domain::alert::When;
+use crate::domain::alert::builtin::builtin;
 use crate::io::secret::Secret;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -25,6 +22,9 @@ use std::time::Duration;
 
 /// The sidecars' and the hub's admin ports, where they are free.
 const ADMIN_PORT: u16 = 9590;
+
+/// How long a rule waits before it fires, and before it is resolved.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where the rest of the world listens.
 #[derive(Debug, Clone, Copy)]
@@ -111,25 +111,32 @@ fn common(service: &str, index: u16, places: Places) -> Result<Config, Faults> {
     Ok(config)
 }
 
-/// The built-in rules with the patience of a demo.
+/// The built-in rules that the incidents break, with the patience of a demo: lag is high from 5 s on,
+/// and every rule fires after seconds. Every other threshold is the built-in one.
 fn rules() -> Vec<Rule> {
-    let rule = |name: &str, severity, signal, above, clear_below| Rule {
-        name: name.to_owned(),
-        severity,
-        stream: "*".to_owned(),
-        consumer: "*".to_owned(),
-        when: When { signal, sense: Sense::Above, threshold: above, clear: clear_below },
-        hold: Duration::from_secs(3),
-        keep_firing: Duration::from_secs(3),
-        grace: Some(Duration::ZERO),
-        missing: Missing::Keep,
-        enabled: true,
-        annotations: BTreeMap::new(),
-    };
-    vec![
-        rule("KinesisConsumerLagHigh", Severity::Warning, Signal::DeliveryLag, 5.0, 2.0),
-        rule("KinesisConsumerStopped", Severity::Critical, Signal::Stopped, 0.5, 0.5),
-    ]
+    let names = [
+        "KinesisConsumerLagHigh",
+        "KinesisConsumerStopped",
+        "KinesisConsumerStalled",
+        "KinesisDataLossImminent",
+        "KinesisHotShard",
+        "KinesisPutFailures",
+        "KinesisWriteThrottled",
+    ];
+    let mut rules: Vec<Rule> =
+        builtin().into_iter().filter(|rule| names.contains(&rule.name.as_str())).collect();
+    for rule in &mut rules {
+        (rule.hold, rule.keep_firing) = (PATIENCE, PATIENCE);
+        rule.grace = Some(Duration::ZERO);
+        if rule.when.signal == Signal::DeliveryLag {
+            (rule.when.threshold, rule.when.clear) = (5.0, 2.0);
+        }
+        // What is counted is looked at once in fifteen seconds: that is patience enough.
+        if rule.when.signal == Signal::PutFailures {
+            rule.hold = Duration::ZERO;
+        }
+    }
+    rules
 }
 
 const fn loopback(port: u16) -> SocketAddr {

@@ -1,15 +1,16 @@
 //! Owns the play: the script against the clock, what is told meanwhile, and the count at the end.
-//! Refuses to decide when a phase begins (the script does) and what is a fault (the summary does).
+//! Refuses to decide when an incident begins (the script does), what counts as noticed (the act
+//! does) and what is a fault (the summary does).
 
+use super::act::Act;
 use super::otlp::Context;
 use super::progress::Progress;
-use super::script::Phase;
-use super::script::Scenario;
+use super::scenario::Scenario;
+use super::script::Cue;
 use super::script::Script;
+use super::script::Seen;
 use super::services::EMAIL_SERVICE;
 use super::services::book::READERS;
-use super::services::consumer::Pace;
-use super::summary::AlertTimes;
 use super::summary::Delivery;
 use super::summary::Summary;
 use super::world::World;
@@ -33,39 +34,47 @@ const DRAIN_MAX: Duration = Duration::from_secs(15);
 /// Points of CloudWatch that are told apart; a run of a day has 14,400.
 const POINTS_MAX: usize = 20_000;
 
+/// Incidents that the summary tells of; the oldest go first.
+const ACTS_MAX: usize = 100;
+
 /// The play.
 pub(super) struct Stage {
     world: World,
     clock: Clock,
-    scenario: Scenario,
     script: Script,
     began: Moment,
-    incident: Option<Moment>,
-    recovery: Option<Moment>,
+    /// The last is the incident of the moment.
+    acts: Vec<Act>,
+    /// Why incidents could not be caused.
+    failed: Vec<String>,
     /// Notifications up to here are printed.
     told: usize,
+    /// Alerts that are on: name, stream, consumer.
+    on: BTreeSet<(String, String, String)>,
+    stray_alerts: u64,
     lag_peak_s: Option<f64>,
     points: BTreeSet<(String, CloudWatchMetric, Wall)>,
 }
 
 impl Stage {
-    /// A play of `total`, or without end, that begins now.
+    /// A play of these scenes within `total`, or without end, that begins now.
     #[must_use]
     pub(super) fn new(
         world: World,
         clock: Clock,
-        scenario: Scenario,
+        scenes: Vec<Scenario>,
         total: Option<Duration>,
     ) -> Self {
         Self {
             world,
-            scenario,
-            script: Script::new(total),
+            script: Script::new(scenes, total),
             began: clock.now(),
             clock,
-            incident: None,
-            recovery: None,
+            acts: Vec::new(),
+            failed: Vec::new(),
             told: 0,
+            on: BTreeSet::new(),
+            stray_alerts: 0,
             lag_peak_s: None,
             points: BTreeSet::new(),
         }
@@ -76,17 +85,19 @@ impl Stage {
     /// # Errors
     /// When the output is gone.
     pub(super) async fn play(mut self, progress: &mut Progress<'_>) -> Result<Summary> {
-        progress.phase(Duration::ZERO, Phase::Healthy, self.scenario)?;
+        progress.calm(Duration::ZERO)?;
         let complete = self.perform(progress).await?;
         self.world.stop_producing().await;
         let patience = self.clock.now().mono + if complete { DRAIN_MAX } else { DRAIN_MAX / 5 };
-        while !self.world.book.pages().drained() && self.clock.now().mono < patience {
+        while !(self.world.book.pages().drained() && self.seen().over)
+            && self.clock.now().mono < patience
+        {
             tokio::time::sleep(BEAT).await;
-            self.tell_alerts(progress)?;
+            self.look(progress).await?;
         }
         let snapshots = self.world.snapshots().await;
         self.learn(&snapshots.0, snapshots.1.as_ref());
-        self.tell_alerts(progress)?;
+        self.look(progress).await?;
         Ok(self.count(complete).await)
     }
 
@@ -107,31 +118,104 @@ impl Stage {
                     }
                 }
             }
-            self.tell_alerts(progress)?;
+            self.look(progress).await?;
             let elapsed = self.clock.now().since(self.began);
-            if let Some(phase) = self.script.step(elapsed, self.all_fired()) {
-                progress.phase(elapsed, phase, self.scenario)?;
-                if phase == Phase::Drain {
-                    self.world.pace.send_replace(Pace::Normal);
+            match self.script.step(elapsed, self.seen()) {
+                Some(Cue::Begin(scenario)) => self.begin(scenario, progress).await?,
+                Some(Cue::End(scenario)) => self.end(scenario, progress)?,
+                Some(Cue::Drain) => {
+                    let now = self.clock.now();
+                    if let Some(act) = self.acts.last_mut() {
+                        act.ended.get_or_insert(now);
+                        self.world.cure(act.scenario);
+                    }
+                    progress.drain(elapsed, self.script.left_out())?;
                     return Ok(true);
                 }
-                self.enter(phase);
+                None => {}
             }
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
-        match phase {
-            Phase::Incident => {
-                (self.incident, self.recovery) = (Some(self.clock.now()), None);
-                self.world.pace.send_replace(self.scenario.pace());
-            }
-            Phase::Recovery => {
-                self.recovery = Some(self.clock.now());
-                self.world.pace.send_replace(Pace::Normal);
-            }
-            Phase::Healthy | Phase::Drain => {}
+    async fn begin(&mut self, scenario: Scenario, progress: &mut Progress<'_>) -> Result<()> {
+        let now = self.clock.now();
+        let elapsed = now.since(self.began);
+        if self.is_on(scenario) {
+            // A second alarm on top of it would tell nobody anything, and us not whether it was seen.
+            self.script.skip(scenario, elapsed);
+            return progress.skipped(elapsed, scenario);
         }
+        progress.begins(elapsed, scenario)?;
+        if self.acts.len() >= ACTS_MAX {
+            self.acts.remove(0);
+        }
+        self.acts.push(Act::new(scenario, now));
+        match (self.world.cause(scenario, &self.clock).await, self.acts.last_mut()) {
+            (Ok(shards), Some(act)) => {
+                progress.did(self.clock.now().since(self.began), &shards.said)?;
+                act.shards = shards;
+            }
+            (Err(why), _) => self.failed.push(format!("{}: {why}", scenario.as_str())),
+            (Ok(_), None) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the alert that has to tell of it fires already.
+    fn is_on(&self, scenario: Scenario) -> bool {
+        let about = scenario.about();
+        let is = |(alert, stream, consumer): &(String, String, String)| {
+            scenario.alert() == Some(alert.as_str())
+                && about.stream == stream
+                && (about.consumer.is_empty() || about.consumer == consumer)
+        };
+        self.on.iter().any(is)
+    }
+
+    fn end(&mut self, scenario: Scenario, progress: &mut Progress<'_>) -> Result<()> {
+        self.world.cure(scenario);
+        let now = self.clock.now();
+        if let Some(act) = self.acts.last_mut() {
+            act.ended = Some(now);
+        }
+        progress.ends(now.since(self.began), scenario)
+    }
+
+    /// How far the incident of the moment has come; before the first one all is over.
+    fn seen(&self) -> Seen {
+        self.acts.last().map_or(Seen { noticed: false, over: true }, |act| Seen {
+            noticed: act.noticed.is_some(),
+            over: act.over.is_some(),
+        })
+    }
+
+    /// Takes in what the webhook got and what the hub shows, and tells what is new of it.
+    async fn look(&mut self, progress: &mut Progress<'_>) -> Result<()> {
+        let before = self.seen();
+        self.tell_alerts(progress)?;
+        let now = self.clock.now();
+        let hub = match self.acts.last() {
+            Some(act) if act.needs_the_hub() => self.world.hub.snapshot().await,
+            Some(_) | None => None,
+        };
+        let Some(act) = self.acts.last_mut() else { return Ok(()) };
+        if let Some(hub) = hub {
+            act.look(&hub, now);
+        }
+        let invoices_wait = !self.world.all_invoices_stored();
+        act.settle(!invoices_wait, now);
+        let (act, began) = (&*act, self.began);
+        if !before.noticed
+            && let Some((at, how)) = &act.noticed
+        {
+            progress.noticed(at.since(began), act.scenario, at.since(act.began), how)?;
+        }
+        if !before.over
+            && let Some((over, ended)) = act.over.zip(act.ended)
+        {
+            progress.over(over.since(began), act.scenario, over.since(ended))?;
+        }
+        Ok(())
     }
 
     async fn tell_lag(&mut self, progress: &mut Progress<'_>) -> Result<()> {
@@ -166,34 +250,25 @@ impl Stage {
         self.told = total;
         for alert in fresh {
             progress.alert(alert.at.since(self.began), &alert)?;
+            let key = (alert.alert.clone(), alert.stream.clone(), alert.consumer.clone());
+            if alert.firing {
+                self.on.insert(key);
+            } else {
+                self.on.remove(&key);
+            }
+            // Those that come late are about an incident whose cause has ended.
+            let known = self.acts.iter().any(|act| act.is_about(&alert));
+            self.stray_alerts += u64::from(alert.firing && !known);
+            if let Some(act) = self.acts.last_mut() {
+                act.take(&alert);
+            }
         }
         Ok(())
     }
 
-    /// When an alert of the incident was first notified in this state.
-    fn first(&self, alert: &str, firing: bool) -> Option<Moment> {
-        let since = self.world.hook.since(self.incident?);
-        let ours = |one: &&super::webhook::Received| {
-            one.alert == alert && one.consumer == EMAIL_SERVICE && one.firing == firing
-        };
-        since.iter().find(ours).map(|one| one.at)
-    }
-
-    fn all_fired(&self) -> bool {
-        self.scenario.alerts().iter().all(|alert| self.first(alert, true).is_some())
-    }
-
     /// Ends the world and counts what happened in it.
     async fn count(self, complete: bool) -> Summary {
-        let after = |at: Option<Moment>, since: Option<Moment>| Some(at?.since(since?));
-        let alerts = self.scenario.alerts().iter().map(|name| AlertTimes {
-            name,
-            fired_after: after(self.first(name, true), self.incident),
-            resolved_after: after(self.first(name, false), self.recovery),
-        });
-        let alerts = alerts.collect();
-        let stray = self.world.hook.since(self.began);
-        let stray = stray.iter().filter(|one| one.firing && one.consumer != EMAIL_SERVICE).count();
+        let incidents = self.acts.iter().map(Act::outcome).collect();
         let ran = self.clock.now().since(self.began);
         let (book, spans) = (self.world.book.clone(), self.world.spans.clone());
         // Ending the sidecars sends their last spans: nothing is counted before that.
@@ -212,8 +287,10 @@ impl Stage {
             failures: (pages.put_failures, pages.read_failures),
             deliveries: deliveries.collect(),
             client_traces: (pages.client_traces.len() as u64, continued as u64),
-            alerts,
-            stray_alerts: stray as u64,
+            incidents,
+            failed: self.failed,
+            left_out_scenes: self.script.left_out().to_vec(),
+            stray_alerts: self.stray_alerts,
             lag_peak_s: self.lag_peak_s,
             cloudwatch_points: self.points.len(),
             sagas: pages.sagas,

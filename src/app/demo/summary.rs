@@ -1,7 +1,9 @@
 //! Owns what a demo says at its end, and which of the things that had to happen did not. Refuses to
 //! call anything well that was not seen.
 
+use super::act::Outcome;
 use super::hub::HubStory;
+use super::scenario::Scenario;
 use super::services::book::Deliveries;
 use super::services::book::READERS;
 use super::services::book::Sagas;
@@ -11,17 +13,6 @@ use std::time::Duration;
 
 /// CloudWatch has its first whole minute after at most a minute, and a poll must come.
 const CLOUDWATCH_AFTER: Duration = Duration::from_secs(75);
-
-/// What came of one expected alert.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertTimes {
-    /// `alertname`.
-    pub name: &'static str,
-    /// From the beginning of the incident to the notification.
-    pub fired_after: Option<Duration>,
-    /// From the beginning of the recovery to the notification.
-    pub resolved_after: Option<Duration>,
-}
 
 /// What came to one reader.
 #[derive(Debug, Clone)]
@@ -47,11 +38,15 @@ pub struct Summary {
     pub deliveries: Vec<Delivery>,
     /// Traces that clients began: how many, and how many the sidecar's spans continue.
     pub client_traces: (u64, u64),
-    /// The alerts that had to fire.
-    pub alerts: Vec<AlertTimes>,
-    /// Notifications about others than the consumer that the script slowed down.
+    /// What came of every incident.
+    pub incidents: Vec<Outcome>,
+    /// Why incidents could not be caused.
+    pub failed: Vec<String>,
+    /// Scenes for which there was no time.
+    pub left_out_scenes: Vec<Scenario>,
+    /// Alerts that fired about what no incident was about.
     pub stray_alerts: u64,
-    /// Largest delivery lag of the slowed consumer, in seconds.
+    /// Largest delivery lag of the e-mail service, in seconds.
     pub lag_peak_s: Option<f64>,
     /// Points of CloudWatch that the hub knew.
     pub cloudwatch_points: usize,
@@ -110,13 +105,8 @@ impl Summary {
         if self.failures.0 > 0 {
             faults.push(format!("{} puts were given up", self.failures.0));
         }
-        for alert in &self.alerts {
-            match (alert.fired_after, alert.resolved_after) {
-                (None, _) => faults.push(format!("{} did not fire", alert.name)),
-                (_, None) => faults.push(format!("{} was not resolved", alert.name)),
-                (Some(_), Some(_)) => {}
-            }
-        }
+        faults.extend(self.failed.iter().cloned());
+        faults.extend(self.incidents.iter().flat_map(Outcome::faults));
         let (began, continued) = self.client_traces;
         if continued != began {
             faults.push(format!("{continued} of {began} client traces continued"));
@@ -131,22 +121,25 @@ impl Summary {
         }
     }
 
-    fn write_alerts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_incidents(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let never = if self.complete { "NEVER" } else { "not (broken off)" };
-        for alert in &self.alerts {
-            let after = |time: Option<Duration>| {
-                time.map_or_else(|| never.to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
-            };
-            writeln!(
-                f,
-                "  alert              {} fired {} after the incident began, resolved {} after the recovery began",
-                alert.name,
-                after(alert.fired_after),
-                after(alert.resolved_after)
-            )?;
+        let after = |time: Option<Duration>| {
+            time.map_or_else(
+                || never.to_owned(),
+                |time| format!("after {:.1} s", time.as_secs_f64()),
+            )
+        };
+        for incident in &self.incidents {
+            let (noticed, how) = incident.noticed.clone().unzip();
+            let by = how.map(|how| format!(" by {how}")).unwrap_or_default();
+            let (name, over) = (incident.scenario.as_str(), after(incident.over_after));
+            writeln!(f, "  {name:<18} noticed {}{by}; over {over}", after(noticed))?;
+        }
+        for scene in &self.left_out_scenes {
+            writeln!(f, "  {:<18} left out for want of time", scene.as_str())?;
         }
         if self.stray_alerts > 0 {
-            writeln!(f, "                     {} alerts about other consumers", self.stray_alerts)?;
+            writeln!(f, "                     {} alerts about others", self.stray_alerts)?;
         }
         Ok(())
     }
@@ -194,9 +187,9 @@ impl fmt::Display for Summary {
         }
         let (began, continued) = self.client_traces;
         writeln!(f, "  client traces      {continued} of {began} continued")?;
-        self.write_alerts(f)?;
+        self.write_incidents(f)?;
         if let Some(peak) = self.lag_peak_s {
-            writeln!(f, "  delivery lag       {peak:.1} s at its worst")?;
+            writeln!(f, "  delivery lag       {peak:.1} s at its worst, of the e-mail service")?;
         }
         let Sagas { started, completed, compensated } = self.sagas;
         writeln!(
@@ -228,17 +221,18 @@ mod tests {
 
     fn well() -> Summary {
         let came = Deliveries { records: 10, ..Deliveries::default() };
-        let alert = AlertTimes {
-            name: "Late",
-            fired_after: Some(Duration::from_secs(9)),
-            resolved_after: Some(Duration::from_secs(5)),
+        let incident = Outcome {
+            scenario: Scenario::SlowConsumer,
+            noticed: Some((Duration::from_secs(9), "Late".to_owned())),
+            over_after: Some(Duration::from_secs(5)),
+            false_alarms: Vec::new(),
         };
         Summary {
             complete: true,
             ran: Duration::from_secs(90),
             deliveries: vec![Delivery { put: 10, came, joined: 10 }; READERS.len()],
             client_traces: (3, 3),
-            alerts: vec![alert],
+            incidents: vec![incident],
             cloudwatch_points: 5,
             sagas: Sagas { started: 2, completed: 1, compensated: 1 },
             dropped: Some(BTreeMap::new()),
@@ -260,8 +254,12 @@ mod tests {
         );
         check(|s| s.deliveries[1].put = 11, "email-service on orders: 10 of 11 records delivered");
         check(|s| s.deliveries[3].joined = 9, "saga on commands: 9 of 10 records joined");
-        check(|s| s.alerts[0].fired_after = None, "Late did not fire");
-        check(|s| s.alerts[0].resolved_after = None, "Late was not resolved");
+        check(|s| s.incidents[0].noticed = None, "Kinescope did not notice slow-consumer");
+        check(
+            |s| s.incidents[0].over_after = None,
+            "Kinescope did not tell that slow-consumer was over",
+        );
+        check(|s| s.failed = vec!["no shard is open".into()], "no shard is open");
         check(|s| s.client_traces.1 = 2, "2 of 3 client traces continued");
         check(|s| s.sagas.completed = 0, "0 + 1 of 2 sagas ended");
         check(|s| s.hub.lacks = vec!["no story".into()], "no story");
@@ -275,7 +273,7 @@ mod tests {
         (summary.cloudwatch_points, summary.ran) = (0, Duration::from_secs(50));
         assert_eq!(summary.faults(), Vec::<String>::new());
         summary.complete = false;
-        summary.alerts[0].fired_after = None;
+        summary.incidents[0].noticed = None;
         summary.deliveries[0].put = 12;
         assert_eq!(summary.faults(), Vec::<String>::new());
         summary.deliveries[0].came.altered = 1;

@@ -30,8 +30,24 @@ pub(super) struct Received {
     pub consumer: String,
     /// `stream`.
     pub stream: String,
+    /// `shard`, empty where it is not about one.
+    pub shard: String,
     /// The annotation `value`, empty when there was none.
     pub value: String,
+}
+
+impl Received {
+    /// Whom it is about and the figure, for a line.
+    #[must_use]
+    pub(super) fn said(&self) -> String {
+        let Self { consumer, stream, shard, value, .. } = self;
+        let about = match (consumer.as_str(), shard.as_str()) {
+            ("", "") => stream.clone(),
+            ("", shard) => format!("{shard} of {stream}"),
+            (consumer, _) => format!("{consumer} on {stream}"),
+        };
+        format!("{about}, {value}")
+    }
 }
 
 /// Everything received, and a signal that there is more.
@@ -63,13 +79,6 @@ impl Hook {
         received.iter().skip(received.len().saturating_sub(count)).cloned().collect()
     }
 
-    /// Everything received at or after `since`, oldest first.
-    #[must_use]
-    pub(super) fn since(&self, since: Moment) -> Vec<Received> {
-        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
-        received.iter().filter(|one| one.at >= since).cloned().collect()
-    }
-
     fn take(&self, body: &Value) -> Option<()> {
         let at = self.clock.now();
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,6 +94,7 @@ impl Hook {
                 alert: text("labels", "alertname"),
                 consumer: text("labels", "consumer"),
                 stream: text("labels", "stream"),
+                shard: text("labels", "shard"),
                 value: text("annotations", "value"),
             });
         }
@@ -121,9 +131,9 @@ mod tests {
         let alert = json!({"status": "firing", "labels": labels, "annotations": {"value": "7 s"}});
         assert_eq!(hook.take(&json!({"version": "4", "alerts": [alert]})), Some(()));
         assert_eq!(hook.take(&json!({"version": "4"})), None);
-        let [one] = hook.since(Moment::default()).try_into().expect("one alert");
+        let [one] = hook.latest(1).try_into().expect("one alert");
         assert_eq!((one.firing, one.alert.as_str(), one.value.as_str()), (true, "Late", "7 s"));
-        assert_eq!(one.at.wall, Wall::from_ms(5));
-        assert!(hook.since(one.at.plus(std::time::Duration::from_secs(1))).is_empty());
+        assert_eq!((one.at.wall, one.said().as_str()), (Wall::from_ms(5), "mail on orders, 7 s"));
+        assert_eq!(*hook.total().borrow(), 1);
     }
 }

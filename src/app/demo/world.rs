@@ -5,22 +5,32 @@ use super::cloudwatch;
 use super::hub;
 use super::hub::HubStory;
 use super::kinesis;
+use super::kinesis::Kinesis;
 use super::otlp;
 use super::otlp::Spans;
 use super::pages;
 use super::serve::serve;
 use super::services;
+use super::services::ARCHIVE;
 use super::services::COMMANDS;
 use super::services::Dice;
+use super::services::INVENTORY_SERVICE;
 use super::services::ORDERS;
 use super::services::SERVICES;
+use super::services::STREAMS;
 use super::services::book::Book;
 use super::services::book::READERS;
+use super::services::book::Reader;
 use super::services::consumer::Consumer;
 use super::services::consumer::Duty;
 use super::services::consumer::Pace;
+use super::services::consumer::Tools;
+use super::services::invoices::Invoices;
+use super::services::invoices::Load;
+use super::services::invoices::Written;
 use super::services::orders::Orders;
 use super::services::producer::Producer;
+use super::services::saga::Payments;
 use super::services::saga::Saga;
 use super::settings;
 use super::settings::Places;
@@ -30,14 +40,14 @@ use super::webhook::Hook;
 use crate::app::config::Config;
 use crate::app::config::Faults;
 use crate::app::logging::chain;
-use crate::app::reload::Load;
+use crate::app::reload;
 use crate::app::wiring;
 use crate::app::wiring::Running;
 use crate::domain::snapshot::Snapshot;
 use crate::io::clock::Clock;
+use aws_sdk_kinesis::Client;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -46,7 +56,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 const HUB: &str = "kinescope-hub";
-const SHARDS: i32 = 2;
 const SEED: u64 = 20_261_122;
 /// The longest that services may take to end: a call under way, with its retries.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -83,13 +92,32 @@ pub(super) struct World {
     pub spans: Arc<Mutex<Spans>>,
     /// The services' book.
     pub book: Arc<Book>,
-    /// The e-mail service's pace.
-    pub pace: watch::Sender<Pace>,
+    /// What the incidents pull.
+    pub levers: Levers,
+    /// Kinesis, from inside.
+    pub kinesis: Kinesis,
+    /// A client that goes straight to Kinesis, as an operator's.
+    pub operator: Client,
     /// The sidecars by their service, in the order of [`SERVICES`].
     pub sidecars: Vec<(&'static str, Running)>,
     /// The hub.
     pub hub: Running,
+    replays: bool,
     ends: Ends,
+}
+
+/// What makes services go wrong, and well again.
+pub(super) struct Levers {
+    /// The e-mail service's pace.
+    pub mail: watch::Sender<Pace>,
+    /// That of the reader of the archive.
+    pub archive: watch::Sender<Pace>,
+    /// How much is invoiced.
+    pub load: watch::Sender<Load>,
+    /// What became of the invoices.
+    pub written: watch::Sender<Written>,
+    /// How it is with payments.
+    pub payments: watch::Sender<Payments>,
 }
 
 /// What ends the tasks, and the tasks, in the order in which they end.
@@ -118,8 +146,10 @@ impl World {
         };
         let hook = Hook::new(clock.clone());
         let spans = Arc::new(Mutex::new(Spans::default()));
-        let places = listen(clock, &hook, &spans, &mut ends).await.map_err(Error::Listen)?;
-        streams(places.kinesis).await?;
+        let (places, kinesis) =
+            listen(clock, &hook, &spans, &mut ends).await.map_err(Error::Listen)?;
+        let operator = services::client(places.kinesis);
+        streams(&operator).await?;
         let hub = settings::hub(SERVICES.len() as u16, places);
         let hub = run(HUB, hub, clock).await?;
         let at = hub.otlp.first().copied().ok_or_else(|| Error::Start {
@@ -132,9 +162,29 @@ impl World {
             sidecars.push((service, run(service, config, clock).await?));
         }
         let book = Arc::new(Book::default());
-        let pace = watch::Sender::new(Pace::Normal);
-        employ(&sidecars, clock, &book, &pace, &mut ends);
-        Ok(Self { hook, spans, book, pace, sidecars, hub, ends })
+        let levers = Levers {
+            mail: watch::Sender::new(Pace::Normal),
+            archive: watch::Sender::new(Pace::Slow),
+            load: watch::Sender::new(Load::Nothing),
+            written: watch::Sender::new(Written::default()),
+            payments: watch::Sender::new(Payments::Guarded),
+        };
+        employ(&sidecars, clock, &book, &levers, &mut ends);
+        let replays = false;
+        Ok(Self { hook, spans, book, levers, kinesis, operator, sidecars, hub, replays, ends })
+    }
+
+    /// The inventory service begins to read the archive, from its oldest record on; once.
+    pub(super) fn replay(&mut self, clock: &Clock) {
+        let sidecar = self.sidecars.iter().find(|(service, _)| *service == INVENTORY_SERVICE);
+        let sidecar = sidecar.and_then(|(_, running)| running.data_plane.first().copied());
+        let Some(sidecar) = sidecar.filter(|_| !self.replays) else { return };
+        self.replays = true;
+        let tools = Tools { sidecar, book: Arc::clone(&self.book), clock: clock.clone() };
+        let reader = Reader { service: INVENTORY_SERVICE, stream: ARCHIVE };
+        let pace = self.levers.archive.subscribe();
+        let consumer = Consumer::new(tools, reader, Duty::Replay(0), pace);
+        self.ends.consuming.spawn(consumer.run(self.ends.consume.clone()));
     }
 
     /// Everybody's snapshot: the sidecars', then the hub's.
@@ -178,11 +228,12 @@ async fn listen(
     hook: &Arc<Hook>,
     spans: &Arc<Mutex<Spans>>,
     ends: &mut Ends,
-) -> std::io::Result<Places> {
+) -> std::io::Result<(Places, Kinesis)> {
     let traffic = Arc::new(Mutex::new(Traffic::default()));
     let mut at = [None; 4];
+    let (embedded, inside) = kinesis::embedded(clock.clone(), Arc::clone(&traffic));
     let routers = [
-        kinesis::router(clock.clone(), Arc::clone(&traffic)),
+        embedded,
         cloudwatch::router(traffic),
         otlp::router(Arc::clone(spans)),
         webhook::router(Arc::clone(hook)),
@@ -193,15 +244,14 @@ async fn listen(
     let [Some(kinesis), Some(cloudwatch), Some(otlp), Some(webhook)] = at else {
         return Err(std::io::ErrorKind::AddrNotAvailable.into());
     };
-    Ok(Places { kinesis, cloudwatch, otlp, webhook })
+    Ok((Places { kinesis, cloudwatch, otlp, webhook }, inside))
 }
 
 /// Makes the streams, straight at Kinesis, and waits until they can be used.
-async fn streams(kinesis: SocketAddr) -> Result<(), Error> {
-    let client = services::client(kinesis);
-    for stream in [ORDERS, COMMANDS] {
+pub(super) async fn streams(client: &Client) -> Result<(), Error> {
+    for (stream, shards) in STREAMS {
         let why = |why: String| Error::Stream { stream, why };
-        let create = client.create_stream().stream_name(stream).shard_count(SHARDS);
+        let create = client.create_stream().stream_name(stream).shard_count(shards);
         create.send().await.map_err(|error| why(error.into_service_error().to_string()))?;
         loop {
             let asked = client.describe_stream_summary().stream_name(stream).send().await;
@@ -223,34 +273,39 @@ async fn run(
 ) -> Result<Running, Error> {
     let failed = |why: String| Error::Start { service, why };
     let config = config.map_err(|faults| failed(faults.to_string()))?;
-    let load = Load::same(&config);
+    let load = reload::Load::same(&config);
     let started = wiring::start(config, load, &settings::environment(), clock.clone()).await;
     started.map_err(|error| failed(chain(&error)))
 }
 
-/// Gives every service its client, and its work.
+/// Gives every service its sidecar's address, and its work.
 fn employ(
     sidecars: &[(&'static str, Running)],
     clock: &Clock,
     book: &Arc<Book>,
-    pace: &watch::Sender<Pace>,
+    levers: &Levers,
     ends: &mut Ends,
 ) {
-    let clients: HashMap<_, _> = sidecars
+    let doors: HashMap<_, _> = sidecars
         .iter()
         .filter_map(|(service, running)| Some((*service, running.data_plane.first().copied()?)))
-        .map(|(service, endpoint)| (service, services::client(endpoint)))
         .collect();
     let producer = |service: &str, stream| {
-        let client = clients.get(service)?.clone();
+        let client = services::client(*doors.get(service)?);
         Some(Producer { client, stream, book: Arc::clone(book) })
     };
     if let Some(producer) = producer(services::ORDER_SERVICE, ORDERS) {
+        let (load, written) = (levers.load.subscribe(), levers.written.clone());
+        let (client, dice) = (producer.client.clone(), Dice::new(SEED + 1));
+        let invoices = Invoices::new(client, clock.clone(), dice, load, written);
+        ends.producing.spawn(invoices.run(ends.produce.clone()));
         let orders = Orders::new(producer, Dice::new(SEED), clock.clone());
         ends.producing.spawn(orders.run(ends.produce.clone()));
     }
-    let saga =
-        producer(services::SAGA, COMMANDS).map(|producer| Saga { producer, clock: clock.clone() });
+    let saga = producer(services::SAGA, COMMANDS).map(|producer| {
+        let payments = levers.payments.subscribe();
+        Saga { producer, clock: clock.clone(), payments, has_poisoned: false }
+    });
     let duties = [
         Some(Duty::Reserve(BTreeMap::new())),
         Some(Duty::Mail(0)),
@@ -259,12 +314,13 @@ fn employ(
     ];
     let steady = watch::Sender::new(Pace::Normal);
     for (reader, duty) in READERS.into_iter().zip(duties) {
-        let (Some(client), Some(duty)) = (clients.get(reader.service).cloned(), duty) else {
+        let (Some(sidecar), Some(duty)) = (doors.get(reader.service).copied(), duty) else {
             continue;
         };
         let slowed = reader.service == services::EMAIL_SERVICE;
-        let pace = if slowed { pace.subscribe() } else { steady.subscribe() };
-        let consumer = Consumer::new(client, reader, duty, Arc::clone(book), pace);
+        let pace = if slowed { levers.mail.subscribe() } else { steady.subscribe() };
+        let tools = Tools { sidecar, book: Arc::clone(book), clock: clock.clone() };
+        let consumer = Consumer::new(tools, reader, duty, pace);
         ends.consuming.spawn(consumer.run(ends.consume.clone()));
     }
 }

@@ -33,6 +33,8 @@ pub struct Policy {
     /// Other processes tell of alerts by the same names: what is not seen here any more, one of
     /// them may see.
     pub lets_go: bool,
+    /// For so long after a restart nothing ends that was on before it: not everybody was heard yet.
+    pub settle: Duration,
     /// When nobody is told.
     pub mutes: Vec<Mute>,
     /// In front of a runbook's name.
@@ -48,6 +50,8 @@ impl Default for Policy {
             storm_limit: 100,
             gone_after: Duration::from_secs(15 * 60),
             lets_go: false,
+            // A sidecar tells a new hub everything within ten seconds.
+            settle: Duration::from_secs(12),
             mutes: Vec::new(),
             runbooks: "alerts/runbooks/".to_owned(),
             status_page: String::new(),
@@ -198,7 +202,7 @@ impl Board {
                     let labels = alert.labels.clone();
                     let group = self.policy.grouping.labels(&labels);
                     let mut entry = Entry::new(labels, group);
-                    entry.restore(alert, now);
+                    entry.restore(alert, self.policy.settle, now);
                     self.entries.insert((place, Arc::new(subject)), entry);
                 }
                 _ if alert.told => self.orphans.extend(orphan(alert, now)),

@@ -84,6 +84,8 @@ pub(super) struct Entry {
     missing_since: Option<Wall>,
     /// Since when nobody tells of the subject at all, in monotonic time.
     gone_since: Option<Duration>,
+    /// Of one that another process left on: before this it does not end, in monotonic time.
+    settles_at: Duration,
     /// When it fired, in monotonic time.
     fires: VecDeque<Duration>,
     ended: Option<Ended>,
@@ -106,6 +108,7 @@ impl Entry {
             bad_since: None,
             missing_since: None,
             gone_since: None,
+            settles_at: Duration::ZERO,
             fires: VecDeque::new(),
             ended: None,
         }
@@ -129,7 +132,9 @@ impl Entry {
             disturbed.filter(|it| now.mono.saturating_sub(it.at) < rule.grace()).map(|it| it.by);
         self.grace = recent;
         self.judge_anew(seen, rule, reading, now);
-        let transition = self.machine.step(seen, recent.is_some(), rule, self.keep(rule), now);
+        let settles = now.mono < self.settles_at;
+        let keep = if settles { Duration::MAX } else { self.keep(rule) };
+        let transition = self.machine.step(seen, recent.is_some(), rule, keep, now);
         match seen {
             Seen::Value(_) => self.missing_since = None,
             Seen::Nothing | Seen::Blind => {
@@ -244,7 +249,9 @@ impl Entry {
         let gone = self.gone_since.filter(|_| self.is_active() && rule.missing != Missing::Fire);
         let expires = self.ended.as_ref().filter(|_| !self.is_active()).map(|ended| ended.expires);
         let gone = gone.map(|since| since.saturating_add(gone_after));
-        self.machine.wake_at(rule, self.keep(rule)).into_iter().chain(expires).chain(gone).min()
+        let settled = if self.is_on() { self.settles_at } else { Duration::ZERO };
+        let step = self.machine.wake_at(rule, self.keep(rule)).map(|at| at.max(settled));
+        step.into_iter().chain(expires).chain(gone).min()
     }
 
     /// Pending or on.
@@ -392,16 +399,20 @@ impl Entry {
 
     /// What another process needs to go on with it.
     pub(super) fn export(&self, rule: &str, now: Moment) -> Option<SavedAlert> {
-        let state = match (self.machine.state(), &self.ended) {
-            (State::Pending { since, held }, _) => SavedState::Pending { since: since.wall, held },
+        // An end that somebody waits for is worth more than time spent pending again.
+        let ended = self.ended.as_ref().filter(|_| !self.is_active() || self.told);
+        let state = match (self.machine.state(), ended) {
             (State::Firing { since }, _) => SavedState::Firing { since: since.wall },
             (State::Kept { since, clear }, _) => SavedState::Kept { since: since.wall, clear },
-            (State::Inactive, Some(ended)) => {
+            (State::Pending { .. } | State::Inactive, Some(ended)) => {
                 SavedState::Resolved { since: ended.starts_at, ended: ended.ends_at }
+            }
+            (State::Pending { since, held }, None) => {
+                SavedState::Pending { since: since.wall, held }
             }
             (State::Inactive, None) => return None,
         };
-        let ended = self.ended.as_ref().filter(|_| !self.is_active());
+        let ended = ended.filter(|_| !self.is_on());
         let annotations = ended.map_or(&self.annotations, |ended| &ended.annotations);
         let wall = |at: &Duration| now.wall.minus(now.mono.saturating_sub(*at));
         Some(SavedAlert {
@@ -415,8 +426,10 @@ impl Entry {
         })
     }
 
-    /// Goes on where another process left off.
-    pub(super) fn restore(&mut self, saved: SavedAlert, now: Moment) {
+    /// Goes on where another process left off. What is on does not end within `settle`: those who
+    /// tell that it is well may be heard before those who tell that it is not.
+    pub(super) fn restore(&mut self, saved: SavedAlert, settle: Duration, now: Moment) {
+        self.settles_at = now.mono.saturating_add(settle);
         let moment =
             |wall: Wall| Moment { wall, mono: now.mono.saturating_sub(now.wall.since(wall)) };
         self.told = saved.told;

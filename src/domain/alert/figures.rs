@@ -17,6 +17,8 @@ const LOOKS_MAX: usize = 24;
 const NAMES_MAX: usize = 1_000;
 /// What CloudWatch says is not to be relied on when it has not answered for so long.
 const BLIND_AFTER: Duration = Duration::from_secs(180);
+/// Seconds of a receiver that was told in vain just now.
+const IN_VAIN_LEAST: f64 = 0.001;
 
 /// What was counted since the start, as of one moment. Empty where this process counts no such
 /// thing.
@@ -192,9 +194,15 @@ impl Ledger {
         }
         for (receiver, followed) in &self.receivers {
             let mut reading = Reading::of(Subject::Receiver { receiver: receiver.clone() });
-            reading.set(Signal::NotificationSilence, followed.seconds(now.mono));
-            let failed = self.newest.receivers.get(receiver).map(|it| it.failed.to_string());
-            reading.tell("failed_since_start", failed);
+            let totals = self.newest.receivers.get(receiver).copied().unwrap_or_default();
+            // One that was told nothing yet may be as dead as it was before a restart.
+            let was_told = totals != ReceiverTotals::default();
+            let seconds = followed.seconds(now.mono).filter(|_| was_told);
+            // Zero would say that it takes what it is told.
+            let least = followed.since.map_or(0.0, |_| IN_VAIN_LEAST);
+            let seconds = seconds.map(|seconds| seconds.max(least));
+            reading.set(Signal::NotificationSilence, seconds);
+            reading.tell("failed_since_start", was_told.then(|| totals.failed.to_string()));
             all.push(reading);
         }
         all
@@ -259,14 +267,15 @@ mod tests {
             let receivers = [("hook".to_owned(), totals)].into();
             ledger.take(Figures { receivers, ..Figures::default() }, at(second));
             let hook = ledger.readings(at(second)).remove(1);
-            assert_eq!(hook.value(Signal::NotificationSilence), Some(expected), "{second}");
+            assert_eq!(hook.value(Signal::NotificationSilence), expected, "{second}");
         };
-        check(0, 0, 1, 0.0);
-        check(15, 0, 2, 15.0);
-        check(100, 0, 2, 100.0);
-        check(115, 1, 2, 0.0);
-        check(130, 1, 2, 0.0);
-        check(145, 1, 3, 0.0);
-        check(160, 1, 3, 15.0);
+        check(0, 0, 0, None);
+        check(15, 0, 1, Some(0.001));
+        check(30, 0, 2, Some(15.0));
+        check(115, 0, 2, Some(100.0));
+        check(130, 1, 2, Some(0.0));
+        check(145, 1, 2, Some(0.0));
+        check(160, 1, 3, Some(0.001));
+        check(175, 1, 3, Some(15.0));
     }
 }

@@ -306,6 +306,27 @@ fn credentials_that_fail_are_told_once_and_lag_is_not() {
 }
 
 #[test]
+fn what_was_on_ends_only_when_all_had_time_to_tell_a_new_process() {
+    check(
+        Policy::default(),
+        "00:30:00",
+        // After the first restart a shard that is read is heard of before the one that is not.
+        "00:00:00 mail stopped
+         00:05:00 restart
+         00:05:01 mail ok
+         00:05:08 mail stopped
+         00:10:00 mail ok
+         00:20:00 mail stopped
+         00:25:00 restart
+         00:25:00 mail ok",
+        "00:01:00 firing KinesisConsumerStopped mail
+         00:10:00 resolved KinesisConsumerStopped mail
+         00:21:00 firing KinesisConsumerStopped mail
+         00:25:12 resolved KinesisConsumerStopped mail",
+    );
+}
+
+#[test]
 fn a_storm_is_held_back_and_nothing_is_cleared() {
     let mut script = String::new();
     for n in 0..7 {
@@ -393,6 +414,34 @@ fn what_is_pending_again_is_still_said_to_be_over() {
          00:06:00 firing KinesisConsumerLagHigh a
          00:06:00 resolved KinesisConsumerLagHigh b",
     );
+}
+
+#[test]
+fn an_end_that_was_not_told_yet_outlives_a_restart() {
+    let at = |second: u64| {
+        let mono = Duration::from_secs(second);
+        Moment { wall: MIDNIGHT.plus(mono), mono }
+    };
+    let mut policy = Policy::default();
+    policy.grouping.by = vec!["alertname".to_owned()];
+    let mut day = Day::new(policy);
+    let mut heard = Vec::new();
+    for second in 0..=380 {
+        match second {
+            0 => ["a", "b"].into_iter().for_each(|who| day.change(who, "lag=90")),
+            90 => day.change("b", "lag=1"),
+            330 => day.change("b", "lag=90"),
+            340 => day.happen("restart", at(second)),
+            _ => {}
+        }
+        let readings: Vec<Reading> = day.readings.values().cloned().collect();
+        let told = day.board.step(&readings, at(second));
+        let alerts = told.into_iter().flat_map(|notice| notice.alerts);
+        heard.extend(alerts.filter(|alert| alert.labels["consumer"] == "b"));
+    }
+    let heard: Vec<_> = heard.iter().map(|alert| (alert.state, alert.starts_at)).collect();
+    let fired = at(60).wall;
+    assert_eq!(heard, [(AlertState::Firing, fired), (AlertState::Resolved, fired)]);
 }
 
 #[test]

@@ -2,15 +2,21 @@
 //! keys. Refuses clocks and keys: a key is a number that only this process can make of it.
 //! Source of the limits: reference/metrics.md 3.3.
 
+mod day;
 mod loads;
 mod named;
+mod placing;
 mod sketch;
 mod window;
 
-pub use loads::{Loads, ShardLoad, StreamLoad};
+pub use day::{Day, Usage};
+pub use loads::{Loads, ShardLoad, StreamLoad, TopSeen};
 pub use named::{Named, Naming, OTHER};
+pub use placing::{HashRange, HashRanges, hash_of_digits, hash_of_key};
 pub use sketch::{Heavy, Sketch};
 pub use window::{Rates, Window};
+
+use std::sync::Arc;
 
 /// What a shard takes a second, data and partition keys.
 pub const BYTES_PER_SECOND: f64 = 1_000_000.0;
@@ -26,6 +32,25 @@ pub struct Puts {
     pub bytes: u64,
     /// Records that were refused by throttling.
     pub throttled: u64,
+}
+
+/// What the heaviest key is to one shard, as one process counted it: another process cannot tell
+/// which key it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TopKey {
+    /// Its share of what that process put to the shard, 0..1: so much at least.
+    pub share: f64,
+    /// How many keys are heavy.
+    pub keys: u32,
+}
+
+/// Another process, whose puts are told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Writer {
+    /// The service it sits beside.
+    pub service: Arc<str>,
+    /// The pod's name, or where it has none what it calls itself since its start.
+    pub pod: Arc<str>,
 }
 
 impl Puts {

@@ -9,6 +9,10 @@ fn puts(records: u64, bytes: u64) -> Puts {
     Puts { records, bytes, throttled: 0 }
 }
 
+fn add(loads: &mut Loads, shard: &crate::domain::stream::ShardId, puts: Puts, second: u32) {
+    loads.add((&"orders".into(), shard), puts, (None, None), SECOND * second);
+}
+
 /// Puts a second at each of `seconds`.
 fn window(seconds: impl Iterator<Item = u32>, each: Puts) -> Window {
     let mut window = Window::default();
@@ -47,7 +51,7 @@ fn skew_is_how_often_the_fair_share() {
         for (nth, records) in each.iter().enumerate() {
             let shard = format!("shardId-{nth}").as_str().into();
             for second in 0..20 {
-                loads.add(&"orders".into(), &shard, puts(*records, 0), SECOND * second);
+                add(&mut loads, &shard, puts(*records, 0), second);
             }
         }
         let views = loads.views(|_| open, SECOND * 20);
@@ -64,12 +68,46 @@ fn skew_is_how_often_the_fair_share() {
 fn shards_that_nobody_writes_to_are_forgotten() {
     let mut loads = Loads::default();
     for second in 0..20 {
-        loads.add(&"orders".into(), &"shardId-0".into(), puts(1, 1), SECOND * second);
+        add(&mut loads, &"shardId-0".into(), puts(1, 1), second);
     }
     loads.forget(SECOND * 300);
     assert_eq!(loads.views(|_| None, SECOND * 300).len(), 1);
     loads.forget(SECOND * 400);
-    assert_eq!(loads.views(|_| None, SECOND * 400), []);
+    let [idle] = &loads.views(|_| None, SECOND * 400)[..] else { panic!("its day is known") };
+    assert_eq!((idle.shards.len(), idle.writers, idle.skew), (0, 0, None));
+    loads.forget(SECOND * 90_000);
+    assert_eq!(loads.views(|_| None, SECOND * 90_000), []);
+}
+
+#[test]
+fn who_has_a_heavy_key_is_known_while_it_writes() {
+    let writer = |pod: &str| Some(Writer { service: "shop".into(), pod: pod.into() });
+    let mut loads = Loads::default();
+    let (stream, shard) = ("orders".into(), "shardId-0".into());
+    let mut tell = |by: Option<Writer>, share: Option<f64>, second: u32| {
+        let top = share.map(|share| TopKey { share, keys: 1 });
+        loads.add((&stream, &shard), puts(1, 1), (by, top), SECOND * second);
+        let views = loads.views(|_| None, SECOND * second);
+        let shown = views.iter().flat_map(|load| &load.shards).flat_map(|shard| &shard.tops);
+        let shown =
+            shown.map(|seen| (seen.by.as_ref().map_or("own", |by| &*by.pod), seen.top.share));
+        shown.map(|(pod, share)| format!("{pod} {share}")).collect::<Vec<_>>().join(", ")
+    };
+    tell(None, None, 0);
+    assert_eq!(tell(writer("a"), Some(0.5), 10), "a 0.5");
+    assert_eq!(tell(None, Some(0.7), 10), "own 0.7, a 0.5");
+    assert_eq!(tell(writer("a"), Some(0.9), 11), "a 0.9, own 0.7");
+    assert_eq!(tell(writer("b"), None, 12), "a 0.9, own 0.7");
+    for pod in ["c", "d", "e"] {
+        tell(writer(pod), Some(0.3), 12);
+    }
+    assert_eq!(
+        tell(writer("f"), Some(0.8), 13),
+        "a 0.9, f 0.8, own 0.7, c 0.3",
+        "the largest four"
+    );
+    assert_eq!(tell(writer("a"), None, 20), "f 0.8, own 0.7, c 0.3", "spread now");
+    assert_eq!(tell(writer("b"), None, 72), "f 0.8, c 0.3", "the other said nothing for a minute");
 }
 
 #[test]
@@ -86,11 +124,15 @@ fn what_is_heavy_is_found_among_many() {
     for round in 0..10_000_u64 {
         sketch.add(if round % 3 == 0 { 7 } else { 1_000 + round }, 1);
     }
-    let heavy = sketch.heaviest(0.2);
+    let heavy = sketch.heaviest(0.2, sketch.total());
     assert_eq!(heavy.iter().map(|it| it.key).collect::<Vec<_>>(), [7]);
     let share = heavy.first().map(|it| it.share).unwrap_or_default();
     assert!((0.333..0.4).contains(&share), "{share}");
-    assert_eq!(Sketch::default().heaviest(0.0), []);
+    assert_eq!(sketch.top(0.2).map(|top| (top.keys, top.share >= 0.33)), Some((1, true)));
+    assert_eq!(sketch.heaviest(0.2, 10 * sketch.total()), [], "of more it is less");
+    sketch.halve();
+    assert_eq!((sketch.total(), sketch.heaviest(0.2, 5_000).len()), (5_000, 1));
+    assert_eq!((Sketch::default().heaviest(0.0, 0), Sketch::default().top(0.0)), (vec![], None));
 }
 
 #[test]

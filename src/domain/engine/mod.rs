@@ -12,11 +12,11 @@ use crate::domain::alert::freshness::Objective;
 use crate::domain::alert::saved::Saved;
 use crate::domain::alert::silence::Silence;
 use crate::domain::alert::{Notice, Rule};
-use crate::domain::capacity::{Heavy, Puts};
+use crate::domain::capacity::{Heavy, Puts, TopKey, Writer};
 use crate::domain::cloudwatch::Told;
 use crate::domain::lag::{Assessment, Lease, ReadFailure, ReadObservation, Status, Tip};
 use crate::domain::lag::{Tuning, View};
-use crate::domain::snapshot::StreamDescription;
+use crate::domain::snapshot::{AccountSettings, StreamDescription};
 use crate::domain::snapshot::{CloudWatchMetric, CloudWatchPoint, LeftOut, ShardInfo, Snapshot};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
 use crate::domain::time::Moment;
@@ -86,6 +86,10 @@ pub enum Event {
         shard: ShardId,
         /// What was put since.
         puts: Puts,
+        /// The heaviest key of the process that put, where one is heavy.
+        top: Option<TopKey>,
+        /// Who put; `None` is this process.
+        by: Option<Writer>,
         /// Up to when.
         at: Moment,
     },
@@ -132,6 +136,11 @@ pub enum Event {
         stream: StreamName,
         /// What it said.
         description: StreamDescription,
+    },
+    /// The control plane described the account.
+    AccountDescribed {
+        /// What it said.
+        account: AccountSettings,
     },
     /// The control plane knows no stream of this name. It may be another account's or region's;
     /// one that was described before has been deleted.
@@ -245,6 +254,7 @@ pub struct Engine {
     memory: Memory,
     details: Details,
     watch: Watch,
+    account: Option<AccountSettings>,
     evaluated_at: Option<Duration>,
 }
 
@@ -263,6 +273,7 @@ impl Engine {
             memory: Memory::new(limits, judging),
             details: Details::default(),
             watch: Watch::new(rules, external_labels, repeat_interval),
+            account: None,
             evaluated_at: None,
         }
     }
@@ -324,6 +335,7 @@ impl Engine {
         Snapshot {
             now,
             consumers: self.memory.consumers(now),
+            account: self.account.clone(),
             streams: self.memory.streams(),
             loads: self.memory.load_views(now.mono),
             cloudwatch: self.details.views(),
@@ -361,9 +373,9 @@ impl Engine {
                 memory.tip(&stream, &shard, &tip);
                 new.then_some(stream)
             }
-            Event::PutsSeen { stream, shard, puts, at } => {
+            Event::PutsSeen { stream, shard, puts, top, by, at } => {
                 let new = memory.see(&stream);
-                memory.loads.add(&stream, &shard, puts, at.mono);
+                memory.loads.add((&stream, &shard), puts, (by, top), at.mono);
                 new.then_some(stream)
             }
             Event::KeysSeen { stream, heaviest } => {
@@ -386,6 +398,10 @@ impl Engine {
             Event::StreamDescribed { stream, description } => {
                 memory.see(&stream);
                 memory.describe(&stream, description);
+                None
+            }
+            Event::AccountDescribed { account } => {
+                self.account = Some(account);
                 None
             }
             Event::StreamGone { stream } => {

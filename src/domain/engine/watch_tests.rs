@@ -236,6 +236,19 @@ fn the_watchdog_barks_from_the_start_and_again() {
 }
 
 #[test]
+fn what_was_told_is_taken_back_where_no_rule_is_left() {
+    let mut before = engine();
+    for second in 0..150 {
+        before.handle(read(second, 200), moment(second));
+    }
+    let mut after = engine_of(Vec::new());
+    after.restore(before.export(moment(150)), moment(150));
+    let expected = (151, "KinesisConsumerLagHigh".to_owned(), "all alerts resolved");
+    assert_eq!(told(&mut after, Event::Tick, 151), [expected]);
+    assert_eq!(told(&mut after, Event::Tick, 153), []);
+}
+
+#[test]
 fn our_own_end_is_no_incident() {
     let mut engine = engine();
     for second in 0..20 {

@@ -317,12 +317,16 @@ fn work_reported_without_its_stream_finds_it() {
 #[test]
 fn what_a_queue_handed_out_belongs_to_its_put() {
     let put = span("send", "orders", (1, 1), 0, 20);
-    let queued = with(span("receive", "mail-queue", (9, 1), 50, 60), attribute::QUEUE, Value::Bool(true));
+    let queued =
+        with(span("receive", "mail-queue", (9, 1), 50, 60), attribute::QUEUE, Value::Bool(true));
     let queued = linked(queued, vec![link((1, 1), "r1", Some(30))]);
     let spans = [("mail", queued), ("shop", put)];
     check(&spans, &[(1, &["shop -20-> orders/ (30) -> mail 1/1"])]);
     let edges = fleet(&spans).services();
-    assert_eq!(edges.iter().map(|edge| edge.stream.as_str()).collect::<Vec<_>>(), ["mail-queue", "orders"]);
+    assert_eq!(
+        edges.iter().map(|edge| edge.stream.as_str()).collect::<Vec<_>>(),
+        ["mail-queue", "orders"]
+    );
     let relay = Span { kind: Kind::Client, ..span("send", "copies", (1, 3), 75, 85) };
     let relay = linked(relay, vec![link((1, 1), "", None)]);
     let [queued, put] = spans;

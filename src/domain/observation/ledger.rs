@@ -2,7 +2,7 @@
 //! Refuses to grow: over its bound what is new is left out and counted.
 
 use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report, TELL_AGAIN, TELL_EVERY};
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, TopKey};
 use crate::domain::engine::Event;
 use crate::domain::lag::{FailureKind, ReadFailure, ReadObservation};
 use crate::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
@@ -21,6 +21,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(3_600);
 pub struct Ledger {
     service: Arc<str>,
     instance: Arc<str>,
+    host: Option<Arc<str>>,
     started: Moment,
     reads: BTreeMap<Place, Told<Reads>>,
     failures: BTreeMap<Place, Told<Failures>>,
@@ -63,6 +64,7 @@ struct Failures {
 struct Stored {
     newest: Option<Duration>,
     puts: Puts,
+    top: Option<TopKey>,
 }
 
 impl Ledger {
@@ -72,6 +74,7 @@ impl Ledger {
         Self {
             service: service.into(),
             instance: instance.into(),
+            host: None,
             started,
             reads: BTreeMap::new(),
             failures: BTreeMap::new(),
@@ -81,6 +84,12 @@ impl Ledger {
             reported_at: None,
             left_out: 0,
         }
+    }
+
+    /// The same, of a process that knows where it runs.
+    #[must_use]
+    pub fn on(self, host: Option<&str>) -> Self {
+        Self { host: host.map(Into::into), ..self }
     }
 
     /// Takes in what happened; true when that is the first news since the last report.
@@ -107,10 +116,11 @@ impl Ledger {
                     });
                 }
             }
-            Event::PutsSeen { stream, shard, puts, at } => {
+            Event::PutsSeen { stream, shard, puts, top, at, by: _ } => {
                 let entry = (stream.clone(), shard.clone());
                 self.changed |= change(&mut self.puts, entry, at.mono, &mut self.left_out, |it| {
                     it.puts.add(*puts);
+                    it.top = *top;
                 });
             }
             // What every hub learns by itself, and what others say.
@@ -119,6 +129,7 @@ impl Ledger {
             | Event::LeaseSeen { .. }
             | Event::ShardsListed { .. }
             | Event::StreamDescribed { .. }
+            | Event::AccountDescribed { .. }
             | Event::KeysSeen { .. }
             | Event::CloudWatch { .. }
             | Event::CloudWatchDetails { .. }
@@ -200,10 +211,12 @@ impl Ledger {
             shard: shard.clone(),
             newest: it.newest.map(wall),
             puts: it.puts,
+            top: it.top,
         });
         Report {
             service: Arc::clone(&self.service),
             instance: Arc::clone(&self.instance),
+            host: self.host.clone(),
             started: wall(self.started.mono),
             sent: now.wall,
             leaving,

@@ -7,7 +7,7 @@ mod pods;
 pub use ledger::Ledger;
 pub use pods::Pods;
 
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, TopKey};
 use crate::domain::lag::FailureKind;
 use crate::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
 use crate::domain::time::Wall;
@@ -39,6 +39,8 @@ pub struct Report {
     pub service: Arc<str>,
     /// This process of it: another one after a restart.
     pub instance: Arc<str>,
+    /// The machine or pod that it runs on, where it knows the name.
+    pub host: Option<Arc<str>>,
     /// When the sidecar began; totals are counted since.
     pub started: Wall,
     /// When this was told.
@@ -119,7 +121,7 @@ pub struct FailurePoint {
 }
 
 /// The puts of one pod to one shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PutPoint {
     /// The stream.
     pub stream: StreamName,
@@ -129,6 +131,8 @@ pub struct PutPoint {
     pub newest: Option<Wall>,
     /// What was put since the sidecar's start.
     pub puts: Puts,
+    /// The heaviest key, where one is heavy.
+    pub top: Option<TopKey>,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! sending, but for the time that the report took. Refuses to remember a pod that fell silent.
 
 use super::{FailurePoint, HEARTBEAT, Place, PutPoint, ReadPoint, Report, Word};
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, Writer};
 use crate::domain::engine::Event;
 use crate::domain::lag::{ReadFailure, ReadObservation, Tip};
 use crate::domain::stream::{ConsumerName, ShardId, StreamName};
@@ -92,7 +92,9 @@ impl Pods {
 
     /// Takes a report that arrived at `received`; gives what happened, in the order of its time.
     pub fn take(&mut self, report: Report, received: Moment) -> Vec<Event> {
-        let Report { instance, sent, leaving, reads, failures, connections, puts, .. } = report;
+        let Report { service, instance, host, .. } = report;
+        let by = Writer { service, pod: host.unwrap_or_else(|| Arc::clone(&instance)) };
+        let Report { sent, leaving, reads, failures, connections, puts, .. } = report;
         if !self.pods.contains_key(&instance) && self.pods.len() >= PODS_MAX {
             self.left_out = self.left_out.saturating_add(1);
             return Vec::new();
@@ -111,7 +113,7 @@ impl Pods {
             pod.fail(point, &times, &mut room, &mut happened, &mut self.left_out);
         }
         for point in puts {
-            pod.put(point, &times, &mut room, &mut happened, &mut self.left_out);
+            pod.put(point, (&by, &times), &mut room, &mut happened, &mut self.left_out);
         }
         let names: Vec<ConsumerName> = connections.iter().map(|(name, _)| name.clone()).collect();
         let was: Vec<u32> = names.iter().map(|name| self.open(name)).collect();
@@ -320,12 +322,12 @@ impl Pod {
     fn put(
         &mut self,
         point: PutPoint,
-        times: &Times,
+        (by, times): (&Writer, &Times),
         room: &mut usize,
         happened: &mut Vec<(Moment, Event)>,
         left_out: &mut u64,
     ) {
-        let PutPoint { stream, shard, newest, puts } = point;
+        let PutPoint { stream, shard, newest, puts, top } = point;
         let key = (stream.clone(), shard.clone());
         let before = self.puts.get(&key).copied();
         if before.is_none() && !take_room(room, left_out) {
@@ -345,7 +347,8 @@ impl Pod {
         // What was put before this process knew the pod is in no window of its.
         let puts = puts.since(puts_before);
         if times.is_known && !puts.is_empty() {
-            happened.push((sent, Event::PutsSeen { stream, shard, puts, at: sent }));
+            let by = Some(by.clone());
+            happened.push((sent, Event::PutsSeen { stream, shard, puts, top, by, at: sent }));
         }
     }
 }

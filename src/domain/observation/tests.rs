@@ -1,12 +1,13 @@
 //! Owns the tests of what goes from a sidecar to a hub, each with clocks of its own.
 
 use super::*;
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, TopKey, Writer};
 use crate::domain::engine::Event;
 use crate::domain::lag::{ReadFailure, ReadObservation, Tip};
 use crate::domain::time::Moment;
 
 const SECOND: Duration = Duration::from_secs(1);
+const TOP: Option<TopKey> = Some(TopKey { share: 0.5, keys: 1 });
 /// The pod's calendar is this far ahead of the hub's.
 const AHEAD: Duration = Duration::from_secs(3_600);
 
@@ -43,7 +44,7 @@ fn connections(open: u32, at: Moment) -> Event {
 }
 
 fn ledger(instance: &str) -> Ledger {
-    Ledger::new("mail", instance, pod(0))
+    Ledger::new("mail", instance, pod(0)).on(Some("mail-7"))
 }
 
 /// What a hub makes of a report that is sent and received in the same moment.
@@ -146,7 +147,7 @@ fn failures_puts_and_tips_are_told() {
     let put = |records, at| {
         let (stream, _, shard): (_, ConsumerName, _) = place();
         let puts = Puts { records, bytes: records * 100, throttled: 1 };
-        Event::PutsSeen { stream, shard, puts, at }
+        Event::PutsSeen { stream, shard, puts, top: TOP, by: None, at }
     };
     let tip = |at: Moment, newest| {
         let tip = Tip { as_of: at, newest: Some(newest), complete: false };
@@ -163,6 +164,8 @@ fn failures_puts_and_tips_are_told() {
         stream: "orders".into(),
         shard: "shardId-0".into(),
         puts: all,
+        top: TOP,
+        by: Some(Writer { service: "mail".into(), pod: "mail-7".into() }),
         at: at(3),
     };
     assert_eq!(heard(&mut pods, &mut ledger, 3), [failed(at(1)), tip(at(3), unsure), stored]);
@@ -193,7 +196,8 @@ fn what_finds_no_room_is_counted() {
     for shard in 0..5_000 {
         let shard = ShardId::from(shard.to_string().as_str());
         let puts = Puts { records: 1, bytes: 1, throttled: 0 };
-        ledger.note(&Event::PutsSeen { stream: "orders".into(), shard, puts, at: pod(0) });
+        let (stream, top, by) = ("orders".into(), None, None);
+        ledger.note(&Event::PutsSeen { stream, shard, puts, top, by, at: pod(0) });
     }
     assert_eq!((ledger.left_out(), ledger.left_out()), (904, 0));
     for nth in 0..17 {
@@ -205,6 +209,7 @@ fn what_finds_no_room_is_counted() {
                 shard: shard.to_string().as_str().into(),
                 newest: None,
                 puts: Puts::default(),
+                top: None,
             })
             .collect();
         pods.take(report, at(1));

@@ -77,7 +77,7 @@ pub struct Choice {
 }
 
 /// Every way: provisioned as asked and with the readers the other way round, then on-demand.
-pub(super) fn all(traffic: &Traffic, prices: &Prices) -> Vec<Choice> {
+pub(super) fn all(traffic: &Traffic, prices: &Prices, committed: bool) -> Vec<Choice> {
     let readers = traffic.consumers + traffic.fan_out_consumers;
     let asked = (traffic.consumers, traffic.fan_out_consumers);
     let otherwise = if traffic.fan_out_consumers > 0 { (readers, 0) } else { (0, readers) };
@@ -85,8 +85,8 @@ pub(super) fn all(traffic: &Traffic, prices: &Prices) -> Vec<Choice> {
     if otherwise != asked && otherwise.1 <= FAN_OUT_MAX {
         choices.push(provisioned(traffic, otherwise, false, prices));
     }
-    choices.push(on_demand(traffic, prices));
-    choices.push(advantage(traffic, prices));
+    choices.push(on_demand(traffic, prices, committed));
+    choices.push(advantage(traffic, prices, committed));
     choices
 }
 
@@ -134,7 +134,7 @@ fn provisioned(
     Choice { mode, consumers, fan_out_consumers: fan_out, as_asked, shards, bill, impossible }
 }
 
-fn on_demand(traffic: &Traffic, prices: &Prices) -> Choice {
+fn on_demand(traffic: &Traffic, prices: &Prices, committed: bool) -> Choice {
     let mut bill = Bill::default();
     bill.add(prices, "stream", &[(HOURS_PER_MONTH, "h")], Price::OnDemandStreamHour);
     bill.add(prices, "written", &[written(traffic)], Price::OnDemandInGb);
@@ -152,21 +152,26 @@ fn on_demand(traffic: &Traffic, prices: &Prices) -> Choice {
     );
     let too_many = (traffic.fan_out_consumers > FAN_OUT_MAX)
         .then_some("an on-demand standard stream takes at most 20 consumers with fan-out");
-    volume(Mode::OnDemand, traffic, bill, too_many.or_else(|| too_much(traffic)))
+    let other = committed.then_some(
+        "the account has committed itself to on-demand advantage, which all its on-demand streams have",
+    );
+    let impossible = other.or(too_many).or_else(|| too_much(traffic));
+    volume(Mode::OnDemand, traffic, bill, impossible)
 }
 
-fn advantage(traffic: &Traffic, prices: &Prices) -> Choice {
+/// An account that pays for its minimum anyway pays nothing more for it because of this stream.
+fn advantage(traffic: &Traffic, prices: &Prices, committed: bool) -> Choice {
     let mut bill = Bill::default();
     bill.add(prices, "written", &[written(traffic)], Price::AdvantageInGb);
     let readers = (f64::from(traffic.consumers + traffic.fan_out_consumers), "readers");
     let gb = (month_gb(traffic, traffic.record_bytes), "GB");
     bill.add(prices, "read", &[readers, gb], Price::AdvantageOutGb);
-    let committed = COMMITTED_BYTES_PER_SECOND * SECONDS_PER_HOUR * HOURS_PER_MONTH / GB;
+    let minimum = COMMITTED_BYTES_PER_SECOND * SECONDS_PER_HOUR * HOURS_PER_MONTH / GB;
     for (what, missing, price) in [
-        ("written", committed - written(traffic).0, Price::AdvantageInGb),
-        ("read", committed - readers.0 * gb.0, Price::AdvantageOutGb),
+        ("written", minimum - written(traffic).0, Price::AdvantageInGb),
+        ("read", minimum - readers.0 * gb.0, Price::AdvantageOutGb),
     ] {
-        if missing > 0.0 {
+        if missing > 0.0 && !committed {
             let dollars = prices.of(price).map(|dollars| missing * dollars);
             let formula = format!(
                 "{} GB {what} short of the 25 MiB/s that the account commits itself to, unless \

@@ -1,11 +1,12 @@
 //! Owns what a stream's traffic needs and costs: shards, capacity modes, aggregation, retention, and
-//! what is worth knowing about them. Arithmetic over given traffic and given prices; refuses to know
-//! where either came from, and to call a cost known whose price is not.
+//! what is worth knowing about them. Arithmetic over given traffic and given prices, of which
+//! `measured` takes the traffic from a snapshot. Refuses to call a cost known whose price is not.
 
 mod advice;
 mod aggregation;
 mod bill;
 mod choice;
+mod measured;
 mod number;
 mod prices;
 mod shards;
@@ -17,10 +18,43 @@ pub use advice::Advice;
 pub use aggregation::{Aggregated, NotWorthIt};
 pub use bill::{Bill, HOURS_PER_MONTH, Line};
 pub use choice::{Choice, Mode};
+pub use measured::{Measured, Source, measured};
 pub use number::{dollars, number};
 pub use prices::{Price, Prices};
 pub use shards::{Limit, Need, Shards};
 pub use traffic::{Fault, Traffic};
+
+/// Whether the account has committed itself to pay for a minimum of on-demand advantage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commitment {
+    /// It has not: on-demand streams cost what on-demand standard does.
+    Disabled,
+    /// It has: all on-demand streams of the account in the region cost what on-demand advantage does.
+    Enabled,
+    /// It has, and has asked for its end.
+    Ending,
+}
+
+impl Commitment {
+    /// As the JSON says it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::Ending => "enabled_until_earliest_allowed_end",
+        }
+    }
+
+    /// Whether the minimum is paid now.
+    #[must_use]
+    pub const fn is_paid(self) -> bool {
+        match self {
+            Self::Disabled => false,
+            Self::Enabled | Self::Ending => true,
+        }
+    }
+}
 
 /// All that is told of one stream's traffic.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,21 +69,28 @@ pub struct Plan {
     pub aggregation: Result<(Aggregated, Vec<Choice>), NotWorthIt>,
     /// What looking at the stream costs in CloudWatch.
     pub watching: Bill,
+    /// Whether the account pays the minimum of on-demand advantage anyway.
+    pub committed: bool,
     /// What a person should know, the weightiest first.
     pub advice: Vec<Advice>,
 }
 
 impl Plan {
-    /// Plans for `traffic` at `prices`.
+    /// Plans for `traffic` at `prices`, for an account of which `commitment` is known.
     ///
     /// # Errors
     /// Every fault of the traffic, at once.
-    pub fn make(traffic: &Traffic, prices: &Prices) -> Result<Self, Vec<Fault>> {
+    pub fn make(
+        traffic: &Traffic,
+        prices: &Prices,
+        commitment: Option<Commitment>,
+    ) -> Result<Self, Vec<Fault>> {
         traffic.check()?;
-        let choices = choice::all(traffic, prices);
+        let committed = commitment.is_some_and(Commitment::is_paid);
+        let choices = choice::all(traffic, prices, committed);
         let aggregation = aggregation::aggregate(traffic).map(|aggregated| {
             let changed = aggregated.traffic(traffic);
-            (aggregated, choice::all(&changed, prices))
+            (aggregated, choice::all(&changed, prices, committed))
         });
         let shards = shards::needed(traffic, traffic.consumers);
         let watching = bill::watching(shards.needed, prices);
@@ -59,6 +100,7 @@ impl Plan {
             choices,
             aggregation,
             watching,
+            committed,
             advice: Vec::new(),
         };
         plan.advice = advice::all(&plan);

@@ -106,7 +106,12 @@ pub struct Prices {
     pub source: String,
     /// Dollars.
     pub figures: BTreeMap<Price, f64>,
+    /// Those that nobody has held against their source.
+    pub to_be_checked: Vec<Price>,
 }
+
+/// Built-in prices whose source was read: CloudWatch's price list.
+const CHECKED: [Price; 2] = [Price::MetricMonth, Price::MetricsRequestedThousand];
 
 impl Prices {
     /// The region that this program knows.
@@ -114,15 +119,22 @@ impl Prices {
 
     /// AWS's list prices of us-east-1 as they were known on 2026-11-23. Those of CloudWatch come from
     /// its price list; those of Kinesis were written from memory and agree with what others quote:
-    /// nobody has held them against a bill.
+    /// nobody has held them against their source.
     #[must_use]
     pub fn us_east_1() -> Self {
         Self {
             region: Self::REGION.to_owned(),
             date: "2026-11-23".to_owned(),
-            source: "list prices built into this program, to be checked".to_owned(),
+            source: "list prices built into this program".to_owned(),
             figures: TABLE.into_iter().map(|(price, _, _, dollars)| (price, dollars)).collect(),
+            to_be_checked: Price::all().filter(|price| !CHECKED.contains(price)).collect(),
         }
+    }
+
+    /// The same with one price as somebody gave it.
+    pub fn give(&mut self, price: Price, dollars: f64) {
+        self.figures.insert(price, dollars);
+        self.to_be_checked.retain(|unchecked| *unchecked != price);
     }
 
     /// The price, if it is known.

@@ -16,7 +16,7 @@ fn traffic(records: f64, bytes: u32, consumers: u32, fan_out: u32, hours: u32) -
 }
 
 fn plan(traffic: &Traffic) -> Plan {
-    Plan::make(traffic, &Prices::us_east_1()).unwrap()
+    Plan::make(traffic, &Prices::us_east_1(), None).unwrap()
 }
 
 fn total(plan: &Plan, mode: Mode, as_asked: bool) -> String {
@@ -82,10 +82,26 @@ fn a_month_in_dollars() {
 }
 
 #[test]
+fn an_account_that_is_committed_pays_for_volume_alone() {
+    let traffic = traffic(1_000.0, 1_024, 1, 0, 24);
+    for (commitment, expected, standard) in [
+        (Commitment::Disabled, "3,079.69", true),
+        // 2,506.26 GB × (0.032 + 0.016).
+        (Commitment::Enabled, "120.30", false),
+        (Commitment::Ending, "120.30", false),
+    ] {
+        let plan = Plan::make(&traffic, &Prices::us_east_1(), Some(commitment)).unwrap();
+        assert_eq!(total(&plan, Mode::Advantage, true), expected, "{commitment:?}");
+        let of = plan.choices.iter().find(|choice| choice.mode == Mode::OnDemand).unwrap();
+        assert_eq!(of.impossible.is_none(), standard, "{commitment:?}");
+    }
+}
+
+#[test]
 fn a_cost_whose_price_is_not_known_is_not_known() {
     let mut prices = Prices::us_east_1();
     prices.figures.remove(&Price::PutUnitsMillion);
-    let plan = Plan::make(&traffic(10.0, 100, 1, 0, 24), &prices).unwrap();
+    let plan = Plan::make(&traffic(10.0, 100, 1, 0, 24), &prices, None).unwrap();
     let bill = &plan.choices[0].bill;
     assert_eq!((bill.total(), bill.lines[0].dollars), (None, Some(730.0 * 0.015)));
     assert!(bill.lines[1].formula.ends_with("an unknown price: put_units_million"), "{bill:?}");
@@ -157,7 +173,7 @@ fn what_cannot_be_is_not_the_cheapest() {
 #[test]
 fn faulty_traffic_is_told_all_at_once() {
     let check = |traffic: Traffic, expected: &[Fault]| {
-        assert_eq!(Plan::make(&traffic, &Prices::us_east_1()).unwrap_err(), expected);
+        assert_eq!(Plan::make(&traffic, &Prices::us_east_1(), None).unwrap_err(), expected);
     };
     check(traffic(-1.0, 0, 1, 0, 24), &[Fault::Rate, Fault::Peak, Fault::Record]);
     check(traffic(f64::NAN, 1, 1, 0, 24), &[Fault::Rate, Fault::Peak]);

@@ -61,7 +61,7 @@ impl Observations {
     }
 }
 
-/// The way to the hub at `config.endpoint`, for the process `instance` of `service`. Drops go to
+/// The way to the hub at `config.endpoint`, for the process `instance` of `service` on `host`. Drops go to
 /// `dropped`, the process's `kinescope_dropped_total{queue,reason}`, under
 /// `queue="hub_observations"`: `full` and `export_failed`, in facts.
 ///
@@ -69,11 +69,11 @@ impl Observations {
 /// See [`BuildError`]; `dropped` has other labels.
 pub fn observations(
     config: &Config,
-    (service, instance, region): (&str, &str, &str),
+    (service, instance, host, region): (&str, &str, Option<&str>, &str),
     dropped: &IntCounterVec,
     clock: &Clock,
 ) -> Result<(Observations, Teller), BuildError> {
-    let ledger = Mutex::new(Ledger::new(service, instance, clock.now()));
+    let ledger = Mutex::new(Ledger::new(service, instance, clock.now()).on(host));
     let observations = Observations(Arc::new(Shared { ledger, news: Notify::new() }));
     let drop = |reason| dropped.with_label_values(&["hub_observations", reason]);
     let teller = Teller {

@@ -2,6 +2,7 @@
 //! Refuses to hold more bytes than its bound: then the copy is dropped and counted, never the
 //! stream.
 
+use super::placing::Placing;
 use super::spans::Carried;
 use super::upstream::Resent;
 use crate::domain::envelope;
@@ -96,6 +97,8 @@ pub struct PutFacts {
     /// What each record takes of its shard before anything is added, where the client's bytes are
     /// not kept.
     pub each: Weight,
+    /// What the hash key of a single record is made of.
+    pub placing: Placing,
     /// What the event of a single record calls itself, where the span is recorded.
     pub event: Option<Box<envelope::Facts>>,
     /// The client's bytes of several records, so that one which fails can be known again.
@@ -143,6 +146,23 @@ impl Weight {
 }
 
 impl PutFacts {
+    /// Takes what each record takes of its shard, where the client's bytes are not kept.
+    pub(super) fn weigh(&mut self, keys: &RandomState, body: &[u8], put: &PutBody) {
+        self.each = Weight::each(keys, body, put);
+        if put.len() == 1 {
+            self.placing = Placing::of(body, put, 0);
+        }
+    }
+
+    /// The hash key of one record, where it can still be told.
+    #[must_use]
+    pub fn hash_key(&self, record: usize) -> Option<u128> {
+        match &self.originals {
+            Some(Originals { body, put, .. }) => put::hash_key(body, put, record),
+            None => self.placing.hash_key(),
+        }
+    }
+
     /// What was added to each record that was injected into: they share it.
     #[must_use]
     pub fn added_each(&self) -> u64 {

@@ -57,6 +57,7 @@ impl Measured {
             own: Vec::new(),
             each: Default::default(),
             event: None,
+            placing: Default::default(),
             originals: None,
         };
         let mut exchange = Box::new(Exchange {

@@ -17,6 +17,7 @@ mod metrics;
 mod names;
 mod observe;
 mod parents;
+mod placing;
 mod policy;
 mod prepare;
 mod put;
@@ -49,7 +50,7 @@ use crate::io::credentials::Credentials;
 use crate::io::entropy;
 use crate::io::http::client::Client;
 use crate::io::otlp::SpanSink;
-use crate::io::streams::RecordLimits;
+use crate::io::streams::{RecordLimits, ShardRanges};
 use crate::wire::kinesis::endpoint::Settings;
 use crate::wire::kinesis::fault::Fault;
 use crate::wire::kinesis::operation::Operation;
@@ -101,6 +102,8 @@ pub struct Shared {
     pub iterators: Iterators,
     /// Each stream's own record limit.
     pub record_limits: RecordLimits,
+    /// Each stream's hash ranges.
+    pub ranges: ShardRanges,
     /// Records that failed inside a 200.
     pub refused: Arc<RefusedRecords>,
     /// Whose child our spans are, and whether they are recorded.

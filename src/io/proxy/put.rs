@@ -3,6 +3,7 @@
 
 use super::admit::text;
 use super::exchange::{Originals, PutFacts, Weight};
+use super::placing::Placing;
 use super::policy::{Propagate, Treatment};
 use super::spans::Carried;
 use super::{Proxy, retries};
@@ -102,7 +103,7 @@ fn treat(
         let call = Call::of(proxy, headers, &[], now);
         let verdicts = vec!["off"; put.records.len()];
         let mut facts = call.facts(put.stream.clone(), verdicts);
-        facts.each = Weight::each(&proxy.keys, body, &put);
+        facts.weigh(&proxy.keys, body, &put);
         return (body.clone().into(), facts);
     }
     let looks = put::look(body, &put);
@@ -135,11 +136,11 @@ fn treat(
     if put.records.len() > 1 {
         let held = proxy.observer.hold(body.len());
         if held.is_none() {
-            facts.each = Weight::each(&proxy.keys, body, &put);
+            facts.weigh(&proxy.keys, body, &put);
         }
         facts.originals = held.map(|held| Originals { body: body.clone(), put, held });
     } else {
-        facts.each = Weight::each(&proxy.keys, body, &put);
+        facts.weigh(&proxy.keys, body, &put);
         if proxy.spans.has_room(facts.context.flags) {
             let event = put::facts(body, &put, 0);
             facts.event = (event != Facts::default()).then(|| Box::new(event));
@@ -251,6 +252,7 @@ impl Call {
             attempt,
             own: Vec::new(),
             each: Weight::default(),
+            placing: Placing::default(),
             event: None,
             originals: None,
         }

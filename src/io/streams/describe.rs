@@ -12,6 +12,7 @@ use crate::io::entropy;
 use crate::io::quiet::Quiet;
 use crate::io::streams::limits::RecordLimits;
 use crate::io::streams::pace::{Operation, Pacer};
+use crate::io::streams::ranges::ShardRanges;
 use crate::io::streams::schedule::{Job, Schedule};
 use crate::io::streams::{consumers, shards};
 use aws_sdk_kinesis::types::{EncryptionType, StreamDescriptionSummary};
@@ -32,7 +33,7 @@ pub struct DescribeQueue(mpsc::Sender<StreamName>);
 
 impl DescribeQueue {
     /// Asks for `stream` to be described, at leisure, and from then on again and again; asked once
-    /// more, for a new list of its shards. False when the question was dropped.
+    /// more, for its shards anew. False when the question was dropped.
     #[must_use]
     pub fn ask(&self, stream: StreamName) -> bool {
         self.0.try_send(stream).is_ok()
@@ -46,8 +47,9 @@ pub struct Asking {
     pub pacer: Pacer,
     /// Between two looks at the same stream.
     pub refresh: Duration,
-    /// Whether to ask who is registered for fan-out; a hub does.
-    pub consumers: bool,
+    /// Whether this is a hub: it asks who is registered for fan-out, and for a description as soon as
+    /// a stream has new shards.
+    pub hub: bool,
 }
 
 /// The task that describes streams.
@@ -58,24 +60,26 @@ pub struct Describer {
     asked: mpsc::Receiver<StreamName>,
     events: mpsc::Sender<Event>,
     limits: RecordLimits,
+    ranges: Option<ShardRanges>,
     asking: Asking,
     schedule: Schedule,
     quiet: Quiet,
 }
 
 impl Describer {
-    /// Describes each stream asked about at the pace of `asking`, and tells `events` and `limits`.
+    /// Describes each stream asked about at the pace of `asking`, and tells `events`, `limits` and,
+    /// where somebody looks at them, `ranges`.
     #[must_use]
     pub fn new(
         client: aws_sdk_kinesis::Client,
         clock: Clock,
         events: mpsc::Sender<Event>,
-        limits: RecordLimits,
+        (limits, ranges): (RecordLimits, Option<ShardRanges>),
         asking: Asking,
     ) -> (DescribeQueue, Self) {
         let (questions, asked) = mpsc::channel(QUEUE_MAX);
-        let (schedule, quiet) = (Schedule::new(asking.refresh), Quiet::default());
-        let this = Self { client, clock, asked, events, limits, asking, schedule, quiet };
+        let (schedule, quiet) = (Schedule::new(asking.refresh, asking.hub), Quiet::default());
+        let this = Self { client, clock, asked, events, limits, ranges, asking, schedule, quiet };
         (DescribeQueue(questions), this)
     }
 
@@ -157,7 +161,7 @@ impl Describer {
             return Some(Vec::new());
         }
         let arn = summary.stream_arn();
-        if !self.asking.consumers || arn.is_empty() {
+        if !self.asking.hub || arn.is_empty() {
             return None;
         }
         let listed = consumers::list(&self.client, &self.asking.pacer, arn).await;
@@ -174,8 +178,11 @@ impl Describer {
         let listed = shards::list(&self.client, &self.asking.pacer, &stream).await;
         let now = self.clock.now();
         match listed {
-            Ok(shards) => {
+            Ok(shards::Listed { shards, ranges }) => {
                 self.schedule.done(&stream, Job::List, now.mono, entropy::chance());
+                if let Some(known) = &self.ranges {
+                    known.learn(&stream, ranges);
+                }
                 self.events.send(Event::ShardsListed { stream, shards }).await
             }
             Err(shards::NoList { fault, said }) => {
@@ -302,10 +309,10 @@ mod tests {
         .await;
         let (events, mut heard) = mpsc::channel(100);
         let refresh = Duration::from_secs(300);
-        let asking = Asking { pacer: pacer(clock.clone()), refresh, consumers: true };
+        let asking = Asking { pacer: pacer(clock.clone()), refresh, hub: true };
         let limits = RecordLimits::default();
         let (queue, describer) =
-            Describer::new(settings.kinesis(None), clock.clone(), events, limits, asking);
+            Describer::new(settings.kinesis(None), clock.clone(), events, (limits, None), asking);
         for stream in streams {
             assert!(queue.ask((*stream).into()));
         }

@@ -43,6 +43,9 @@ pub(super) enum Job {
 #[derive(Debug)]
 pub(super) struct Schedule {
     refresh: Duration,
+    /// A stream whose shards are asked for anew is described anew, too: how many are open has
+    /// changed. Not in every pod of a fleet: they would all ask at once.
+    describes_anew: bool,
     jobs: BTreeMap<(StreamName, Job), Due>,
 }
 
@@ -55,16 +58,17 @@ struct Due {
 }
 
 impl Schedule {
-    pub(super) const fn new(refresh: Duration) -> Self {
-        Self { refresh, jobs: BTreeMap::new() }
+    pub(super) const fn new(refresh: Duration, describes_anew: bool) -> Self {
+        Self { refresh, describes_anew, jobs: BTreeMap::new() }
     }
 
     /// A stream was asked about: at once if new. If it is known, its list of shards may be out of
     /// date. False when there are too many.
     pub(super) fn ask(&mut self, stream: StreamName, now: Duration) -> bool {
-        if let Some(due) = self.jobs.get_mut(&(stream.clone(), Job::List)) {
-            if let Some(done_at) = due.done_at {
-                due.at = due.at.min(now.max(done_at + RELIST_AFTER));
+        if self.jobs.contains_key(&(stream.clone(), Job::List)) {
+            self.hasten(&stream, Job::List, now);
+            if self.describes_anew {
+                self.hasten(&stream, Job::Describe, now);
             }
             return true;
         }
@@ -75,6 +79,15 @@ impl Schedule {
             self.jobs.insert((stream, Job::List), due(now + SHARDS_AFTER));
         }
         room
+    }
+
+    /// What was done once is done again, soon and not at once after the last time.
+    fn hasten(&mut self, stream: &StreamName, job: Job, now: Duration) {
+        if let Some(due) = self.jobs.get_mut(&(stream.clone(), job))
+            && let Some(done_at) = due.done_at
+        {
+            due.at = due.at.min(now.max(done_at + RELIST_AFTER));
+        }
     }
 
     /// What comes next, and when.
@@ -139,7 +152,7 @@ mod tests {
 
     #[test]
     fn descriptions_come_first_and_each_stream_once_a_refresh() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), false);
         schedule.ask("a".into(), seconds(10));
         schedule.ask("b".into(), seconds(12));
         let a = "a".into();
@@ -159,8 +172,25 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_describes_a_stream_anew_whose_shards_are_new() {
+        let check = |describes_anew, expected| {
+            let mut schedule = Schedule::new(seconds(300), describes_anew);
+            let a: StreamName = "a".into();
+            schedule.ask(a.clone(), seconds(0));
+            schedule.ask(a.clone(), seconds(1));
+            assert_eq!(next(&schedule), due("a", Job::Describe, 0), "not done yet");
+            schedule.done(&a, Job::Describe, seconds(2), 0.0);
+            schedule.done(&a, Job::List, seconds(5), 0.0);
+            schedule.ask(a, seconds(13));
+            assert_eq!(next(&schedule), expected);
+        };
+        check(true, due("a", Job::Describe, 13));
+        check(false, due("a", Job::List, 15));
+    }
+
+    #[test]
     fn a_failure_holds_its_stream_only() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), false);
         schedule.ask("a".into(), seconds(0));
         schedule.ask("b".into(), seconds(1));
         let a: StreamName = "a".into();
@@ -173,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_forgotten_in_the_end() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), false);
         let a: StreamName = "a".into();
         schedule.ask(a.clone(), seconds(0));
         for _ in 0..NOT_FOUND_MAX {
@@ -185,7 +215,7 @@ mod tests {
 
     #[test]
     fn bounded() {
-        let mut schedule = Schedule::new(seconds(300));
+        let mut schedule = Schedule::new(seconds(300), false);
         for index in 0..STREAMS_MAX {
             assert!(schedule.ask(format!("s{index}").as_str().into(), seconds(0)));
         }

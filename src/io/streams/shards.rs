@@ -1,6 +1,7 @@
 //! Owns asking for the whole list of a stream's shards, closed ones too. Refuses to give half of
 //! it: what is not on the list counts as trimmed away.
 
+use crate::domain::capacity::{HashRange, HashRanges, hash_of_digits};
 use crate::domain::snapshot::ShardInfo;
 use crate::domain::stream::StreamName;
 use crate::io::credentials::fault::Fault;
@@ -26,6 +27,21 @@ pub(super) struct NoList {
     pub(super) said: String,
 }
 
+/// Every shard of a stream.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) shards: Vec<ShardInfo>,
+    /// Of the open ones; `None` where they are not understood wholly.
+    pub(super) ranges: Option<HashRanges>,
+}
+
+/// What the pages gave so far.
+#[derive(Default)]
+struct Gathered {
+    shards: Vec<ShardInfo>,
+    open: Vec<Option<HashRange>>,
+}
+
 enum Page {
     Last,
     Next(String),
@@ -37,23 +53,26 @@ pub(super) async fn list(
     client: &aws_sdk_kinesis::Client,
     pacer: &Pacer,
     stream: &StreamName,
-) -> Result<Vec<ShardInfo>, NoList> {
-    let (mut shards, mut token, mut restarts) = (Vec::new(), None, 0);
+) -> Result<Listed, NoList> {
+    let (mut all, mut token, mut restarts) = (Gathered::default(), None, 0);
     loop {
-        match page(client, pacer, stream, token.as_deref(), &mut shards).await? {
-            Page::Last if shards.is_empty() => {
+        match page(client, pacer, stream, token.as_deref(), &mut all).await? {
+            Page::Last if all.shards.is_empty() => {
                 return Err(broken("a stream without a shard cannot be"));
             }
-            Page::Last => return Ok(shards),
+            Page::Last => {
+                let open: Option<Vec<HashRange>> = all.open.into_iter().collect();
+                return Ok(Listed { shards: all.shards, ranges: open.and_then(HashRanges::new) });
+            }
             Page::Next(next) if token.as_ref() == Some(&next) => {
                 return Err(broken("the same page came twice"));
             }
-            Page::Next(_) if shards.len() >= SHARDS_MAX => {
+            Page::Next(_) if all.shards.len() >= SHARDS_MAX => {
                 return Err(broken("there are more shards than an account may have"));
             }
             Page::Next(next) => token = Some(next),
             Page::Expired if restarts < RESTARTS_MAX => {
-                (shards, token, restarts) = (Vec::new(), None, restarts + 1);
+                (all, token, restarts) = (Gathered::default(), None, restarts + 1);
             }
             Page::Expired => return Err(broken("its pages expire faster than they are read")),
         }
@@ -65,7 +84,7 @@ async fn page(
     pacer: &Pacer,
     stream: &StreamName,
     token: Option<&str>,
-    shards: &mut Vec<ShardInfo>,
+    all: &mut Gathered,
 ) -> Result<Page, NoList> {
     pacer.turn(Operation::ListShards).await;
     let call = client.list_shards().max_results(PAGE_SHARDS);
@@ -77,7 +96,8 @@ async fn page(
     match call.send().await {
         Ok(answer) => {
             pacer.outcome(Operation::ListShards, stream.as_str(), None);
-            shards.extend(answer.shards().iter().map(info));
+            all.shards.extend(answer.shards().iter().map(info));
+            all.open.extend(answer.shards().iter().filter(|shard| is_open(shard)).map(range));
             Ok(answer.next_token.map_or(Page::Last, Page::Next))
         }
         Err(error) if token.is_some() && is_expired(&error) => Ok(Page::Expired),
@@ -101,6 +121,17 @@ fn info(shard: &Shard) -> ShardInfo {
     }
 }
 
+fn is_open(shard: &Shard) -> bool {
+    shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none())
+}
+
+fn range(shard: &Shard) -> Option<HashRange> {
+    let range = shard.hash_key_range()?;
+    let end = |digits: &str| hash_of_digits(digits.as_bytes());
+    let (begin, end) = (end(range.starting_hash_key())?, end(range.ending_hash_key())?);
+    Some(HashRange { begin, end, shard: shard.shard_id().into() })
+}
+
 fn broken(why: &str) -> NoList {
     NoList { fault: Fault::Broken, said: why.to_owned() }
 }
@@ -118,6 +149,12 @@ mod tests {
     async fn listed(
         answer: impl Fn(&Value, usize) -> (u16, String) + Send + Sync + 'static,
     ) -> Result<Vec<ShardInfo>, NoList> {
+        whole(answer).await.map(|listed| listed.shards)
+    }
+
+    async fn whole(
+        answer: impl Fn(&Value, usize) -> (u16, String) + Send + Sync + 'static,
+    ) -> Result<Listed, NoList> {
         let calls = AtomicUsize::new(0);
         let settings = fake::settings(move |request| {
             let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
@@ -162,6 +199,29 @@ mod tests {
         .await
         .unwrap();
         assert_eq!(names(&shards), [("a", 0), ("b", 1), ("c", 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_hash_ranges_of_the_open_ones() {
+        let of = |id: &str, begin: &str, end: &str, closed: Option<&str>| {
+            serde_json::json!({"ShardId": id,
+                "HashKeyRange": {"StartingHashKey": begin, "EndingHashKey": end},
+                "SequenceNumberRange": {"StartingSequenceNumber": "1", "EndingSequenceNumber": closed}})
+        };
+        let ranges =
+            async |shards: Vec<Value>| whole(move |_, _| page(&shards, None)).await.unwrap().ranges;
+        let top = u128::MAX.to_string();
+        let split = vec![
+            of("parent", "0", &top, Some("9")),
+            of("a", "0", "99", None),
+            of("b", "100", &top, None),
+        ];
+        let known = ranges(split).await.unwrap();
+        let of_hash = |hash| known.shard(hash).map(|shard| shard.as_str().to_owned());
+        assert_eq!((of_hash(99).as_deref(), of_hash(100).as_deref()), (Some("a"), Some("b")));
+        assert_eq!(ranges(vec![of("a", "x", &top, None)]).await, None, "no number");
+        let twice = vec![of("a", "0", &top, None), of("b", "5", &top, None)];
+        assert_eq!(ranges(twice).await, None, "no map");
     }
 
     #[tokio::test(start_paused = true)]

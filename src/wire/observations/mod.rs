@@ -2,8 +2,8 @@
 //! read: these are gauges and sums with a series for each stream, consumer and shard, and any
 //! OpenTelemetry tool can keep them.
 //!
-//! Resource: `service.name`, `service.instance.id` (one for each start), `cloud.region`. Each point's
-//! time is when what it says was so, by the pod's clock. Attributes: `messaging.destination.name` is
+//! Resource: `service.name`, `service.instance.id` (one for each start), `host.name` where the process
+//! knows it, `cloud.region`. Each point's time is when what it says was so, by the pod's clock. Attributes: `messaging.destination.name` is
 //! the stream, `messaging.destination.partition.id` the shard, `messaging.consumer.group.name` the
 //! consumer. Sums are cumulative since the sidecar's start.
 //!
@@ -18,6 +18,8 @@
 //! | `kinescope.consumer.newest_arrival` | gauge, s | consumer, shard | when the newest delivered record arrived, since 1970 |
 //! | `kinescope.consumer.failures` | sum | consumer, shard, `error.type` | calls that were not answered with records; time: the newest |
 //! | `kinescope.shard.put.records`, `kinescope.shard.put.bytes`, `kinescope.shard.put.throttled` | sum | shard | records stored, their bytes, records refused by throttling |
+//! | `kinescope.shard.put.heaviest_key.share` | gauge, 1 | shard | of the bytes that this process put to the shard, what its heaviest key surely has; only where a key is heavy. Which key it is, is not told |
+//! | `kinescope.shard.put.heavy_keys` | gauge | shard | beside it: how many keys are heavy |
 //! | `kinescope.shard.newest_put` | gauge, s | shard | when the newest stored record was sent, since 1970 by the pod's clock |
 
 mod read;
@@ -42,6 +44,8 @@ const FAILURES: &str = "kinescope.consumer.failures";
 const PUT_RECORDS: &str = "kinescope.shard.put.records";
 const PUT_BYTES: &str = "kinescope.shard.put.bytes";
 const PUT_THROTTLED: &str = "kinescope.shard.put.throttled";
+const TOP_SHARE: &str = "kinescope.shard.put.heaviest_key.share";
+const HEAVY_KEYS: &str = "kinescope.shard.put.heavy_keys";
 const NEWEST_PUT: &str = "kinescope.shard.newest_put";
 
 const STREAM: &str = "messaging.destination.name";
@@ -53,6 +57,7 @@ const NEWEST_SEQUENCE: &str = "kinescope.newest_sequence_number";
 const SHARD_ENDED: &str = "kinescope.shard.ended";
 const SERVICE: &str = "service.name";
 const INSTANCE: &str = "service.instance.id";
+const HOST: &str = "host.name";
 const REGION: &str = "cloud.region";
 
 /// What a failure is called; the first is that of all others.

@@ -1,10 +1,11 @@
 //! Owns the way back: the metrics of one resource as a report. Refuses a resource that says neither
 //! who it is nor when it was sent, and leaves out points that lack their names or are no numbers.
 
-use super::{CONNECTIONS, CONSUMER, ERROR, FAILURES, INSTANCE, KINDS, LAG, NEWEST_ARRIVAL};
+use super::{CONNECTIONS, CONSUMER, ERROR, FAILURES, HEAVY_KEYS, HOST, INSTANCE, KINDS, LAG};
+use super::{NEWEST_ARRIVAL, TOP_SHARE};
 use super::{NEWEST_PUT, NEWEST_SEQUENCE, OLDEST_SEQUENCE, POLL_INTERVAL, PUT_BYTES, PUT_RECORDS};
 use super::{PUT_THROTTLED, READS, RECORDS, SHARD, SHARD_ENDED, STREAM, UP, is_ours};
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, TopKey};
 use crate::domain::lag::FailureKind;
 use crate::domain::observation::{FailurePoint, Place, PutPoint, ReadPoint, Report};
 use crate::domain::stream::{ConsumerName, SequenceNumber, ShardId, StreamName};
@@ -18,6 +19,9 @@ use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// No name of the domain name system is longer.
+const HOST_BYTES_MAX: usize = 253;
 
 /// What a resource's metrics held.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -64,12 +68,15 @@ pub fn read(resource: &ResourceMetrics) -> Heard {
     }
     let of = resource.resource.as_ref();
     let instance = of.and_then(|of| text(&of.attributes, INSTANCE)).map(Arc::from);
+    let host = of.and_then(|of| text(&of.attributes, HOST));
+    let host = host.filter(|name| name.len() <= HOST_BYTES_MAX).map(Arc::from);
     if let (Some(instance), Some((started, sent, leaving))) = (instance, parts.up) {
         // A place of which only the lag is told was not read.
         let reads = parts.reads.into_values().filter(|point| point.reads > 0);
         heard.report = Some(Report {
             service: service(of),
             instance,
+            host,
             started: if parts.started == Wall::default() { started } else { parts.started },
             sent,
             leaving,
@@ -136,6 +143,14 @@ impl Parts {
                     _ => throttled,
                 }) = total;
             }
+            TOP_SHARE => {
+                let share = number(point).filter(|share| (0.0..=1.0).contains(share))?;
+                self.top(point)?.share = share;
+            }
+            HEAVY_KEYS => {
+                let keys = u32::try_from(whole(point)?).unwrap_or(u32::MAX);
+                self.top(point)?.keys = keys;
+            }
             NEWEST_PUT => {
                 let newest = calendar(point)?;
                 self.shard(point)?.newest = Some(newest);
@@ -167,7 +182,12 @@ impl Parts {
         let stream = StreamName::from(text(&point.attributes, STREAM)?);
         let shard = ShardId::from(text(&point.attributes, SHARD)?);
         let (key, puts) = ((stream.clone(), shard.clone()), Puts::default());
-        Some(self.puts.entry(key).or_insert(PutPoint { stream, shard, newest: None, puts }))
+        let new = PutPoint { stream, shard, newest: None, puts, top: None };
+        Some(self.puts.entry(key).or_insert(new))
+    }
+
+    fn top(&mut self, point: &NumberDataPoint) -> Option<&mut TopKey> {
+        Some(self.shard(point)?.top.get_or_insert(TopKey { share: 0.0, keys: 1 }))
     }
 }
 

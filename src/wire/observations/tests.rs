@@ -1,7 +1,7 @@
 //! Owns the tests of a report on its way through OTLP: what was written is read.
 
 use super::*;
-use crate::domain::capacity::Puts;
+use crate::domain::capacity::{Puts, TopKey};
 use crate::domain::observation::{FailurePoint, Place, PutPoint, ReadPoint, Report};
 use crate::domain::time::Wall;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -45,10 +45,12 @@ fn report() -> Report {
         shard: format!("shardId-{records}").as_str().into(),
         newest,
         puts: Puts { records, bytes: 90, throttled: 2 },
+        top: (records == 1).then_some(TopKey { share: 0.625, keys: 2 }),
     };
     Report {
         service: "mail".into(),
         instance: "0123".into(),
+        host: Some("mail-7".into()),
         started: Wall::from_ms(1_700_000_000_000),
         sent: Wall::from_ms(1_700_000_061_000),
         leaving: false,
@@ -106,7 +108,7 @@ fn it_is_plain_otlp() {
         let known = [STREAM, SHARD, CONSUMER, ERROR];
         assert!(keys.into_iter().all(|key| known.contains(&key.as_str())), "{metric:?}");
     }
-    assert_eq!(metrics.len(), 12);
+    assert_eq!(metrics.len(), 14);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Owns a report as an OTLP request. Refuses to write what is not known: it has no point.
 
-use super::{CONNECTIONS, CONSUMER, ERROR, FAILURES, INSTANCE, KINDS, LAG, NEWEST_ARRIVAL};
+use super::{CONNECTIONS, CONSUMER, ERROR, FAILURES, HEAVY_KEYS, HOST, INSTANCE, KINDS, LAG};
+use super::{NEWEST_ARRIVAL, TOP_SHARE};
 use super::{NEWEST_PUT, NEWEST_SEQUENCE, OLDEST_SEQUENCE, POLL_INTERVAL, PUT_BYTES, PUT_RECORDS};
 use super::{PUT_THROTTLED, READS, RECORDS, REGION, SERVICE, SHARD, SHARD_ENDED, STREAM, UP};
 use crate::domain::observation::{FailurePoint, Place, PutPoint, ReadPoint, Report};
@@ -83,8 +84,11 @@ pub fn write(report: &Report, region: &str) -> Vec<u8> {
     report.reads.iter().for_each(|point| read(&mut sheet, point));
     report.failures.iter().for_each(|point| failure(&mut sheet, point));
     report.puts.iter().for_each(|point| put(&mut sheet, point, report.sent));
-    let resource = [(SERVICE, &*report.service), (INSTANCE, &*report.instance), (REGION, region)];
-    let resource = resource.map(|(name, text)| (name.to_owned(), text.to_owned()));
+    let named = [(SERVICE, &*report.service), (INSTANCE, &*report.instance), (REGION, region)];
+    let host = report.host.as_deref().map(|host| (HOST, host));
+    let resource = named.into_iter().chain(host);
+    let resource: Vec<(String, String)> =
+        resource.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
     request(&resource, sheet.metrics())
 }
 
@@ -135,6 +139,11 @@ fn put(sheet: &mut Sheet, point: &PutPoint, sent: Wall) {
         (PUT_THROTTLED, "{record}", puts.throttled),
     ] {
         sheet.add((name, Kind::Sum, unit), of(), sent, int(total));
+    }
+    if let Some(top) = point.top {
+        let share = Value::AsDouble(top.share);
+        sheet.add((TOP_SHARE, Kind::Gauge, "1"), of(), sent, share);
+        sheet.add((HEAVY_KEYS, Kind::Gauge, "{key}"), of(), sent, int(top.keys.into()));
     }
     if let Some(newest) = point.newest {
         let newest = Value::AsDouble(seconds(newest));

@@ -118,8 +118,7 @@ pub fn histogram<const N: usize>(
 /// The request of these metrics, by a process with this resource.
 #[must_use]
 pub fn request(resource: &[(String, String)], metrics: Vec<Metric>) -> Vec<u8> {
-    let scoped =
-        ScopeMetrics { scope: Some(proto_scope()), metrics, ..ScopeMetrics::default() };
+    let scoped = ScopeMetrics { scope: Some(proto_scope()), metrics, ..ScopeMetrics::default() };
     let of = ResourceMetrics {
         resource: Some(proto_resource(resource)),
         scope_metrics: vec![scoped],

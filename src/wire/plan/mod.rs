@@ -5,7 +5,7 @@ mod prices;
 mod text;
 
 pub use prices::{PriceFault, read, write};
-pub use text::text;
+pub use text::{name, shards, text};
 
 use crate::domain::plan::{Bill, Choice, HOURS_PER_MONTH, Plan, Prices};
 use serde_json::{Value, json};
@@ -39,7 +39,14 @@ pub fn json(plan: &Plan, prices: &Prices) -> Value {
             "hours_retained": traffic.hours_retained,
             "producers": traffic.producers,
         },
-        "prices": { "region": prices.region, "date": prices.date, "source": prices.source },
+        "prices": {
+            "region": prices.region,
+            "date": prices.date,
+            "source": prices.source,
+            "to_be_checked":
+                prices.to_be_checked.iter().map(|price| price.name()).collect::<Value>(),
+        },
+        "on_demand_advantage_committed": plan.committed,
         "hours_per_month": HOURS_PER_MONTH,
         "shards": {
             "needed": plan.shards.needed,
@@ -102,7 +109,7 @@ mod tests {
             hours_retained: 24,
             producers: 1,
         };
-        Plan::make(&traffic, &Prices::us_east_1()).unwrap()
+        Plan::make(&traffic, &Prices::us_east_1(), None).unwrap()
     }
 
     #[test]
@@ -120,6 +127,7 @@ mod tests {
         check("/choices/0/lines/0/formula", json!("2 shards × 730 h × $0.015 a shard-hour"));
         check("/choices/0/lines/0/dollars_per_month", json!(21.9));
         check("/choices/2/shards", Value::Null);
+        check("/prices/to_be_checked/0", json!("shard_hour"));
     }
 
     #[test]

@@ -9,26 +9,30 @@ pub fn text(plan: &Plan, prices: &Prices, explain: bool) -> String {
     let mut lines = Vec::new();
     head(&mut lines, plan, explain);
     lines.push(format!("\n{:58} {:>12}", "A month costs", "dollars"));
-    list(&mut lines, &plan.choices, explain);
+    list(&mut lines, plan, &plan.choices, explain);
     if let Ok((aggregated, choices)) = &plan.aggregation
         && plan.saved_by_aggregation().is_some_and(|saved| saved > 0.0)
     {
         let title = format!("With KPL aggregation, {} records in one", aggregated.records);
         lines.push(format!("\n{title}"));
-        list(&mut lines, choices, explain);
+        list(&mut lines, plan, choices, explain);
     }
     lines.push("\nWatching it in CloudWatch".to_owned());
     bill(&mut lines, &plan.watching, explain);
     if let Some(cheapest) = plan.cheapest() {
-        let words = name(cheapest);
+        let words = name(cheapest, plan.committed);
         lines.push(format!("\nCheapest as asked: {words}."));
     }
     if !plan.advice.is_empty() {
         lines.push("\nWorth knowing".to_owned());
         lines.extend(plan.advice.iter().map(|advice| format!("- {}", advice.words)));
     }
+    let unchecked = match prices.to_be_checked.len() {
+        0 => String::new(),
+        count => format!(" {count} of them are to be checked: --print-prices says which."),
+    };
     lines.push(format!(
-        "\nPrices: {}, {}, {}. A month is {HOURS_PER_MONTH} hours, a GB 2^30 bytes. Your own: --prices \
+        "\nPrices: {}, {}, {}.{unchecked} A month is {HOURS_PER_MONTH} hours, a GB 2^30 bytes. Your own: --prices \
          FILE, --price NAME=DOLLARS, --print-prices. Not counted: data transfer, encryption keys, \
          taxes, discounts, what readers and producers cost to run. Whether a stream is encrypted, and \
          how evenly its keys fall, is not known here.",
@@ -65,13 +69,13 @@ fn head(lines: &mut Vec<String>, plan: &Plan, explain: bool) {
     }
 }
 
-fn list(lines: &mut Vec<String>, choices: &[Choice], explain: bool) {
+fn list(lines: &mut Vec<String>, plan: &Plan, choices: &[Choice], explain: bool) {
     for choice in choices {
         let cost = match (choice.impossible, choice.bill.total()) {
             (Some(_), _) => "-".to_owned(),
             (None, total) => total.map_or_else(|| "not known".to_owned(), dollars),
         };
-        lines.push(format!("  {:56} {cost:>12}", name(choice)));
+        lines.push(format!("  {:56} {cost:>12}", name(choice, plan.committed)));
         if let Some(why) = choice.impossible {
             lines.push(format!("    not possible: {why}"));
         } else if explain {
@@ -95,9 +99,11 @@ fn bill(lines: &mut Vec<String>, bill: &Bill, explain: bool) {
     }
 }
 
-fn name(choice: &Choice) -> String {
+/// A way to have the stream, in words.
+#[must_use]
+pub fn name(choice: &Choice, committed: bool) -> String {
     let mut words = choice.mode.words().to_owned();
-    if choice.mode == Mode::Advantage {
+    if choice.mode == Mode::Advantage && !committed {
         words.push_str(", as the account's only stream");
     }
     if let Some(needed) = &choice.shards {
@@ -113,7 +119,9 @@ fn name(choice: &Choice) -> String {
     words
 }
 
-fn shards(count: u64) -> String {
+/// So many shards, in words.
+#[must_use]
+pub fn shards(count: u64) -> String {
     if count == 1 { "1 shard".to_owned() } else { format!("{count} shards") }
 }
 

@@ -4,7 +4,8 @@
 use super::Role;
 use super::figures;
 use super::page::Tone;
-use crate::domain::capacity::{Heavy, ShardLoad, StreamLoad};
+use super::plans::is_whole;
+use crate::domain::capacity::{Heavy, ShardLoad, StreamLoad, TopSeen};
 use serde::Serialize;
 use std::cmp::Reverse;
 
@@ -26,6 +27,26 @@ struct ShardDoc<'a> {
     throttled_per_second: f64,
     /// Null in a sidecar: other pods may write to the shard, too.
     write_utilization_ratio: Option<f64>,
+    /// Of each process that has one, the largest share first: which key it is, that process knows.
+    heaviest_keys: Vec<TopDoc<'a>>,
+}
+
+#[derive(Serialize)]
+struct TopDoc<'a> {
+    /// Null where it is this process.
+    service: Option<&'a str>,
+    pod: Option<&'a str>,
+    /// Of what the process put to the shard, at least.
+    share: f64,
+    heavy_keys: u32,
+}
+
+impl<'a> From<&'a TopSeen> for TopDoc<'a> {
+    fn from(seen: &'a TopSeen) -> Self {
+        let by = seen.by.as_ref();
+        let (service, pod) = (by.map(|by| &*by.service), by.map(|by| &*by.pod));
+        Self { service, pod, share: seen.top.share, heavy_keys: seen.top.keys }
+    }
 }
 
 #[derive(Serialize)]
@@ -55,16 +76,13 @@ impl<'a> LoadDoc<'a> {
 impl<'a> ShardDoc<'a> {
     fn of(load: &'a ShardLoad, role: Role) -> Self {
         let rates = &load.rates;
-        let knows = match role {
-            Role::Sidecar => false,
-            Role::Hub | Role::All => true,
-        };
         Self {
             shard: load.shard.as_str(),
             records_per_second: rates.records,
             bytes_per_second: rates.bytes,
             throttled_per_second: rates.throttled,
-            write_utilization_ratio: knows.then(|| rates.utilization()),
+            write_utilization_ratio: is_whole(role).then(|| rates.utilization()),
+            heaviest_keys: load.tops.iter().map(TopDoc::from).collect(),
         }
     }
 }
@@ -79,6 +97,7 @@ pub(super) struct LoadRow<'a> {
     pub(super) bytes: String,
     pub(super) throttled: String,
     pub(super) skew: String,
+    pub(super) heaviest: String,
 }
 
 /// Every shard that is written to, the busiest first.
@@ -102,6 +121,16 @@ impl<'a> LoadRow<'a> {
             bytes: figures::per_second(Some(load.rates.bytes), "B"),
             throttled: figures::per_second(Some(load.rates.throttled), ""),
             skew: of.skew.map_or(figures::UNKNOWN.to_owned(), |skew| format!("{skew:.1} ×")),
+            heaviest: load.tops.first().map_or(figures::UNKNOWN.to_owned(), heaviest),
         }
+    }
+}
+
+/// Who has the key that takes most, and how much of its own puts to the shard that is.
+fn heaviest(seen: &TopSeen) -> String {
+    let share = figures::share(Some(seen.top.share));
+    match &seen.by {
+        Some(by) => format!("≥ {share} of {}, pod {}", by.service, by.pod),
+        None => format!("≥ {share} of this process"),
     }
 }

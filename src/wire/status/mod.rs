@@ -9,6 +9,7 @@ mod figures;
 pub mod history;
 mod loads;
 pub mod page;
+mod plans;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod traces;
@@ -21,6 +22,7 @@ use crate::domain::snapshot::{
 use crate::wire::exposition::state_name;
 use cloudwatch::SubjectDoc;
 use loads::LoadDoc;
+use plans::{AccountDoc, Plans, PlansDoc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -85,12 +87,15 @@ impl Role {
 /// The body of `/api/v1/status`.
 #[must_use]
 pub fn json(snapshot: &Snapshot, identity: &Identity) -> Vec<u8> {
+    let plans = Plans::of(snapshot, identity.role);
     encode(&StatusDoc {
         as_of: snapshot.now.wall.to_string(),
         identity,
         speaks_for: identity.role.speaks_for(),
         consumers: snapshot.consumers.iter().map(ConsumerDoc::from).collect(),
         streams: snapshot.streams.iter().map(StreamDoc::from).collect(),
+        account: snapshot.account.as_ref().map(AccountDoc::from),
+        plans: PlansDoc::of(&plans, identity.role),
         loads: snapshot.loads.iter().map(|load| LoadDoc::of(load, identity.role)).collect(),
         cloudwatch: snapshot.cloudwatch.iter().map(SubjectDoc::from).collect(),
         alerts: snapshot.alerts.iter().map(AlertDoc::from).collect(),
@@ -118,6 +123,9 @@ struct StatusDoc<'a> {
     speaks_for: &'static str,
     consumers: Vec<ConsumerDoc<'a>>,
     streams: Vec<StreamDoc<'a>>,
+    /// Null where nobody asked, or nobody may.
+    account: Option<AccountDoc>,
+    plans: PlansDoc<'a>,
     loads: Vec<LoadDoc<'a>>,
     /// Nothing where only streams are polled.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -219,6 +227,7 @@ struct StreamDoc<'a> {
     mode: Option<&'a str>,
     status: Option<&'a str>,
     record_bytes_max: Option<u64>,
+    encrypted: Option<bool>,
     cloudwatch: CloudWatchDoc,
 }
 
@@ -232,6 +241,7 @@ impl<'a> From<&'a StreamView> for StreamDoc<'a> {
             mode: told.map(|told| told.mode.as_str()),
             status: told.map(|told| told.status.as_str()),
             record_bytes_max: told.and_then(|told| told.record_bytes_max),
+            encrypted: told.and_then(|told| told.details.encrypted),
             cloudwatch: CloudWatchDoc::from(&view.cloudwatch),
         }
     }

@@ -3,10 +3,12 @@
 
 use crate::domain::alert::{AlertState, AlertView};
 use crate::domain::capacity::{Heavy, Rates, ShardLoad, StreamLoad};
+use crate::domain::capacity::{TopKey, TopSeen, Usage, Writer};
 use crate::domain::lag::{Assessment, CheckpointLag, Lag, Method, Rule, Status};
+use crate::domain::plan::Commitment;
 use crate::domain::snapshot::{
-    CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot, StreamDescription,
-    StreamDetails, StreamView,
+    AccountSettings, CloudWatchPoint, CloudWatchView, ConsumerView, ShardView, Snapshot,
+    StreamDescription, StreamDetails, StreamView,
 };
 use crate::domain::time::{Moment, Wall};
 use crate::wire::exposition::Scope;
@@ -32,6 +34,12 @@ pub(crate) fn snapshot() -> Snapshot {
     Snapshot {
         left_out: crate::domain::snapshot::LeftOut::default(),
         now,
+        account: Some(AccountSettings {
+            commitment: Some(Commitment::Disabled),
+            started_at: None,
+            earliest_end_at: None,
+            at: now,
+        }),
         consumers: vec![
             ConsumerView {
                 stream: "orders".into(),
@@ -149,14 +157,23 @@ pub(crate) fn shard(name: &str, assessment: Assessment, ago_ms: u64) -> ShardVie
 }
 
 fn loads() -> Vec<StreamLoad> {
-    let load = |shard: &str, records, bytes| ShardLoad {
-        shard: shard.into(),
-        rates: Rates { records, bytes, throttled: 0.5 },
-    };
-    let busy = load("shardId-000000000000", 120.0, 750_000.0);
-    let shards = vec![busy, load("shardId-000000000001", 100.0, 50_000.0)];
-    let heaviest = vec![Heavy { key: 0xbeef, share: 0.25, over: 0.01 }];
-    vec![StreamLoad { stream: "orders".into(), shards, skew: Some(1.76), heaviest }]
+    let rates = |records, bytes| Rates { records, bytes, throttled: 0.5 };
+    let load = |shard: &str, rates, tops| ShardLoad { shard: shard.into(), rates, tops };
+    let by = Some(Writer { service: "shop".into(), pod: "shop-7d".into() });
+    let top = TopSeen { by, top: TopKey { share: 0.625, keys: 2 }, at: Duration::from_secs(3_590) };
+    let busy = load("shardId-000000000000", rates(120.0, 750_000.0), vec![top]);
+    vec![StreamLoad {
+        stream: "orders".into(),
+        shards: vec![busy, load("shardId-000000000001", rates(100.0, 50_000.0), Vec::new())],
+        skew: Some(1.76),
+        heaviest: vec![Heavy { key: 0xbeef, share: 0.25, over: 0.01 }],
+        usage: Some(Usage {
+            over: Duration::from_secs(3_000),
+            average: rates(200.0, 800_000.0),
+            peak: rates(300.0, 2_400_000.0),
+        }),
+        writers: 1,
+    }]
 }
 
 fn cloudwatch() -> CloudWatchView {

@@ -3,8 +3,11 @@
 
 pub(super) mod book;
 pub(super) mod consumer;
+mod cursors;
+pub(super) mod invoices;
 pub(super) mod orders;
 pub(super) mod producer;
+pub(super) mod reports;
 pub(super) mod saga;
 
 use crate::domain::trace::SpanId;
@@ -23,6 +26,13 @@ pub(super) const REGION: &str = "us-east-1";
 pub(super) const ORDERS: &str = "orders";
 /// Stream of the saga's commands.
 pub(super) const COMMANDS: &str = "commands";
+/// Stream of invoices: large records.
+pub(super) const INVOICES: &str = "invoices";
+/// Stream of what happened long ago.
+pub(super) const ARCHIVE: &str = "archive";
+/// Every stream, with its shards.
+pub(super) const STREAMS: [(&str, i32); 4] =
+    [(ORDERS, 2), (COMMANDS, 2), (INVOICES, 2), (ARCHIVE, 1)];
 
 /// The service that puts orders.
 pub(super) const ORDER_SERVICE: &str = "order-service";

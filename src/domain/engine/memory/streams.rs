@@ -5,7 +5,7 @@
 use super::{Memory, Stream};
 use crate::domain::alert::figures::Ledger;
 use crate::domain::alert::{Reading, Signal, Subject};
-use crate::domain::capacity::ShardLoad;
+use crate::domain::capacity::{ShardLoad, TopSeen};
 use crate::domain::snapshot::CloudWatchPoint;
 use crate::domain::stream::StreamName;
 use crate::domain::time::{Moment, Wall};
@@ -58,9 +58,21 @@ impl Memory {
             reading.set(Signal::WriteUtilization, Some(load.rates.utilization()));
             reading.tell("records", Some(format!("{:.1} per second", load.rates.records)));
             reading.tell("bytes", Some(format!("{:.0} per second", load.rates.bytes)));
+            reading.tell("heaviest_key", load.tops.first().map(heaviest));
             reading
         };
         shards.into_iter().map(reading).collect()
+    }
+}
+
+/// Whose key fills the shard: it is known to the process alone that counted it.
+fn heaviest(seen: &TopSeen) -> String {
+    let share = seen.top.share * 100.0;
+    match &seen.by {
+        Some(by) => {
+            format!("at least {share:.0} % of what {} puts to it, pod {}", by.service, by.pod)
+        }
+        None => format!("at least {share:.0} % of what this process puts to it"),
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::disclosed::Told;
 use super::super::exchange::{Exchange, Originals, PutFacts};
 use super::super::metrics::Metrics;
 use super::super::spans;
+use super::shards::Record;
 use super::{Observer, UNKNOWN, ending};
 use crate::io::entropy;
 use crate::wire::kinesis::outcome::{self, End, PutOutcome};
@@ -58,7 +59,9 @@ impl Observer {
         let mut ended = |record: usize, end: End<'_>| {
             if let Some(stream) = &put.stream {
                 let weight = put.weight(&shared.keys, record, added_each);
-                shards.take((stream, &label), weight, end, (exchange.started, metrics));
+                let placed = || shared.ranges.shard(stream, put.hash_key(record)?);
+                let record = Record { weight, placed: &placed };
+                shards.take((stream, &label), record, end, (exchange.started, metrics));
             }
         };
         let stored = match (&ending.error, body) {

@@ -94,8 +94,7 @@ impl Observer {
         }
         let call = spans::Call::of(exchange);
         self.count_delivered(&call, &answer.records, &label);
-        let of =
-            Delivery { stream: stream.as_ref(), shard: shard_known, is_queue: false, parent };
+        let of = Delivery { stream: stream.as_ref(), shard: shard_known, is_queue: false, parent };
         let received = self.receive_spans(&call, &of, &answer.records, &ending);
         if let (Some(reading), Some(inferring)) = (reading, &mut self.inferring) {
             let batch = batch(&received, parent.is_some(), answer.records.len(), exchange.ended);

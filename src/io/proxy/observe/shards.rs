@@ -1,10 +1,11 @@
 //! Owns what puts are to each shard, as their answers tell: the counters of the busiest shards, and
-//! once a second for the engine how much, when last and which keys are heavy. Refuses to keep a
-//! partition key: only a number that this process alone can make of it.
+//! once a second for the engine how much, when last and which keys are heavy. A refusal that names no
+//! shard is put to the one that the record's hash key belongs to, as long as answers agree with the
+//! hash ranges. Refuses to keep a partition key: only a number that this process alone can make of it.
 
 use super::super::exchange::Weight;
 use super::super::metrics::Metrics;
-use crate::domain::capacity::{Named, OTHER, Puts, Sketch};
+use crate::domain::capacity::{Heavy, Named, OTHER, Puts, Sketch};
 use crate::domain::engine::Event;
 use crate::domain::lag::Tip;
 use crate::domain::stream::{ShardId, StreamName};
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 /// The engine is told at most this often.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// Most shards that are followed, 300 bytes each. Policy: others count as `other`, and the engine
+/// Most shards that are followed, 700 bytes each. Policy: others count as `other`, and the engine
 /// hears nothing of them.
 const SHARDS_MAX: usize = 10_000;
 /// Shards of one stream, and of all, that counters call by name.
@@ -24,8 +25,12 @@ const NAMES_MAX: (usize, usize) = (100, 1_000);
 /// A shard that was not written to for so long is forgotten; its name is asked for as often.
 const IDLE_AFTER: Duration = Duration::from_secs(600);
 const NAMED_EVERY: Duration = Duration::from_secs(60);
-/// A key is heavy that surely takes a tenth of its stream's bytes.
+/// A key is heavy that surely takes a tenth of its stream's bytes, or of its shard's.
 const HEAVY_SHARE: f64 = 0.1;
+/// From so many bytes of a stream on its keys' counts are halved.
+const WEIGHED_MAX: u64 = 1 << 30;
+/// So often a stored record is held against the hash ranges: each time costs an MD5.
+const HASHED_EVERY: Duration = Duration::from_secs(1);
 
 /// What puts are to each shard.
 #[derive(Debug)]
@@ -41,12 +46,25 @@ pub(super) struct ShardPuts {
 struct Stream {
     label: Box<str>,
     shards: HashMap<Box<str>, Shard>,
-    keys: Sketch,
+    /// Whether the hash ranges said of the newest stored record what its answer said; `None` before
+    /// both were known.
+    agrees: Option<bool>,
+    hashed_at: Option<Duration>,
+}
+
+/// One record that was put.
+#[derive(Clone, Copy)]
+pub(super) struct Record<'a> {
+    /// What it takes of its shard.
+    pub(super) weight: Weight,
+    /// The shard that its hash key belongs to, as far as that is known.
+    pub(super) placed: &'a dyn Fn() -> Option<ShardId>,
 }
 
 #[derive(Debug)]
 struct Shard {
     id: ShardId,
+    keys: Sketch,
     /// Not told yet.
     puts: Puts,
     newest: Option<Moment>,
@@ -74,36 +92,41 @@ impl ShardPuts {
     pub(super) fn take(
         &mut self,
         (stream, label): (&StreamName, &str),
-        weight: Weight,
+        record: Record<'_>,
         told: End<'_>,
         (started, metrics): (Moment, &Metrics),
     ) {
+        let located;
         let (shard, puts) = match told {
             End::Stored { shard } => {
-                (Some(shard), Puts { records: 1, bytes: weight.bytes, throttled: 0 })
+                (shard, Puts { records: 1, bytes: record.weight.bytes, throttled: 0 })
             }
             End::Failed { code, message } => {
                 if code != "ProvisionedThroughputExceededException" {
                     return;
                 }
-                (message.and_then(shard_of_message), Puts { throttled: 1, ..Puts::default() })
+                let named = message.and_then(shard_of_message);
+                located = if named.is_none() { self.located(stream, record) } else { None };
+                let Some(shard) = named.or(located.as_ref().map(ShardId::as_str)) else { return };
+                (shard, Puts { throttled: 1, ..Puts::default() })
             }
         };
-        let Some(shard) = shard else { return };
         let now = started.mono;
         if !self.streams.contains_key(stream) && self.shards < SHARDS_MAX {
-            let (shards, keys) = (HashMap::new(), Sketch::default());
-            self.streams.insert(stream.clone(), Stream { label: label.into(), shards, keys });
+            let (label, shards) = (label.into(), HashMap::new());
+            let new = Stream { label, shards, agrees: None, hashed_at: None };
+            self.streams.insert(stream.clone(), new);
         }
         let Some(of) = self.streams.get_mut(stream) else { return };
-        if puts.records > 0
-            && let Some(key) = weight.key
-        {
-            of.keys.add(key, puts.bytes.max(1));
+        if puts.records > 0 {
+            of.compare(shard, record, now);
         }
         let Self { named, shards, .. } = self;
         let Some(known) = of.shard(shard, now, (stream, named, shards), metrics) else { return };
         if puts.records > 0 {
+            if let Some(key) = record.weight.key {
+                known.keys.add(key, puts.bytes.max(1));
+            }
             known.newest = known.newest.max(Some(started));
             known.counters.0.inc_by(puts.bytes);
             known.counters.1.inc_by(puts.records);
@@ -111,6 +134,12 @@ impl ShardPuts {
         known.puts.add(puts);
         known.changed_at = now;
         self.has_news = true;
+    }
+
+    /// Where a record belongs whose refusal names no shard.
+    fn located(&self, stream: &StreamName, record: Record<'_>) -> Option<ShardId> {
+        let contradicted = self.streams.get(stream).is_some_and(|of| of.agrees == Some(false));
+        if contradicted { None } else { (record.placed)() }
     }
 
     /// Whether something waits to be told.
@@ -132,8 +161,9 @@ impl ShardPuts {
                     continue;
                 }
                 any = true;
-                let (stream, id) = (stream.clone(), shard.id.clone());
-                tell(Event::PutsSeen { stream, shard: id, puts, at: now });
+                let (stream, shard, top) =
+                    (stream.clone(), shard.id.clone(), shard.keys.top(HEAVY_SHARE));
+                tell(Event::PutsSeen { stream, shard, puts, top, by: None, at: now });
             }
             for shard in of.shards.values_mut() {
                 let Some(newest) = shard.newest.take() else { continue };
@@ -142,8 +172,7 @@ impl ShardPuts {
                 tell(Event::TipSeen { stream, shard: id, tip });
             }
             if any {
-                let (stream, heaviest) = (stream.clone(), of.keys.heaviest(HEAVY_SHARE));
-                tell(Event::KeysSeen { stream, heaviest });
+                tell(Event::KeysSeen { stream: stream.clone(), heaviest: of.heaviest() });
             }
             let before = of.shards.len();
             of.shards.retain(|_, shard| now.mono.saturating_sub(shard.changed_at) <= IDLE_AFTER);
@@ -154,6 +183,28 @@ impl ShardPuts {
 }
 
 impl Stream {
+    /// Holds a stored record against the hash ranges, now and then: a list may be out of date, and
+    /// Kinesis may distribute records otherwise.
+    fn compare(&mut self, shard: &str, record: Record<'_>, now: Duration) {
+        if self.hashed_at.is_none_or(|at| now.saturating_sub(at) >= HASHED_EVERY) {
+            self.hashed_at = Some(now);
+            let placed = (record.placed)();
+            self.agrees = placed.map(|placed| placed.as_str() == shard).or(self.agrees);
+        }
+    }
+
+    /// The stream's heavy keys, the heaviest first. Where much was counted, half of it is forgotten.
+    fn heaviest(&mut self) -> Vec<Heavy> {
+        let total: u64 = self.shards.values().map(|shard| shard.keys.total()).sum();
+        let of = |shard: &Shard| shard.keys.heaviest(HEAVY_SHARE, total);
+        let mut heaviest: Vec<Heavy> = self.shards.values().flat_map(of).collect();
+        heaviest.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.key.cmp(&b.key)));
+        if total > WEIGHED_MAX {
+            self.shards.values_mut().for_each(|shard| shard.keys.halve());
+        }
+        heaviest
+    }
+
     /// The shard, which is new or whose name is asked for again; `None` over the bound.
     fn shard(
         &mut self,
@@ -192,7 +243,8 @@ impl Stream {
                 let counters = counters(if by_name { shard } else { OTHER });
                 let (puts, newest) = (Puts::default(), None);
                 let (changed_at, named_at) = (now, now);
-                let new = Shard { id, puts, newest, changed_at, counters, by_name, named_at };
+                let keys = Sketch::default();
+                let new = Shard { id, keys, puts, newest, changed_at, counters, by_name, named_at };
                 self.shards.insert(shard.into(), new);
             }
         }
@@ -203,6 +255,7 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::capacity::TopKey;
     use crate::domain::time::Wall;
     use prometheus::{IntCounterVec, Opts, Registry};
 
@@ -214,6 +267,11 @@ mod tests {
 
     fn at(ms: u64) -> Moment {
         Moment { wall: Wall::from_ms(ms), mono: Duration::from_millis(ms) }
+    }
+
+    /// A record of which nobody knows where it belongs.
+    fn record(weight: Weight) -> Record<'static> {
+        Record { weight, placed: &|| None }
     }
 
     fn told(puts: &mut ShardPuts, now: Moment) -> Vec<Event> {
@@ -230,7 +288,7 @@ mod tests {
         let weight = Weight { bytes: 40, key: Some(7) };
         let stored = End::Stored { shard: "shardId-1" };
         for ms in [5_000, 5_100] {
-            puts.take((&stream, "orders"), weight, stored, (at(ms), &metrics));
+            puts.take((&stream, "orders"), record(weight), stored, (at(ms), &metrics));
         }
         let code = "ProvisionedThroughputExceededException";
         let message = Some("Rate exceeded for shard shardId-1 in stream orders");
@@ -239,7 +297,7 @@ mod tests {
             End::Failed { code, message: None },
             End::Failed { code: "InternalFailure", message },
         ] {
-            puts.take((&stream, "orders"), weight, end, (at(5_200), &metrics));
+            puts.take((&stream, "orders"), record(weight), end, (at(5_200), &metrics));
         }
         let tip = Tip { as_of: at(6_000), newest: Some(at(5_100)), complete: false };
         let events = told(&mut puts, at(6_000));
@@ -248,7 +306,10 @@ mod tests {
         };
         let all = Puts { records: 2, bytes: 80, throttled: 1 };
         let (of, id) = (stream.clone(), shard.clone());
-        assert_eq!(*seen, Event::PutsSeen { stream: of, shard: id, puts: all, at: at(6_000) });
+        let top = Some(TopKey { share: 1.0, keys: 1 });
+        let (at_once, by) = (at(6_000), None);
+        let expected = Event::PutsSeen { stream: of, shard: id, puts: all, top, by, at: at_once };
+        assert_eq!(*seen, expected);
         assert_eq!(*tipped, Event::TipSeen { stream: stream.clone(), shard, tip });
         assert_eq!(heaviest.iter().map(|heavy| heavy.key).collect::<Vec<_>>(), [7]);
         assert_eq!(told(&mut puts, at(9_000)), [], "nothing new");
@@ -256,6 +317,40 @@ mod tests {
             |counter: &IntCounterVec| counter.with_label_values(&["orders", "shardId-1"]).get();
         assert_eq!(counted(&metrics.shard_put_bytes), 80);
         assert_eq!(counted(&metrics.shard_put_records), 2);
+    }
+
+    #[test]
+    fn a_refusal_without_a_name_belongs_where_its_key_does() {
+        let (registry, mut puts) = (Registry::new(), ShardPuts::default());
+        let (metrics, stream) = (metrics(&registry), StreamName::from("orders"));
+        let weight = Weight { bytes: 1, key: None };
+        let mut take = |end: End<'_>, placed: Option<&str>, ms: u64| {
+            let placed = || placed.map(ShardId::from);
+            let record = Record { weight, placed: &placed };
+            puts.take((&stream, "orders"), record, end, (at(ms), &metrics));
+            let events = told(&mut puts, at(ms));
+            let throttled = events.into_iter().find_map(|event| {
+                let Event::PutsSeen { shard, puts, .. } = event else { return None };
+                (puts.throttled > 0).then_some(shard)
+            });
+            throttled.map(|shard| shard.as_str().to_owned())
+        };
+        let code = "ProvisionedThroughputExceededException";
+        let unnamed = End::Failed { code, message: Some("Rate exceeded") };
+        let named = End::Failed { code, message: Some("Rate exceeded for shard shardId-9") };
+        let stored = |shard| End::Stored { shard };
+        assert_eq!(take(unnamed, None, 2_000), None, "nobody knows");
+        assert_eq!(take(unnamed, Some("b"), 4_000).as_deref(), Some("b"));
+        assert_eq!(take(named, Some("b"), 6_000).as_deref(), Some("shardId-9"), "Kinesis says so");
+        // The list is out of date: an answer names another shard than the ranges do.
+        assert_eq!(take(stored("c"), Some("a"), 8_000), None);
+        assert_eq!(take(unnamed, Some("b"), 10_000), None, "the ranges are not believed");
+        assert_eq!(take(stored("c"), Some("c"), 12_000), None);
+        assert_eq!(take(unnamed, Some("b"), 14_000).as_deref(), Some("b"));
+        assert_eq!(
+            take(End::Failed { code: "InternalFailure", message: None }, Some("b"), 16_000),
+            None
+        );
     }
 
     #[test]
@@ -267,7 +362,7 @@ mod tests {
             let shard = format!("shardId-{nth}");
             puts.take(
                 (&stream, "orders"),
-                weight,
+                record(weight),
                 End::Stored { shard: &shard },
                 (at(1), &metrics),
             );
@@ -278,7 +373,7 @@ mod tests {
         let late = at(IDLE_AFTER.as_millis() as u64 + 2_000);
         puts.take(
             (&stream, "orders"),
-            weight,
+            record(weight),
             End::Stored { shard: "shardId-149" },
             (late, &metrics),
         );

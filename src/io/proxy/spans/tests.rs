@@ -58,6 +58,7 @@ fn put(verdicts: &[&'static str]) -> PutFacts {
         own: vec![],
         each: Default::default(),
         event: None,
+        placing: Default::default(),
         originals: None,
     }
 }

@@ -2,7 +2,7 @@
 //! strings of definite and of indefinite length. Refuses what the operation's shape is not.
 
 use super::members::{Members, Record};
-use super::{BodyFault, PutBody, Shape};
+use super::{BodyFault, KeyForm, PutBody, Shape};
 use minicbor::data::Type;
 use minicbor::decode::{Decoder, Error};
 use std::borrow::Cow;
@@ -100,10 +100,18 @@ impl<'a> Reader<'a> {
         match key {
             "Data" => record.data(self.data()?),
             "PartitionKey" => {
+                let in_chunks = self.0.datatype()? == Type::StringIndef;
+                let form = if in_chunks { KeyForm::Chunks } else { KeyForm::Plain };
                 let bytes = self.text()?.map_or(0, |text| text.len());
                 let end = self.0.position();
                 // In chunks the last of them: still the same for the same key.
-                record.partition_key(bytes, end.saturating_sub(bytes)..end);
+                record.partition_key(bytes, end.saturating_sub(bytes)..end, form);
+            }
+            "ExplicitHashKey" => {
+                let digits = self.0.probe().str().map_or(0, str::len);
+                self.skip(DEPTH_MAX)?;
+                let end = self.0.position();
+                record.explicit_hash_key(end.saturating_sub(digits)..end);
             }
             _ => self.skip(DEPTH_MAX)?,
         }

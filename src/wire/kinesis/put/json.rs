@@ -1,7 +1,7 @@
 //! Owns where a put's members stand in AWS JSON. Refuses what the operation's shape is not.
 
 use super::members::{Members, Record};
-use super::{BodyFault, PutBody, Shape};
+use super::{BodyFault, KeyForm, PutBody, Shape};
 use crate::domain::json::{Fault, Scanner, Text};
 use std::borrow::Cow;
 
@@ -49,6 +49,8 @@ fn member(
     } else if key.is(body, "PartitionKey") {
         let key = unless_null(scanner, Scanner::text)?;
         let at = key.as_ref().map(|key| key.inner.clone()).unwrap_or_default();
+        let escaped = key.as_ref().is_some_and(|key| key.escaped);
+        let form = if escaped { KeyForm::Escaped } else { KeyForm::Plain };
         let bytes = match key {
             // Escapes only shorten: what cannot be unescaped is counted on the safe side.
             Some(key) if key.escaped => {
@@ -57,7 +59,9 @@ fn member(
             Some(key) => key.inner.len(),
             None => 0,
         };
-        record.partition_key(bytes, at);
+        record.partition_key(bytes, at, form);
+    } else if key.is(body, "ExplicitHashKey") && scanner.peek() == Some(b'"') {
+        record.explicit_hash_key(scanner.text()?.inner);
     } else {
         scanner.value()?;
     }

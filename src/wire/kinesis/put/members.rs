@@ -1,7 +1,7 @@
 //! Owns which members of a put's body are relied on, and that each comes once. Refuses to know how
 //! they are written.
 
-use super::{BodyFault, PutBody, Shape, Slot};
+use super::{BodyFault, KeyForm, PutBody, Shape, Slot};
 use crate::domain::stream::StreamName;
 use std::ops::Range;
 
@@ -74,10 +74,16 @@ impl Record {
         (self.slot.shape, self.slot.header_at, self.slot.inner) = data.unwrap_or_default();
     }
 
-    pub(super) fn partition_key(&mut self, bytes: usize, at: Range<usize>) {
+    pub(super) fn partition_key(&mut self, bytes: usize, at: Range<usize>, form: KeyForm) {
         self.seen.once(1);
         self.slot.partition_key = at;
+        self.slot.key_form = form;
         self.slot.partition_key_bytes = bytes;
+    }
+
+    /// Nothing that is changed rests on it: of two the last one counts.
+    pub(super) fn explicit_hash_key(&mut self, at: Range<usize>) {
+        self.slot.explicit_hash_key = at;
     }
 }
 

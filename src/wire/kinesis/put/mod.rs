@@ -14,6 +14,7 @@ mod tests;
 
 use super::form::WireForm;
 use super::record;
+use crate::domain::capacity::{hash_of_digits, hash_of_key};
 use crate::domain::envelope::{EDGE_BYTES, Facts, facts_of_head};
 use crate::domain::json::{Fault, Text};
 use crate::domain::stream::StreamName;
@@ -98,6 +99,22 @@ pub struct Slot {
     partition_key_bytes: usize,
     /// Where it stands; as the client wrote it, which is how the same client writes it again.
     partition_key: Range<usize>,
+    /// How it is written.
+    key_form: KeyForm,
+    /// Where the explicit hash key's digits stand; empty: there is none.
+    explicit_hash_key: Range<usize>,
+}
+
+/// How a partition key is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum KeyForm {
+    /// As Kinesis takes it.
+    #[default]
+    Plain,
+    /// In a JSON string with escapes.
+    Escaped,
+    /// In CBOR chunks, of which only the last one's place is kept.
+    Chunks,
 }
 
 /// How a record's data is written.
@@ -159,6 +176,38 @@ pub fn stored_bytes(body: &[u8], put: &PutBody, record: usize) -> usize {
 #[must_use]
 pub fn key_bytes<'a>(body: &'a [u8], put: &PutBody, record: usize) -> Option<&'a [u8]> {
     body.get(put.records.get(record)?.partition_key.clone())
+}
+
+/// One record's partition key as Kinesis takes it, where it stands so in the body and alone decides
+/// which shard is the record's.
+#[must_use]
+pub fn plain_key<'a>(body: &'a [u8], put: &PutBody, record: usize) -> Option<&'a [u8]> {
+    let slot = put.records.get(record)?;
+    let alone = slot.key_form == KeyForm::Plain && slot.explicit_hash_key.is_empty();
+    let key = body.get(slot.partition_key.clone())?;
+    (alone && !key.is_empty()).then_some(key)
+}
+
+/// The hash key by which Kinesis finds one record's shard: the explicit one, else that of its
+/// partition key. Costs an MD5.
+#[must_use]
+pub fn hash_key(body: &[u8], put: &PutBody, record: usize) -> Option<u128> {
+    let slot = put.records.get(record)?;
+    if !slot.explicit_hash_key.is_empty() {
+        return hash_of_digits(body.get(slot.explicit_hash_key.clone())?);
+    }
+    let inner = slot.partition_key.clone();
+    if inner.is_empty() {
+        return None;
+    }
+    match slot.key_form {
+        KeyForm::Plain => Some(hash_of_key(body.get(inner)?)),
+        KeyForm::Escaped => {
+            let text = Text { inner, escaped: true };
+            Some(hash_of_key(text.unescaped(body)?.as_bytes()))
+        }
+        KeyForm::Chunks => None,
+    }
 }
 
 /// What one record's event calls itself, as far as the beginning of its data tells.

@@ -165,6 +165,49 @@ fn escaped_base64_is_written_without_escapes() {
     assert!(!new.contains(&b'\\'));
 }
 
+/// As Kinesis finds a record's shard, whatever form its key is written in.
+#[test]
+fn the_hash_key_of_a_record() {
+    let md5_of_a = Some(0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661);
+    let check = |form: WireForm, body: &[u8], expected: Option<u128>| {
+        let located = locate(form, body).unwrap();
+        assert_eq!(hash_key(body, &located, 0), expected, "{}", String::from_utf8_lossy(body));
+        let plain = plain_key(body, &located, 0).map(crate::domain::capacity::hash_of_key);
+        assert!(plain.is_none() || plain == expected);
+    };
+    let json = |members: &str, expected| {
+        let body = format!(r#"{{"Records":[{{"Data":"e30="{members}}}],"StreamName":"s"}}"#);
+        check(WireForm::Json, body.as_bytes(), expected);
+    };
+    json(r#","PartitionKey":"a""#, md5_of_a);
+    json(r#","PartitionKey":"\u0061""#, md5_of_a);
+    json(r#","PartitionKey":"a","ExplicitHashKey":"12""#, Some(12));
+    json(r#","ExplicitHashKey": "0","PartitionKey":"a""#, Some(0));
+    json(r#","PartitionKey":"a","ExplicitHashKey":null"#, md5_of_a);
+    json(r#","PartitionKey":"a","ExplicitHashKey":"x""#, None);
+    json("", None);
+    let cbor = |write: &dyn Fn(&mut Encoder<&mut Vec<u8>>), expected| {
+        let mut body = Vec::new();
+        let mut e = Encoder::new(&mut body);
+        e.begin_map().unwrap().str("Data").unwrap().bytes(b"{}").unwrap();
+        write(&mut e);
+        e.end().unwrap();
+        check(WireForm::Cbor, &body, expected);
+    };
+    let text = |e: &mut Encoder<&mut Vec<u8>>, texts: &[&str]| {
+        for text in texts {
+            e.str(text).unwrap();
+        }
+    };
+    cbor(&|e| text(e, &["PartitionKey", "a"]), md5_of_a);
+    cbor(&|e| text(e, &["PartitionKey", "a", "ExplicitHashKey", "12"]), Some(12));
+    let chunks = |e: &mut Encoder<&mut Vec<u8>>| {
+        e.str("PartitionKey").unwrap().begin_str().unwrap().str("a").unwrap().str("").unwrap();
+        e.end().unwrap();
+    };
+    cbor(&chunks, None);
+}
+
 /// A put whose lengths are all left open, and whose strings come in chunks.
 #[test]
 fn cbor_in_chunks() {

@@ -3,6 +3,7 @@
 //! alone. Refuses to show more rows than a page can bear; what is left out is counted on it and is
 //! in the JSON.
 
+mod capacity;
 mod consumers;
 pub mod fleet;
 mod map;
@@ -68,6 +69,7 @@ pub fn parts(sight: &Sight<'_>) -> Result<Parts, askama::Error> {
             ("part-summary", summary::Summary::new(sight).render()?),
             ("part-consumers", consumers::Consumers::new(sight).render()?),
             ("part-streams", streams::Streams::new(sight).render()?),
+            ("part-capacity", capacity::html(sight)?),
             ("part-fleet", fleet),
             ("part-own", own::OwnCosts::new(sight).render()?),
         ],

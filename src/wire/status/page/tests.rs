@@ -83,6 +83,14 @@ fn says_whose_figures_it_shows_and_how_sure_they_are() {
         "Rule 9 silent, on shardId-000000000001 : silence seconds 72.5, poll interval seconds 5",
         "ACTIVE, PROVISIONED",
         "125 /s 150 kB/s 1 min 21 s",
+        "0.5 /s 1.8 × ≥ 62.5 % of shop, pod shop-7d",
+        "This sidecar saw the traffic of its pod only",
+        "The account does not pay for on-demand advantage, as of 0 s ago",
+        "orders 50 min of what passed sidecars 200 /s 800 kB/s 600 /s 2 120.0 % 3 shards",
+        "provisioned, 3 shards",
+        "Worth knowing: aggregation, default retention, shards",
+        "prices of us-east-1, list prices built into this program, 2026-11-23; 16 of them are to be \
+         checked; those of eu-west-1 are not known here",
     ];
     check(&html, &expected);
 }
@@ -216,6 +224,15 @@ fn names_are_escaped_wherever_they_stand() {
             description.status = evil.to_owned();
         }
     }
+    for load in &mut rig.snapshot.loads {
+        load.stream = evil.into();
+        for shard in &mut load.shards {
+            shard.shard = evil.into();
+            for by in shard.tops.iter_mut().filter_map(|top| top.by.as_mut()) {
+                (by.service, by.pod) = (evil.into(), evil.into());
+            }
+        }
+    }
     for alert in &mut rig.snapshot.alerts {
         alert.labels.values_mut().for_each(|value| evil.clone_into(value));
         alert.annotations.values_mut().for_each(|value| evil.clone_into(value));
@@ -223,6 +240,34 @@ fn names_are_escaped_wherever_they_stand() {
     let page = rig.html();
     assert!(page.contains("&#60;script&#62;"), "{page}");
     assert!(!page.contains("<script>alert") && !page.contains("\"'"), "{page}");
+    assert!(page.contains("Capacity and cost") && page.contains("of them are to be checked"));
+}
+
+#[test]
+fn the_hub_plans_for_the_fleet_and_says_what_is_amiss() {
+    let mut rig = rig(sample::snapshot());
+    rig.identity.role = Role::Hub;
+    rig.identity.region = "us-east-1".to_owned();
+    for view in &mut rig.snapshot.streams {
+        if let Some(description) = &mut view.description {
+            description.details.encrypted = Some(false);
+        }
+    }
+    let html = rig.html();
+    let expected = [
+        "What the traffic of the last day, or as much of it as was measured, needs and costs",
+        "Worth knowing: encryption off, too few shards, aggregation, default retention",
+        "Encryption is off: records lie unencrypted",
+        "2 shards are open, and the peak asks for 3",
+        "Assumed: no readers but the 2 that were seen; every record has the average size.",
+    ];
+    check(&html, &expected);
+    assert!(!html.contains("are not known here") && !html.contains("the traffic of its pod only"));
+    rig.snapshot.account = None;
+    check(&rig.html(), &["Whether the account pays for on-demand advantage is not known"]);
+    rig.snapshot.loads.clear();
+    rig.snapshot.streams[0].cloudwatch = CloudWatchView::default();
+    assert!(!rig.html().contains("Capacity and cost"), "nothing was measured");
 }
 
 #[test]
