@@ -82,8 +82,17 @@ impl Survey {
         asked.default = Some(format!("[{}]", items.join(", ")));
     }
 
-    /// Everything that was asked for.
-    pub(super) fn into_asked(self) -> Vec<Asked> {
+    /// Everything that was asked for. A list whose items are read one by one as plain values is a
+    /// list of those.
+    pub(super) fn into_asked(mut self) -> Vec<Asked> {
+        for at in 0..self.0.len() {
+            if let Some(list) = self.0[at].path.strip_suffix("[]").map(str::to_owned) {
+                let kind = self.0[at].kind.clone();
+                let asked = self.at(&list);
+                (asked.holds, asked.kind) = (Holds::List, kind);
+            }
+        }
+        self.0.retain(|asked| !asked.path.ends_with("[]"));
         self.0
     }
 }

@@ -13,9 +13,9 @@ A variable overrides the file: `KINESCOPE_`, then the path in capitals with two 
 its levels, such as `KINESCOPE_PROXY__PROPAGATION=off`; a list of plain values is separated by
 commas, and an empty variable counts as none. The flags `--role` and `--listen` override both.
 
-*At once*: in force within a second of `POST /-/reload` or SIGHUP. All other keys need a restart, and
-the answer to the reload names those that changed. A dash is a key without a default: left out, it
-means none, or what its row says.
+*At once*: in force within a second of `POST /-/reload` or SIGHUP; *partly*: as its list's row says.
+All other keys need a restart, and the answer to the reload names those that changed. A dash is a
+key without a default: left out, it means none, or what its row says.
 ";
 
 /// The words, `path  what it does`.
@@ -23,14 +23,22 @@ fn keys() -> BTreeMap<&'static str, &'static str> {
     words(include_str!("keys.txt"))
 }
 
-/// The keys that a reload puts in force: those that the reload itself compares for that.
-fn live() -> Vec<&'static str> {
+/// The keys that a reload compares for `what`: to put them in force, or to name them.
+fn compared(what: &str) -> Vec<&'static str> {
     let source = include_str!("../reload.rs");
-    let list =
-        source.split("let changed = differing(&[").nth(1).unwrap().split("]);").next().unwrap();
-    let live: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
-    assert!(live.contains(&"proxy.propagation"), "{live:?}");
-    live
+    let list = source.split(&format!("let {what} = differing(&[")).nth(1).unwrap();
+    let list = list.split("]);").next().unwrap();
+    list.split('"').skip(1).step_by(2).collect()
+}
+
+/// Whether a reload puts a key in force; partly, where it both does and names it.
+fn at_once(path: &str) -> &'static str {
+    let is_in = |what| compared(what).iter().any(|key| path.starts_with(key));
+    match (is_in("changed"), is_in("needs_restart")) {
+        (true, true) => "partly",
+        (true, false) => "yes",
+        (false, _) => "",
+    }
 }
 
 /// What a type is called on the page; types without a name of their own here go by their sentence.
@@ -84,7 +92,6 @@ fn page(asked: &[Asked], words: &BTreeMap<&str, &str>) -> String {
     for (name, wanted) in kinds {
         page.push_str(&format!("| {name} | {} |\n", cell(wanted)));
     }
-    let live = live();
     let mut section = "";
     for asked in asked {
         let top = asked.path.split(['.', '[']).next().unwrap_or_default();
@@ -93,13 +100,12 @@ fn page(asked: &[Asked], words: &BTreeMap<&str, &str>) -> String {
             page.push_str(&format!("\n## {top}\n\n| key | kind | default | at once | what it does |\n|---|---|---|---|---|\n"));
         }
         let default = asked.default.as_ref().map_or("–".to_owned(), |text| format!("`{text}`"));
-        let is_live = live.iter().any(|live| asked.path.starts_with(live));
         page.push_str(&format!(
             "| `{}` | {} | {} | {} | {} |\n",
             asked.path,
             cell(&kind(asked)),
             cell(&default),
-            if is_live { "yes" } else { "" },
+            at_once(&asked.path),
             cell(words.get(asked.path.as_str()).copied().unwrap_or_default()),
         ));
     }
@@ -150,4 +156,5 @@ fn the_survey_asks_for_what_the_contract_has() {
     check("alerts.receivers[].pagerduty.routing_key_file", None);
     check("alerts.rules[].when.clear_below", None);
     check("alerts.freshness.objective", Some("99.9"));
+    assert_eq!(["proxy.propagation", "proxy.listen"].map(at_once), ["yes", ""]);
 }
