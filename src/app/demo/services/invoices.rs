@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn one_customers_invoices_fill_a_shard_and_stay_below_its_limit_however_late_they_are() {
-        for every in [&[100][..], &[370], &[100, 100, 900], &[20, 30, 700, 10]] {
+        for every in [&[100][..], &[370], &[100, 100, 900], &[20, 30, 150, 10]] {
             let counts = seconds(Load::OneCustomer, every);
             let bytes: usize = counts.iter().sum::<usize>() * DOCUMENT_BYTES;
             assert!((8_500_000..=9_000_000).contains(&bytes), "{every:?}: {counts:?}");
