@@ -64,9 +64,11 @@ impl Schedule {
     /// A stream was asked about: at once if new. If it is known, its list of shards may be out of
     /// date. False when there are too many.
     pub(super) fn ask(&mut self, stream: StreamName, now: Duration) -> bool {
-        if self.jobs.contains_key(&(stream.clone(), Job::List)) {
+        if let Some(list) = self.jobs.get(&(stream.clone(), Job::List)) {
+            // Before there is a list nothing on it can be new.
+            let was_listed = list.done_at.is_some();
             self.hasten(&stream, Job::List, now);
-            if self.describes_anew {
+            if self.describes_anew && was_listed {
                 self.hasten(&stream, Job::Describe, now);
             }
             return true;
