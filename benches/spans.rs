@@ -18,8 +18,10 @@ use kinescope::domain::trace::{
 };
 use kinescope::io::clock::Clock;
 use kinescope::io::otlp::{Compression, Config, Endpoint, Exporter, Metrics, Protocol, queue, run};
-use kinescope::wire::otlp::spans::{Origin, append};
+use kinescope::wire::otlp::{resource, scope, span_data};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
 use prometheus::{IntCounterVec, Opts, Registry};
 use prost::Message;
 use std::hint::black_box;
@@ -54,19 +56,21 @@ fn show(name: &str, mut times: Vec<Duration>) {
     println!("{name:<60}{median:>12.1?}");
 }
 
-/// What the exporter does before it sends.
+/// What opentelemetry-otlp's exporter does before it sends.
 fn encode(name: &str, links: usize) {
-    let origin = Origin::of(&[("service.name".to_owned(), "bench".to_owned())]);
+    let attributes =
+        resource(&[("service.name".to_owned(), "bench".to_owned())]).collect::<Vec<_>>();
+    let resource = (&Resource::builder_empty().with_attributes(attributes).build()).into();
+    let scope = scope();
     let round = || {
         let spans = spans(links);
         let (number, before) = (count(spans.len()), thread_cpu());
         let mut spans = spans.into_iter().peekable();
         while spans.peek().is_some() {
-            let mut batch = Vec::new();
-            for span in spans.by_ref().take(BATCH) {
-                assert!(append(&mut batch, &span, usize::MAX));
-            }
-            black_box(origin.request(&batch));
+            let batch = spans.by_ref().take(BATCH);
+            let batch = batch.map(|span| span_data(span, &scope)).collect();
+            let resource_spans = group_spans_by_resource_and_scope(batch, &resource);
+            black_box(ExportTraceServiceRequest { resource_spans }.encode_to_vec());
         }
         (thread_cpu() - before) / number
     };

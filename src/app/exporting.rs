@@ -110,7 +110,7 @@ pub fn start(
         otlp::Export::XRay { region, config } => {
             let (client, credentials) = aws();
             let exporter =
-                otlp::Exporter::xray(&config, &region, client, credentials, clock.clone());
+                otlp::Exporter::xray(&config, &region, client, credentials, clock.clone())?;
             Some((exporter, config))
         }
     };

@@ -1,32 +1,43 @@
-//! Owns spans that go together, as the bytes that they will be in their request. Refuses to send.
+//! Owns spans that go together, in the exporter's form, and how large they are. Refuses to send.
 
 use crate::domain::time::Wall;
 use crate::domain::trace::Span;
-use crate::wire::otlp::spans::Origin;
-use crate::wire::otlp::spans::append;
-use bytes::Bytes;
+use crate::wire::otlp::scope;
+use crate::wire::otlp::size;
+use crate::wire::otlp::span_data;
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::trace::SpanData;
 use std::time::Duration;
 
 /// Spans of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
-    spans: usize,
-    encoded: Vec<u8>,
+    spans: Vec<SpanData>,
+    bytes: usize,
     /// From the first begin to the last end.
     times: Option<(Wall, Wall)>,
+    scope: InstrumentationScope,
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { spans: Vec::new(), bytes: 0, times: None, scope: scope() }
+    }
 }
 
 impl Batch {
     /// Adds a span, without the links that would make it larger than `bytes_max`; false when it is
     /// larger even without any.
     #[must_use]
-    pub(super) fn push(&mut self, span: &Span, bytes_max: usize) -> bool {
-        let fits = append(&mut self.encoded, span, bytes_max);
-        if fits {
-            self.spans += 1;
-            self.times = Some(self.times_with(span));
-        }
-        fits
+    pub(super) fn push(&mut self, mut span: Span, bytes_max: usize) -> bool {
+        let Some((bytes, dropped)) = size::fit(&mut span, bytes_max) else { return false };
+        let times = self.times_with(&span);
+        let mut data = span_data(span, &self.scope);
+        data.links.dropped_count = dropped;
+        self.spans.push(data);
+        self.bytes += bytes;
+        self.times = Some(times);
+        true
     }
 
     /// How far apart the times in it would be with this span.
@@ -42,16 +53,16 @@ impl Batch {
 
     /// Spans in it.
     pub(super) const fn len(&self) -> usize {
-        self.spans
+        self.spans.len()
     }
 
-    /// Bytes of its spans in the request.
+    /// Bytes that the request will have, or a few more.
     pub(super) const fn bytes(&self) -> usize {
-        self.encoded.len()
+        self.bytes
     }
 
-    /// The request, from this origin.
-    pub(super) fn into_request(self, origin: &Origin) -> Bytes {
-        origin.request(&self.encoded).into()
+    /// The spans.
+    pub(super) fn into_spans(self) -> Vec<SpanData> {
+        self.spans
     }
 }

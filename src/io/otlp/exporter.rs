@@ -1,5 +1,9 @@
-//! Owns the delivery of a batch of spans: as one request, or in parts where the collector calls it too
-//! large. Refuses to wait for ever: each request ends within a bound.
+//! Owns the delivery of a batch of spans: opentelemetry-otlp's exporter over a client of ours, which
+//! sends the request whole, or in parts where the collector calls it too large. Refuses to wait for
+//! ever: each request ends within a bound.
+//!
+//! The exporter is the crate's for both protocols, since what it writes is the same message. Its own
+//! gRPC client hides status, `RetryInfo` and partial success, and copies all spans for each try.
 
 use super::answer::Delivered;
 use super::answer::Failure;
@@ -19,9 +23,25 @@ use crate::io::clock::Clock;
 use crate::io::credentials::Credentials;
 use crate::io::http::client::Client;
 use crate::io::quiet::Quiet;
+use crate::wire::otlp;
 use crate::wire::otlp::divide::halves;
-use crate::wire::otlp::spans::Origin;
 use crate::wire::xray;
+use ::http::Request;
+use ::http::Response;
+use bytes::Bytes;
+use opentelemetry_http::HttpClient;
+use opentelemetry_http::HttpError;
+use opentelemetry_otlp::Protocol;
+use opentelemetry_otlp::RetryPolicy;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::WithExportConfig;
+use opentelemetry_otlp::WithHttpConfig;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanExporter as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 
 /// Bytes after which a batch is closed: with a last span of [`SPAN_BYTES_MAX`] it stays below the
 /// 4 MiB that gRPC servers accept unless told otherwise, and below X-Ray's 5 MB.
@@ -41,13 +61,23 @@ const _: () = assert!(
 /// Sends batches of spans to one collector.
 #[derive(Debug)]
 pub struct Exporter {
-    sender: Sender,
-    origin: Origin,
+    otlp: SpanExporter,
+    parcel: Arc<Mutex<Parcel>>,
+    endpoint: Endpoint,
     is_xray: bool,
     /// Halved when the collector calls a batch too large, for all that follow.
     batch_bytes_max: usize,
-    clock: Clock,
-    quiet: Quiet,
+}
+
+/// What goes along with a batch through opentelemetry-otlp, which takes spans and gives a sentence.
+#[derive(Debug, Default)]
+struct Parcel {
+    /// To be settled, on the way in.
+    held: Option<Held>,
+    /// What came of it, on the way out.
+    result: Option<Result<(), Failure>>,
+    /// The bytes of the smallest part that was too large.
+    refused_bytes: Option<usize>,
 }
 
 impl Exporter {
@@ -58,32 +88,59 @@ impl Exporter {
     /// See [`BuildError`].
     pub fn new(config: &Config, clock: Clock) -> Result<Self, BuildError> {
         let sender = Sender::new(config, Signal::Traces, clock.clone())?;
-        Ok(Self::over(sender, config, false, clock))
+        Self::over(sender, config, false, clock)
     }
 
     /// The exporter to X-Ray's OTLP endpoint: over the data plane's client, signed.
-    #[must_use]
+    ///
+    /// # Errors
+    /// See [`BuildError`].
     pub fn xray(
         config: &Config,
         region: &str,
         client: Client,
         credentials: Credentials,
         clock: Clock,
-    ) -> Self {
+    ) -> Result<Self, BuildError> {
         let signer = Signer::new(credentials, region.to_owned());
         let sender = Sender::signed(config, client, signer, clock.clone());
         Self::over(sender, config, true, clock)
     }
 
-    fn over(sender: Sender, config: &Config, is_xray: bool, clock: Clock) -> Self {
-        let origin = Origin::of(&config.resource);
-        let quiet = Quiet::default();
-        Self { sender, origin, is_xray, batch_bytes_max: BATCH_BYTES_MAX, clock, quiet }
+    fn over(
+        sender: Sender,
+        config: &Config,
+        is_xray: bool,
+        clock: Clock,
+    ) -> Result<Self, BuildError> {
+        let parcel = Arc::<Mutex<Parcel>>::default();
+        let courier =
+            Courier { sender, parcel: Arc::clone(&parcel), clock, quiet: Quiet::default() };
+        // Compression, headers, tries and time are the courier's, whatever the crate would read out
+        // of the environment: what it sends reaches nobody but the courier, as bytes.
+        let mut otlp = SpanExporter::builder()
+            .with_http()
+            .with_http_client(courier)
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(config.endpoint.uri().to_string())
+            .with_timeout(config.timeout)
+            .with_retry_policy(RetryPolicy::disabled())
+            .build()
+            .map_err(BuildError::Exporter)?;
+        let attributes = otlp::resource(&config.resource);
+        otlp.set_resource(&Resource::builder_empty().with_attributes(attributes).build());
+        Ok(Self {
+            otlp,
+            parcel,
+            endpoint: config.endpoint.clone(),
+            is_xray,
+            batch_bytes_max: BATCH_BYTES_MAX,
+        })
     }
 
     /// Where spans go, safe to log.
     pub(super) const fn endpoint(&self) -> &Endpoint {
-        self.sender.endpoint()
+        &self.endpoint
     }
 
     /// Bytes after which a batch is closed.
@@ -118,10 +175,52 @@ impl Exporter {
         self.send(batch, Some(held)).await
     }
 
-    /// Spans of an export that is given up are with its future, and count themselves.
-    async fn send(&mut self, batch: Batch, mut held: Option<Held>) -> Result<(), Failure> {
+    async fn send(&mut self, batch: Batch, held: Option<Held>) -> Result<(), Failure> {
+        *open(&self.parcel) = Parcel { held, ..Parcel::default() };
+        let sent = self.otlp.export(batch.into_spans()).await;
+        let Parcel { held, result, refused_bytes } = std::mem::take(&mut *open(&self.parcel));
+        if let Some(bytes) = refused_bytes {
+            self.batch_bytes_max = (bytes / 2).clamp(BATCH_BYTES_MIN, self.batch_bytes_max);
+        }
+        // Without a result the crate refused to send; the parcel came back as it was.
+        if let (None, Some(mut held)) = (&result, held) {
+            held.failed();
+        }
+        let cause = sent.err().map(|error| error.to_string()).unwrap_or_default();
+        result.unwrap_or_else(|| Err(Failure { cause, ..Failure::default() }))
+    }
+}
+
+fn open(parcel: &Mutex<Parcel>) -> MutexGuard<'_, Parcel> {
+    parcel.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The client under opentelemetry-otlp's exporter.
+#[derive(Debug)]
+struct Courier {
+    sender: Sender,
+    parcel: Arc<Mutex<Parcel>>,
+    clock: Clock,
+    quiet: Quiet,
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Courier {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // Spans of an export that is given up are with its future, and count themselves.
+        let mut held = open(&self.parcel).held.take();
+        let result = self.deliver(request.into_body(), held.as_mut()).await;
+        open(&self.parcel).result = Some(result);
+        // What the collector said has been read; the exporter would only tell it to nobody.
+        Ok(Response::new(Bytes::new()))
+    }
+}
+
+impl Courier {
+    async fn deliver(&self, request: Bytes, mut held: Option<&mut Held>) -> Result<(), Failure> {
+        let spans = held.as_ref().map_or(0, |held| held.spans());
         // At most a part for each halving.
-        let mut parts = vec![(batch.len() as u64, batch.into_request(&self.origin))];
+        let mut parts = vec![(spans, request)];
         let mut result = Ok(());
         while let Some((spans, request)) = parts.pop() {
             let failure = match self.sender.deliver(request.clone()).await {
@@ -143,8 +242,10 @@ impl Exporter {
             }
             let divided = Some(&request).filter(|it| it.len() > BATCH_BYTES_MIN);
             if let Some([first, second]) = divided.and_then(|request| halves(request)) {
-                let bytes_max = (request.len() / 2).max(BATCH_BYTES_MIN);
-                self.batch_bytes_max = self.batch_bytes_max.min(bytes_max);
+                let mut parcel = open(&self.parcel);
+                let before = parcel.refused_bytes.unwrap_or(usize::MAX);
+                parcel.refused_bytes = Some(request.len().min(before));
+                drop(parcel);
                 parts.extend([second, first].map(|(spans, part)| (spans as u64, part.into())));
             } else {
                 if let Some(held) = &mut held {

@@ -197,6 +197,11 @@ impl Held {
         self.weight += std::mem::take(&mut other.weight);
     }
 
+    /// Spans that nobody settled.
+    pub(super) const fn spans(&self) -> u64 {
+        self.spans
+    }
+
     /// Some spans reached the collector, which refused `rejected` of them.
     pub(super) fn delivered(&mut self, spans: u64, rejected: u64) {
         let spans = self.settle(spans);
@@ -321,7 +326,7 @@ impl Queue {
                     break;
                 }
             }
-            if batch.push(&span, limits.span_bytes_max) {
+            if batch.push(Arc::unwrap_or_clone(span), limits.span_bytes_max) {
                 held.merge(own);
             } else {
                 own.too_large(1);

@@ -54,6 +54,9 @@ pub enum BuildError {
         #[source]
         cause: pem::Error,
     },
+    /// opentelemetry-otlp refused what it was told.
+    #[error("the OTLP exporter refuses its configuration")]
+    Exporter(#[source] opentelemetry_otlp::ExporterBuildError),
     /// Certificates that TLS cannot use.
     #[error("the certificates of {source_name} cannot be used")]
     Certificates {

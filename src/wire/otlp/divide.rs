@@ -41,15 +41,20 @@ fn keep(request: &mut ExportTraceServiceRequest, wanted: impl Fn(usize) -> bool)
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests;
+    use super::super::tests::data;
     use super::super::tests::span;
     use super::*;
+    use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+    use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
 
     fn request(spans: usize) -> ExportTraceServiceRequest {
-        tests::request((0..spans).map(|place| {
+        let spans = (0..spans).map(|place| {
             let name = format!("send {place}");
-            crate::domain::trace::Span { name, ..span() }
-        }))
+            data(crate::domain::trace::Span { name, ..span() })
+        });
+        let resource = ResourceAttributesWithSchema::default();
+        let resource_spans = group_spans_by_resource_and_scope(spans.collect(), &resource);
+        ExportTraceServiceRequest { resource_spans }
     }
 
     fn names(request: &ExportTraceServiceRequest) -> Vec<String> {

@@ -4,7 +4,7 @@
 
 use super::attribute;
 use super::proto_resource;
-use super::proto_scope;
+use super::scope;
 use crate::domain::time::Wall;
 use crate::domain::trace::Attribute;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::ScopeMetrics;
 use opentelemetry_proto::tonic::metrics::v1::Sum;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point;
+use opentelemetry_proto::transform::common::tonic::Attributes;
 use prost::Message;
 
 /// How a metric introduces itself.
@@ -118,7 +119,8 @@ pub fn histogram<const N: usize>(
 /// The request of these metrics, by a process with this resource.
 #[must_use]
 pub fn request(resource: &[(String, String)], metrics: Vec<Metric>) -> Vec<u8> {
-    let scoped = ScopeMetrics { scope: Some(proto_scope()), metrics, ..ScopeMetrics::default() };
+    let scoped =
+        ScopeMetrics { scope: Some((scope(), None).into()), metrics, ..ScopeMetrics::default() };
     let of = ResourceMetrics {
         resource: Some(proto_resource(resource)),
         scope_metrics: vec![scoped],
@@ -138,7 +140,7 @@ fn metric(named: Named, data: Data) -> Metric {
 }
 
 fn pairs(attributes: Vec<Attribute>) -> Vec<KeyValue> {
-    attributes.into_iter().map(attribute).collect()
+    Attributes::from(attributes.into_iter().map(attribute)).0
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) async fn otlp(
             let client = Client::new(&settings, clock.clone());
             let exporter = otlp::Exporter::xray(&to, &region, client, credentials, clock.clone());
             return tokio::select! {
-                verdict = probe(Ok(exporter), &to.endpoint) => verdict,
+                verdict = probe(exporter, &to.endpoint) => verdict,
                 () = keeping => Verdict::failed("there are no credentials"),
             };
         }

@@ -15,7 +15,7 @@ use super::config::Protocol;
 use super::config::Tls;
 use super::queue::SPANS_MAX;
 use super::sender::Signal;
-use crate::wire::otlp::spans::Origin;
+use crate::wire::otlp::origin_bytes;
 use crate::wire::xray;
 use ::http::HeaderMap;
 use ::http::HeaderName;
@@ -120,7 +120,7 @@ impl<G: Fn(&str) -> Option<String>> Reader<G> {
         let endpoint = Endpoint::parse(&xray::address(region)).map_err(fault)?;
         let mut config = self.common(Signal::Traces, endpoint, Protocol::HttpProtobuf, service);
         config.tls = Tls::default();
-        if Origin::of(&config.resource).bytes() > xray::ORIGIN_BYTES_MAX {
+        if origin_bytes(&config.resource) > xray::ORIGIN_BYTES_MAX {
             let source_name = "OTEL_RESOURCE_ATTRIBUTES".to_owned();
             return Err(Fault { source_name, problem: "is larger than X-Ray takes" });
         }

@@ -98,6 +98,7 @@ fn xray(collector: &Collector, config: impl FnOnce(&mut Config)) -> (Rig, JoinSe
     let mut to = super::config(&format!("{}/v1/traces", collector.address), HTTP);
     config(&mut to);
     let exporter = Exporter::xray(&to, "eu-west-1", client, credentials, clock.clone());
+    let exporter = exporter.unwrap();
     (Rig::with(exporter, to, clock), tasks)
 }
 
