@@ -19,7 +19,10 @@ pub fn recording(data: &[u8]) {
         Ok(readings) => {
             assert!(readings.is_sorted_by_key(|(at, _)| *at));
             let values = readings.iter().flat_map(|(_, reading)| reading.values.iter());
-            assert!(values.into_iter().all(|(_, value)| !value.is_nan()), "missing is not a number");
+            assert!(
+                values.into_iter().all(|(_, value)| !value.is_nan()),
+                "missing is not a number"
+            );
         }
         Err(fault) => {
             assert!((1..=text.lines().count()).contains(&fault.line) && !fault.why.is_empty());
