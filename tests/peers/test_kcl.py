@@ -134,7 +134,7 @@ def test_a_killed_sidecar_knows_the_reader_again(application):
     wait_for(lambda: asked("GetRecords") >= 2, 30, "two polls")
     # The observer reads a copy, so the figure comes a moment later; what counts is that nobody had to
     # ask for a new iterator first.
-    wait_for(lambda: lag(application) is not None, 2, "the lag of its shard")
+    wait_for(lambda: lag(application) is not None, 10, "the lag of its shard")
     assert asked("GetShardIterator") == 0
     unknown = application.sidecar.metrics().all(LAG, stream=application.stream, shard="unknown")
     assert not unknown

@@ -394,7 +394,12 @@ def test_every_incident_of_the_demo_is_on_the_page_when_it_is_noticed(look, tmp_
     stories = [("hot-key", "throttled-writes"), ("poison-event", "resharding"),
                ("retention", "stopped-consumer"), ("slow-consumer",)]
     assert sorted(sum(stories, ())) == sorted(ON_THE_PAGE)
-    demos = [Demo(tmp_path, look, *story) for story in stories]
+    # Not all at once: a shard is filled by a flood that takes a core's quarter.
+    watch([Demo(tmp_path, look, *story) for story in stories[:1]])
+    watch([Demo(tmp_path, look, *story) for story in stories[1:]])
+
+
+def watch(demos):
     try:
         ends = time.monotonic() + 110
         while not all([demo.look() for demo in demos]):
