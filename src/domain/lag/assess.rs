@@ -200,7 +200,7 @@ impl Facts<'_> {
         (expired && self.on(Rule::LeaseExpired)).then_some(seen.moved_at)
     }
 
-    /// 2. Of a fleet that stopped reading the shard: since when somebody does whom no sidecar sees.
+    /// Rule 2, of a fleet that stopped reading the shard: since when somebody does whom no sidecar sees.
     /// Its lease is renewed, and its checkpoint went beyond all that was delivered here; or a worker
     /// took it after the last read, and no sidecar sees that worker read anything. A lease whose
     /// work does not go on while records wait is no reader.

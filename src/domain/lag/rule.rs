@@ -10,8 +10,7 @@ use std::fmt;
 pub enum Rule {
     /// 1. Known by its lease only, or from before the stream was created anew: nobody has read it.
     NotRead,
-    /// 2. The lease or another sidecar says that somebody else reads the shard; to a hub, which hears
-    /// of all sidecars, that it is read past them.
+    /// 2. The lease or another sidecar says that somebody else reads the shard; or that it is read past all.
     HeldElsewhere,
     /// 3. This process reads other shards of the stream on, and this one no more.
     LeftForOthers,
