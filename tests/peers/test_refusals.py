@@ -93,7 +93,10 @@ def send_until_answered(port, headers, length, body):
         head += [b"Content-Length: " + length] if length else []
         connection.sendall(b"\r\n".join([b"POST / HTTP/1.1", *head, b"", b""]))
         while body and not select.select([connection], [], [], 0)[0]:
-            body = body[connection.send(body[:1 << 16]):]
+            try:
+                body = body[connection.send(body[:1 << 16]):]
+            except (BrokenPipeError, ConnectionResetError):
+                break  # the answer came between the look and the sending
         response = http.client.HTTPResponse(connection, method="POST")
         response.begin()
         return Answer(response)
