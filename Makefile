@@ -1,8 +1,6 @@
 # Needs Rust, Python 3 and Node; what the tests run against is set up under target/peers.
 .PHONY: test peers soak fuzz bench demo reference fmt lint
 
-PYTEST = target/peers/venv/bin/python -m pytest tests/peers -p no:cacheprovider -ra --durations=15
-
 # Everything, also after a failure; the last lines name every peer that was left out. Setting up goes
 # first, so that a missing one is known before the long build.
 test: peers
@@ -23,7 +21,7 @@ soak: peers
 	PROPTEST_CASES=5000 cargo test --release --test laws
 	KINESCOPE_HISTORIES=10000 cargo test --release --test truth
 	cargo build --release
-	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope $(PYTEST) -m soak
+	KINESCOPE_BIN=$(CURDIR)/target/release/kinescope tests/peers/run.sh soak
 	@$(MAKE) --no-print-directory fuzz
 	@tests/peers/left-out.sh
 

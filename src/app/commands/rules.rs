@@ -6,6 +6,7 @@ use super::{Service, USAGE, complain, examples, say};
 use crate::app::config::{Config, load};
 use crate::domain::alert::replay::Replay;
 use crate::domain::alert::{AlertState, AlertView, Notice, Rule, Sense};
+use crate::wire::exposition::state_name;
 use crate::wire::{alert_rules, recording};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -165,21 +166,13 @@ fn replayed(config: Config, file: &Path, wanted: &Wanted) -> ExitCode {
 fn notice_json(notice: &Notice) -> Value {
     let alert = |alert: &AlertView| {
         json!({
-            "state": state(alert.state),
+            "state": state_name(alert.state),
             "labels": alert.labels,
             "annotations": alert.annotations,
         })
     };
     let alerts: Vec<Value> = notice.alerts.iter().map(alert).collect();
     json!({ "at": notice.at.wall.to_string(), "reason": notice.reason.as_str(), "alerts": alerts })
-}
-
-const fn state(state: AlertState) -> &'static str {
-    match state {
-        AlertState::Resolved => "resolved",
-        AlertState::Firing => "firing",
-        AlertState::Pending => "pending",
-    }
 }
 
 /// `2026-11-23T10:01:00.000Z firing KinesisConsumerLagHigh{…} (first notification): …`
@@ -191,7 +184,7 @@ fn told_line(notice: &Notice, alert: &AlertView) -> String {
         AlertState::Resolved => "resolved_because",
         AlertState::Firing | AlertState::Pending => "summary",
     };
-    let state = state(alert.state);
+    let state = state_name(alert.state);
     let says = alert.annotations.get(says).cloned().unwrap_or_default();
     format!(
         "{} {state:8} {}{{{}}} ({}): {says}",

@@ -4,12 +4,14 @@
 use super::memory::Judged;
 use crate::domain::alert::reading::of_status;
 use crate::domain::alert::{Reading, Signal};
-use crate::domain::lag::{Assessment, Status, duration_text, evidence_text, explain, outline};
+use crate::domain::lag::{Assessment, FailureKind, Status};
+use crate::domain::lag::{duration_text, evidence_text, explain, outline};
 use std::time::Duration;
 
 /// The signals of one consumer. Status and reason are the worst shard's; the lag is the greatest of
-/// any shard, since a shard that is worse by status may be less far behind.
-pub(super) fn of(judged: &Judged<'_>) -> Reading {
+/// any shard, since a shard that is worse by status may be less far behind. `sidecar_fails` is how the
+/// sidecar's own credentials fail.
+pub(super) fn of(judged: &Judged<'_>, sidecar_fails: Option<FailureKind>) -> Reading {
     let worst = &judged.worst;
     let verdict = outline(&worst.judgement, worst.around.tuning);
     let mut reading = Reading::about(judged.subject());
@@ -20,7 +22,7 @@ pub(super) fn of(judged: &Judged<'_>) -> Reading {
     reading.set(Signal::LagVelocity, verdict.velocity);
     reading.set(Signal::TimeToDataLoss, data_loss(&verdict));
     reading.disturbed = judged.disturbance();
-    reading.obstacle = judged.obstacle();
+    reading.obstacle = judged.obstacle(sidecar_fails);
     reading
 }
 

@@ -384,7 +384,7 @@ fn a_reading_takes_its_lag_from_the_shard_furthest_behind() {
     }
     let judged = engine.memory.judged(moment(19).mono);
     let judged = judged.first().unwrap();
-    let mut reading = reading::of(judged);
+    let mut reading = reading::of(judged, None);
     assert!(reading.reason.is_empty() && reading.evidence.is_empty());
     reading::word(&mut reading, judged);
     let lag = reading.value(crate::domain::alert::Signal::DeliveryLag);

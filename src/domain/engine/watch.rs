@@ -89,8 +89,9 @@ impl Watch {
         if !self.has_rules() {
             return Vec::new();
         }
+        let sidecar_fails = memory.sidecar_fails(now.mono);
         let mut readings = Vec::with_capacity(2 * judged.len() + 4);
-        readings.extend(judged.iter().map(reading::of));
+        readings.extend(judged.iter().map(|judged| reading::of(judged, sidecar_fails)));
         self.budgets.note(&mut readings, now.mono);
         readings.extend(memory.stream_readings(&self.ledger, now));
         readings.extend(self.ledger.readings(now));

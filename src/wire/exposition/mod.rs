@@ -94,8 +94,8 @@ pub fn exposed<'a>(snapshot: &'a Snapshot, scope: &'a Scope) -> Exposed<'a> {
 }
 
 /// As [`exposed`], with every series made.
-#[must_use]
-pub fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed<'static> {
+#[cfg(test)]
+pub(crate) fn families(snapshot: &Snapshot, scope: &Scope) -> Exposed<'static> {
     let Exposed { mut families, wide, left_out } = exposed(snapshot, scope);
     families.extend(wide.iter().filter(|wide| !wide.is_empty()).map(Wide::whole));
     families.sort_by(|a, b| a.name().cmp(b.name()));
@@ -117,14 +117,13 @@ pub fn left_out(totals: &BTreeMap<&'static str, u64>) -> MetricFamily {
     family
 }
 
-/// Text 0.0.4, sorted by family name. Families without a series are removed: the format has no
-/// way to write them.
-#[must_use]
-pub fn text(families: &mut Vec<MetricFamily>) -> String {
+#[cfg(test)]
+pub(crate) fn text(families: &mut Vec<MetricFamily>) -> String {
     text_with(families, &[])
 }
 
-/// As [`text`], with the wide families among them.
+/// Text 0.0.4, sorted by family name, the wide families among them. Families without a series are
+/// removed: the format has no way to write them.
 #[must_use]
 pub fn text_with(families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String {
     order(families);

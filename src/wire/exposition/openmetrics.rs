@@ -66,13 +66,13 @@ impl Exemplars {
     }
 }
 
-/// The families as OpenMetrics text, sorted by name; those without a series are left out.
-#[must_use]
-pub fn text(families: &mut Vec<MetricFamily>, exemplars: &Exemplars) -> String {
+#[cfg(test)]
+pub(crate) fn text(families: &mut Vec<MetricFamily>, exemplars: &Exemplars) -> String {
     text_with(families, &[], exemplars)
 }
 
-/// As [`text`], with the wide families among them.
+/// The families as OpenMetrics text, sorted by name, the wide ones among them; those without a series
+/// are left out.
 #[must_use]
 pub fn text_with(
     families: &mut Vec<MetricFamily>,

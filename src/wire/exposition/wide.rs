@@ -48,6 +48,7 @@ impl<'a> Wide<'a> {
     }
 
     /// The family with all its series.
+    #[cfg(test)]
     pub(super) fn whole(&self) -> MetricFamily {
         self.family(&self.rows)
     }

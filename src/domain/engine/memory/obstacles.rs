@@ -14,7 +14,7 @@ const REFUSED_WITHIN: Duration = Duration::from_secs(60);
 impl Memory {
     /// How the sidecar's own credentials fail as of `now`, for whomever they do. A hub hears of many
     /// sidecars, each with its own.
-    pub(super) fn sidecar_fails(&self, now: Duration) -> Option<FailureKind> {
+    pub(in crate::domain::engine) fn sidecar_fails(&self, now: Duration) -> Option<FailureKind> {
         if self.judging.view == View::Fleet {
             return None;
         }

@@ -40,7 +40,6 @@ pub(in crate::domain::engine) struct Judged<'a> {
     known: &'a Stream,
     consumer: &'a Consumer,
     pub(in crate::domain::engine) worst: Worst<'a>,
-    sidecar_fails: Option<FailureKind>,
 }
 
 impl Judged<'_> {
@@ -62,11 +61,14 @@ impl Judged<'_> {
         Arc::clone(&self.consumer.subject)
     }
 
-    /// Why alerts on its figures would say nothing new.
-    pub(in crate::domain::engine) fn obstacle(&self) -> Option<Obstacle> {
+    /// Why alerts on its figures would say nothing new; `sidecar_fails` is [`Memory::sidecar_fails`].
+    pub(in crate::domain::engine) fn obstacle(
+        &self,
+        sidecar_fails: Option<FailureKind>,
+    ) -> Option<Obstacle> {
         let furthest = self.worst.furthest().next().map(|(shard, _)| shard);
         let worst = furthest.into_iter().chain([self.worst.shard]);
-        self.known.obstacle(self.consumer, worst, self.sidecar_fails)
+        self.known.obstacle(self.consumer, worst, sidecar_fails)
     }
 
     /// What last made the consumer's figures jump.
@@ -82,11 +84,10 @@ impl Judged<'_> {
 impl Memory {
     /// The verdict on every consumer at `now`.
     pub(in crate::domain::engine) fn judged(&self, now: Duration) -> Vec<Judged<'_>> {
-        let sidecar_fails = self.sidecar_fails(now);
         let all = self.streams.iter().flat_map(|(stream, known)| {
             known.consumers.iter().filter_map(move |(name, consumer)| {
                 let worst = self.worst(known, name, consumer, now)?;
-                Some(Judged { stream, name, known, consumer, worst, sidecar_fails })
+                Some(Judged { stream, name, known, consumer, worst })
             })
         });
         all.collect()
