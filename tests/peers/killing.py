@@ -21,6 +21,8 @@ CERTAIN = 1.0
 # Shown when a commit took so long that it was not waited for; then the same may be told twice.
 SLOW = "alerts go out before they are on disk"
 LAG_MS = 90_000
+# Of one consumer, each of which reads a shard of every stream.
+SIDECARS = 5
 LAG_RULE = {**RULE, "when": {"signal": "delivery_lag", "above": "20s", "clear_below": "10s"}}
 # What else the hub could say of a consumer whose streams come and go.
 QUIET = [{"name": name, "enabled": False} for name in (
@@ -48,6 +50,11 @@ class Sharded(Lagging):
 
     def GetShardIterator(self, given):
         return {"ShardIterator": f"{given['StreamName']}/{given['ShardId']}:0"}
+
+    def ListShards(self, given):
+        """All of them: what is read and on no list has been trimmed, and is forgotten."""
+        [shard] = super().ListShards(given)["Shards"]
+        return {"Shards": [{**shard, "ShardId": shard_id(index)} for index in range(SIDECARS)]}
 
 
 class Unsure:
@@ -269,13 +276,13 @@ def own_rule(name, above):
 class Fleet:
     """A hub, the sidecars of one consumer, the streams that it reads, and who is told."""
 
-    def __init__(self, folder, seed, settle, hub_lives, sidecars=5, receivers=2):
+    def __init__(self, folder, seed, settle, hub_lives, receivers=2):
         self.settle, self.hub_lives = settle, hub_lives
         self.upstream, self.streams, self.dice = Sharded(), [], random.Random(seed)
         self.numbers, self.episodes, self.recovered = itertools.count(), {}, {}
         self.receivers = [Unsure(seed + n, self._on_post) for n in range(receivers)]
         self.hub = Hub(self, folder, seed)
-        self.sidecars = [Sidecar(self, index, folder, seed) for index in range(sidecars)]
+        self.sidecars = [Sidecar(self, index, folder, seed) for index in range(SIDECARS)]
         self.mortals, self.killed = [self.hub, *self.sidecars], collections.Counter()
 
     def hooks(self):
