@@ -1,7 +1,7 @@
 //! Owns what knowing the lag costs: the CPU time of one wire observation through the engine, verdicts
 //! and alert rules included, the memory of the windows, the rendering of a scrape, and the resident
 //! memory of a hub's process. Linux only. With `count SHARDS READS` it only reads, for a profiler
-//! that counts instructions.
+//! that counts instructions; with `hub` it only measures that process.
 
 #![expect(
     clippy::expect_used,
@@ -44,6 +44,9 @@ fn main() {
         && word == "count"
     {
         return count(shards.parse().expect("shards"), reads.parse().expect("reads"));
+    }
+    if words.iter().any(|word| word == "hub") {
+        return lag_hub::measure();
     }
     println!(
         "{:<28}{:>16}{:>16}{:>14}",

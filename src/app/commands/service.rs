@@ -7,7 +7,7 @@ use crate::app::reload::Load;
 use crate::app::{logging, wiring};
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
@@ -54,7 +54,7 @@ pub(super) fn demo(demo: super::Demo, environment: &BTreeMap<String, String>) ->
     }
     let super::Demo { run_for, headless, scenario } = demo;
     // Colours in a file are noise.
-    let headless = headless || !std::io::stdout().is_terminal();
+    let headless = headless || !std::io::IsTerminal::is_terminal(&std::io::stdout());
     let options = crate::app::demo::Options { run_for, headless, scenes: scenario };
     match on_runtime(crate::app::demo::run(options, &mut std::io::stdout())) {
         Ok(Ok(summary)) if summary.passed() => ExitCode::SUCCESS,

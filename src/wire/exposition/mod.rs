@@ -127,7 +127,7 @@ pub(crate) fn text(families: &mut Vec<MetricFamily>) -> String {
 #[must_use]
 pub fn text_with(families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String {
     order(families);
-    let mut out = String::with_capacity(room_for(wide));
+    let mut out = String::with_capacity(room_for(families, wide));
     // It refuses only nameless and empty families, and both are gone.
     let write = |families: &[MetricFamily], out: &mut String| {
         let _ = TextEncoder::new().encode_utf8(families, out);
@@ -150,9 +150,10 @@ pub fn text_with(families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String 
 
 /// About as many bytes as these families take: text that grows by doubling is for a moment there
 /// thrice.
-fn room_for(wide: &[Wide<'_>]) -> usize {
-    const SERIES_BYTES: usize = 144;
-    wide.iter().map(Wide::len).sum::<usize>().saturating_mul(SERIES_BYTES)
+fn room_for(families: &[MetricFamily], wide: &[Wide<'_>]) -> usize {
+    // A head, and series of some labels; a histogram's lines may make the text grow after all.
+    let narrow = |family: &MetricFamily| 256 + 160 * family.get_metric().len();
+    families.iter().map(narrow).chain(wide.iter().map(Wide::text_bytes)).sum()
 }
 
 /// By name, without those that have no series.

@@ -80,7 +80,7 @@ pub fn text_with(
     exemplars: &Exemplars,
 ) -> String {
     super::order(families);
-    let mut out = String::with_capacity(families.len() * 256 + super::room_for(wide));
+    let mut out = String::with_capacity(super::room_for(families, wide));
     for (before, wide) in super::wide::merged(families, wide) {
         for family in before {
             let name = write_head(&mut out, family);

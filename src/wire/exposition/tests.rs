@@ -92,10 +92,9 @@ fn shards_are_written_a_few_at_a_time_as_if_at_once() {
     let at_once = families(&snapshot, &scope).families;
     let mut piecewise = exposed(&snapshot, &scope);
     assert!(piecewise.wide.iter().all(|wide| wide.len() > 999));
-    assert_eq!(
-        text_with(&mut piecewise.families.clone(), &piecewise.wide),
-        text(&mut at_once.clone())
-    );
+    let written = text_with(&mut piecewise.families.clone(), &piecewise.wide);
+    assert_eq!(written, text(&mut at_once.clone()));
+    assert_eq!(written.capacity(), room_for(&piecewise.families, &piecewise.wide), "it grew");
     let exemplars = openmetrics::Exemplars::default();
     assert_eq!(
         openmetrics::text_with(&mut piecewise.families, &piecewise.wide, &exemplars),

@@ -31,14 +31,27 @@ impl<'a> Wide<'a> {
     }
 
     /// How many series it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// About as many bytes as its series take as text: no fewer, unless a name has to be escaped.
+    pub(super) fn text_bytes(&self) -> usize {
+        // The labels' names, quotes and braces; a number has at most so many digits of use.
+        const AROUND_BYTES: usize =
+            r#"{stream="",consumer="",shard="",region=""} 1795436406.187"#.len();
+        let same = self.name().len() + self.region.len() + AROUND_BYTES + "\n".len();
+        let names = |(consumer, shard, _): &(&ConsumerView, &ShardView, f64)| {
+            consumer.stream.as_str().len()
+                + consumer.consumer.as_str().len()
+                + shard.shard.as_str().len()
+        };
+        self.rows.iter().map(|row| same + names(row)).sum()
+    }
+
     /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
