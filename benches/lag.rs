@@ -109,10 +109,11 @@ fn render(shards: usize, goal: &str) {
         times.get(ROUNDS / 2).copied().unwrap_or_default()
     };
     let exemplars = Exemplars::default();
-    let plain = time(&|it| text_with(&mut it.families, &it.wide));
-    let openmetrics = time(&|it| openmetrics::text_with(&mut it.families, &it.wide, &exemplars));
+    let plain = time(&|it| text_with(String::new(), &mut it.families, &it.wide));
+    let openmetrics =
+        time(&|it| openmetrics::text_with(String::new(), &mut it.families, &it.wide, &exemplars));
     let mut all = exposed(&snapshot, &scope);
-    let written = text_with(&mut all.families, &all.wide);
+    let written = text_with(String::new(), &mut all.families, &all.wide);
     let series = written.lines().filter(|line| !line.starts_with('#')).count();
     let name = format!("{series}, {goal}");
     println!("{name:<28}{plain:>16.1?}{openmetrics:>16.1?}{:>14}", written.len());

@@ -144,9 +144,10 @@ impl Live {
         };
         let fleet = self.fleet.as_ref().map(|(html, _)| Arc::clone(html));
         let at = Arc::clone(&desk);
-        let work = move || draw(&at, &snapshot, fleet.as_deref(), sample, watched);
+        // As in `routes`, the snapshot ends on this thread.
+        let work = move || (draw(&at, &snapshot, fleet.as_deref(), sample, watched), snapshot);
         // A panic is our own bug; it is logged by the runtime's hook, and the next turn tries again.
-        if let Ok(Some(parts)) = tokio::task::spawn_blocking(work).await {
+        if let Ok((Some(parts), _snapshot)) = tokio::task::spawn_blocking(work).await {
             self.send(parts);
         }
     }

@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
@@ -45,6 +45,8 @@ pub(super) struct Desk {
     pub(super) admin: Admin,
     /// Series left out so far, by family: the state behind `kinescope_series_left_out_total`.
     left_out: Mutex<BTreeMap<&'static str, u64>>,
+    /// What the next exposition will about take.
+    text_bytes: AtomicUsize,
     /// What the page was like before.
     pub(super) history: Mutex<History>,
     pub(super) builds: Semaphore,
@@ -57,6 +59,7 @@ pub(super) fn router(admin: Admin) -> (Router, Live) {
     let desk = Arc::new(Desk {
         admin,
         left_out: Mutex::default(),
+        text_bytes: AtomicUsize::default(),
         history: Mutex::default(),
         builds: Semaphore::new(BUILDS_MAX),
         seats,
@@ -122,8 +125,9 @@ async fn built_or(
     let Ok(_permit) = desk.builds.acquire().await else { return failed() };
     let Some(snapshot) = desk.admin.snapshots.ask(detail).await else { return silent(&desk) };
     let at = desk.clone();
-    let building = tokio::task::spawn_blocking(move || build(&at, &snapshot));
-    building.await.unwrap_or_else(|_panicked| failed())
+    // The snapshot ends on the thread that made it, or its memory would wait there for the next one.
+    let building = tokio::task::spawn_blocking(move || (build(&at, &snapshot), snapshot));
+    building.await.map_or_else(|_panicked| failed(), |(answer, _snapshot)| answer)
 }
 
 fn failed() -> Response {
@@ -134,8 +138,11 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
     let wants_gzip = gzip::is_accepted(&headers);
     let openmetrics = accept::prefers_openmetrics(&headers);
     let content_type = if openmetrics { openmetrics::CONTENT_TYPE } else { TEXT_0_0_4 };
+    // As there, the text begins on the thread where it ends; nothing of it is touched before its turn.
+    let room = String::with_capacity(desk.text_bytes.load(Ordering::Relaxed));
     built(desk, Detail::Figures, move |desk, snapshot| {
-        let text = exposition_text(desk, snapshot, openmetrics);
+        let text = exposition_text(desk, snapshot, openmetrics, room);
+        desk.text_bytes.store(text.len() + text.len() / 16, Ordering::Relaxed);
         let compressed = wants_gzip.then(|| gzip::compress(text.as_bytes())).flatten();
         let mut response = match compressed {
             Some(bytes) => {
@@ -149,7 +156,7 @@ async fn metrics(State(desk): State<Arc<Desk>>, headers: HeaderMap) -> Response 
     .await
 }
 
-fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> String {
+fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool, room: String) -> String {
     let exposed = exposition::exposed(snapshot, &desk.admin.scope);
     let mut families = desk.admin.registry.gather();
     families.extend(exposed.families);
@@ -161,9 +168,9 @@ fn exposition_text(desk: &Desk, snapshot: &Snapshot, openmetrics: bool) -> Strin
     drop(totals);
     if openmetrics {
         let exemplars = desk.admin.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
-        return openmetrics::text_with(&mut families, &exposed.wide, &exemplars);
+        return openmetrics::text_with(room, &mut families, &exposed.wide, &exemplars);
     }
-    exposition::text_with(&mut families, &exposed.wide)
+    exposition::text_with(room, &mut families, &exposed.wide)
 }
 
 async fn status_page(State(desk): State<Arc<Desk>>) -> Response {

@@ -119,15 +119,15 @@ pub fn left_out(totals: &BTreeMap<&'static str, u64>) -> MetricFamily {
 
 #[cfg(test)]
 pub(crate) fn text(families: &mut Vec<MetricFamily>) -> String {
-    text_with(families, &[])
+    text_with(String::new(), families, &[])
 }
 
-/// Text 0.0.4, sorted by family name, the wide families among them. Families without a series are
-/// removed: the format has no way to write them.
+/// Text 0.0.4 into the room of `out`, sorted by family name, the wide families among them. Families
+/// without a series are removed: the format has no way to write them.
 #[must_use]
-pub fn text_with(families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String {
+pub fn text_with(mut out: String, families: &mut Vec<MetricFamily>, wide: &[Wide<'_>]) -> String {
     order(families);
-    let mut out = String::with_capacity(room_for(families, wide));
+    out.reserve_exact(room_for(families, wide));
     // It refuses only nameless and empty families, and both are gone.
     let write = |families: &[MetricFamily], out: &mut String| {
         let _ = TextEncoder::new().encode_utf8(families, out);

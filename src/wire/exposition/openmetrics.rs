@@ -68,19 +68,20 @@ impl Exemplars {
 
 #[cfg(test)]
 pub(crate) fn text(families: &mut Vec<MetricFamily>, exemplars: &Exemplars) -> String {
-    text_with(families, &[], exemplars)
+    text_with(String::new(), families, &[], exemplars)
 }
 
-/// The families as OpenMetrics text, sorted by name, the wide ones among them; those without a series
-/// are left out.
+/// The families as OpenMetrics text into the room of `out`, sorted by name, the wide ones among them;
+/// those without a series are left out.
 #[must_use]
 pub fn text_with(
+    mut out: String,
     families: &mut Vec<MetricFamily>,
     wide: &[Wide<'_>],
     exemplars: &Exemplars,
 ) -> String {
     super::order(families);
-    let mut out = String::with_capacity(super::room_for(families, wide));
+    out.reserve_exact(super::room_for(families, wide));
     for (before, wide) in super::wide::merged(families, wide) {
         for family in before {
             let name = write_head(&mut out, family);

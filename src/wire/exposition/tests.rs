@@ -92,12 +92,12 @@ fn shards_are_written_a_few_at_a_time_as_if_at_once() {
     let at_once = families(&snapshot, &scope).families;
     let mut piecewise = exposed(&snapshot, &scope);
     assert!(piecewise.wide.iter().all(|wide| wide.len() > 999));
-    let written = text_with(&mut piecewise.families.clone(), &piecewise.wide);
+    let written = text_with(String::new(), &mut piecewise.families.clone(), &piecewise.wide);
     assert_eq!(written, text(&mut at_once.clone()));
     assert_eq!(written.capacity(), room_for(&piecewise.families, &piecewise.wide), "it grew");
     let exemplars = openmetrics::Exemplars::default();
     assert_eq!(
-        openmetrics::text_with(&mut piecewise.families, &piecewise.wide, &exemplars),
+        openmetrics::text_with(String::new(), &mut piecewise.families, &piecewise.wide, &exemplars),
         openmetrics::text(&mut at_once.clone(), &exemplars)
     );
 }
