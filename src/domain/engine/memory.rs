@@ -133,14 +133,16 @@ impl Memory {
         }
     }
 
-    /// Takes the stream's whole list of shards. What is not on it has been trimmed away.
-    pub(super) fn list(&mut self, stream: &StreamName, shards: Vec<ShardInfo>) {
+    /// Takes the stream's whole list of shards. What is not on it has been trimmed away, unless it was
+    /// read just now: then the list is the older of the two.
+    pub(super) fn list(&mut self, stream: &StreamName, shards: Vec<ShardInfo>, now: Duration) {
         let Some(known) = self.streams.get_mut(stream) else { return };
         known.parents = shards.into_iter().map(|info| (info.shard, info.parents)).collect();
         let listed = |shard: &ShardId| known.parents.contains_key(shard) || !is_named(shard);
         for consumer in known.consumers.values_mut() {
             let before = consumer.shards.len();
-            consumer.shards.retain(|shard, _| listed(shard));
+            let is_read = |window: &Window| now.saturating_sub(window.read_at()) < LISTS_LATE;
+            consumer.shards.retain(|shard, window| listed(shard) || is_read(window));
             self.windows = self.windows.saturating_sub(before - consumer.shards.len());
         }
         known.consumers.retain(|_, consumer| !consumer.shards.is_empty());
@@ -305,6 +307,10 @@ impl Memory {
         }
     }
 }
+
+/// A list of shards may be so much older than a read that came before it: paging, queues, a control
+/// plane behind a resharding.
+const LISTS_LATE: Duration = Duration::from_secs(10);
 
 /// A point of CloudWatch's is settled and polled by this age.
 const POINTS_LATE: Duration = Duration::from_secs(300);

@@ -410,7 +410,7 @@ impl Engine {
                 new.then_some(stream)
             }
             Event::ShardsListed { stream, shards } => {
-                memory.list(&stream, shards);
+                memory.list(&stream, shards, now.mono);
                 None
             }
             Event::StreamDescribed { stream, description } => {

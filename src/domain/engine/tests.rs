@@ -231,7 +231,9 @@ fn children_wait_and_trimmed_shards_go() {
     engine.handle(read(&named("c"), 101), moment(101));
     assert_eq!(statuses(&engine, 101), [(named("c"), Status::Ok)]);
     engine.handle(listed(&[("d", &["c"])]), moment(102));
-    assert_eq!(worst(&engine, 102), None);
+    assert_eq!(worst(&engine, 102), Some(Status::Ok), "it was read, so the list is older");
+    engine.handle(listed(&[("d", &["c"])]), moment(111));
+    assert_eq!(worst(&engine, 111), None);
 }
 
 #[test]
