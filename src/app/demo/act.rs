@@ -4,6 +4,7 @@
 
 use super::scenario::Scenario;
 use super::webhook::Received;
+use crate::domain::alert::AlertView;
 use crate::domain::snapshot::ConsumerView;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::time::Moment;
@@ -23,6 +24,8 @@ pub(super) struct Act {
     pub noticed: Option<(Moment, String)>,
     /// When Kinescope told that it is over; of what it tells only later: when it was.
     pub over: Option<Moment>,
+    /// It is over, but its alert came so often that it stays on for a while.
+    pub flaps: bool,
     /// Alerts that fired where all was well.
     pub false_alarms: Vec<String>,
     /// Of a resharding: what the hub has to show.
@@ -65,7 +68,8 @@ impl Act {
             readers: Vec::new(),
         };
         let (ended, noticed, over) = (None, None, None);
-        Self { scenario, began, ended, noticed, over, false_alarms: Vec::new(), shards }
+        let flaps = false;
+        Self { scenario, began, ended, noticed, over, flaps, false_alarms: Vec::new(), shards }
     }
 
     /// Whether this alert is about what the incident is about.
@@ -96,9 +100,9 @@ impl Act {
         }
     }
 
-    /// Whether no alert but the hub's page tells of it.
+    /// Whether the hub's page tells what no alert that arrives does.
     pub(super) fn needs_the_hub(&self) -> bool {
-        self.scenario.alert().is_none() && self.over.is_none()
+        self.over.is_none() && (self.scenario.alert().is_none() || self.ended.is_some())
     }
 
     /// Takes in at `now` whether its cause left nothing behind, where its alert tells that it is over
@@ -112,6 +116,13 @@ impl Act {
 
     /// Takes in what the hub shows at `now`.
     pub(super) fn look(&mut self, hub: &Snapshot, now: Moment) {
+        if self.noticed.is_some()
+            && self.ended.is_some()
+            && hub.alerts.iter().any(|it| self.is_kept(it))
+        {
+            self.flaps = true;
+            self.over.get_or_insert(now);
+        }
         if self.shards.after.is_empty() {
             return;
         }
@@ -127,6 +138,16 @@ impl Act {
         if self.ended.is_some() && self.over.is_none() && self.all_read_on(hub) {
             self.over = Some(now);
         }
+    }
+
+    /// Whether this is its alert, clear again and on only because it flaps.
+    fn is_kept(&self, alert: &AlertView) -> bool {
+        let about = self.scenario.about();
+        let is = |name: &str, value| alert.labels.get(name).is_some_and(|is| is == value);
+        self.scenario.alert().is_some_and(|name| is("alertname", name))
+            && is("stream", about.stream)
+            && (about.consumer.is_empty() || is("consumer", about.consumer))
+            && ["flapping", "kept"].iter().all(|word| alert.annotations.contains_key(*word))
     }
 
     /// Whether the hub sees every reader read all new shards and none of those that were closed.
@@ -173,6 +194,7 @@ impl Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     fn at(second: u64) -> Moment {
         Moment::default().plus(Duration::from_secs(second))
@@ -226,6 +248,29 @@ mod tests {
         act.take(&alert(15, true, "KinesisConsumerStopped", "orders", "saga"));
         let expected = ["resharding: KinesisConsumerLagHigh was a false alarm"];
         assert_eq!(act.outcome().faults(), expected);
+    }
+
+    #[test]
+    fn it_is_over_too_when_its_alert_is_on_only_because_it_flaps() {
+        let mut act = Act::new(Scenario::SlowConsumer, at(10));
+        act.take(&alert(20, true, "KinesisConsumerLagHigh", "orders", "email-service"));
+        act.ended = Some(at(24));
+        let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|&(name, is)| (name.to_owned(), is.to_owned())).collect()
+        };
+        let labels = [("alertname", "KinesisConsumerLagHigh"), ("stream", "orders")];
+        let mut hub = crate::wire::status::sample::snapshot();
+        let mut shown = hub.alerts.remove(0);
+        shown.labels = text(&[labels[0], labels[1], ("consumer", "email-service")]);
+        let mut check = |annotations: &[(&str, &str)], over: bool| {
+            shown.annotations = text(annotations);
+            hub.alerts = vec![shown.clone()];
+            act.look(&hub, at(26));
+            assert_eq!((act.flaps, act.over), (over, over.then(|| at(26))), "{annotations:?}");
+        };
+        check(&[("kept", "clear for 1 s")], false);
+        check(&[("flapping", "fired 3 times within 2 min")], false);
+        check(&[("flapping", "fired 3 times within 2 min"), ("kept", "clear for 1 s")], true);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Owns what a person sees while the demo runs: one line at a time, with its second. Refuses to move
 //! the cursor; colours are left out when headless.
 
+use super::act::Act;
 use super::scenario::Scenario;
 use super::services::ORDERS;
 use super::services::book::READERS;
@@ -124,9 +125,13 @@ impl<'o> Progress<'o> {
     ///
     /// # Errors
     /// When the output is gone.
-    pub(super) fn over(&mut self, at: Duration, scenario: Scenario, after: Duration) -> Result<()> {
-        let (name, after) = (scenario.as_str(), after.as_secs_f64());
+    pub(super) fn over(&mut self, at: Duration, act: &Act, after: Duration) -> Result<()> {
+        let (scenario, after) = (act.scenario, after.as_secs_f64());
+        let name = scenario.as_str();
         let how = match (scenario.alert(), scenario.is_resolved_soon()) {
+            (Some(alert), _) if act.flaps => {
+                format!("all is well; {alert} came for the third time and stays on for 15 min")
+            }
             (Some(alert), true) => format!("{alert} is resolved"),
             (Some(alert), false) => {
                 format!("all is stored; {alert} looks at five minutes and is resolved after them")

@@ -213,7 +213,7 @@ impl Stage {
         if !before.over
             && let Some((over, ended)) = act.over.zip(act.ended)
         {
-            progress.over(over.since(began), act.scenario, over.since(ended))?;
+            progress.over(over.since(began), act, over.since(ended))?;
         }
         Ok(())
     }
