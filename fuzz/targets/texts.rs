@@ -5,7 +5,7 @@ use kinescope::domain::lag::{Checkpoint, SequenceClock};
 use kinescope::domain::lease::{Reading, Row, read};
 use kinescope::domain::plan::Price;
 use kinescope::domain::time::{Moment, Wall};
-use kinescope::wire::notify::signature::Keys;
+use kinescope::wire::notify::signature::{Keys, KeysFault};
 use kinescope::wire::plan;
 use kinescope::wire::recording::readings;
 use kinescope::wire::status::traces::{LIMIT_MAX, query, saga_query};
@@ -91,7 +91,10 @@ pub fn webhook_keys(data: &[u8]) {
         }
         Err(fault) => {
             let told = fault.to_string();
-            let secret = |line: &str| line.len() > 12 && told.contains(line);
+            // A file may hold words of ours.
+            let ours = [KeysFault::None, KeysFault::TooMany, KeysFault::Malformed];
+            let is_ours = |line: &str| ours.iter().any(|it| it.to_string().contains(line));
+            let secret = |line: &str| line.len() > 12 && told.contains(line) && !is_ours(line);
             assert!(!text.lines().any(secret), "a secret is shown");
         }
     }
