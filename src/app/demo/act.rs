@@ -67,16 +67,13 @@ impl Act {
             after: BTreeSet::new(),
             readers: Vec::new(),
         };
-        let (ended, noticed, over) = (None, None, None);
-        let flaps = false;
+        let (ended, noticed, over, flaps) = (None, None, None, false);
         Self { scenario, began, ended, noticed, over, flaps, false_alarms: Vec::new(), shards }
     }
 
     /// Whether this alert is about what the incident is about.
     pub(super) fn is_about(&self, alert: &Received) -> bool {
-        let about = self.scenario.about();
-        alert.stream == about.stream
-            && (about.consumer.is_empty() || alert.consumer == about.consumer)
+        self.scenario.about().is(&alert.stream, &alert.consumer)
     }
 
     /// Takes in an alert that arrived.
@@ -142,11 +139,9 @@ impl Act {
 
     /// Whether this is its alert, clear again and on only because it flaps.
     fn is_kept(&self, alert: &AlertView) -> bool {
-        let about = self.scenario.about();
-        let is = |name: &str, value| alert.labels.get(name).is_some_and(|is| is == value);
-        self.scenario.alert().is_some_and(|name| is("alertname", name))
-            && is("stream", about.stream)
-            && (about.consumer.is_empty() || is("consumer", about.consumer))
+        let label = |name: &str| alert.labels.get(name).map_or("", String::as_str);
+        self.scenario.alert() == Some(label("alertname"))
+            && self.scenario.about().is(label("stream"), label("consumer"))
             && ["flapping", "kept"].iter().all(|word| alert.annotations.contains_key(*word))
     }
 

@@ -38,6 +38,13 @@ pub(super) struct About {
     pub consumer: &'static str,
 }
 
+impl About {
+    /// Whether an alert with these labels is about it.
+    pub(super) fn is(self, stream: &str, consumer: &str) -> bool {
+        self.stream == stream && (self.consumer.is_empty() || self.consumer == consumer)
+    }
+}
+
 impl Scenario {
     /// Every scenario, in the order of the story.
     pub(super) const ALL: [Self; 7] = [

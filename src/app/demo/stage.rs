@@ -163,11 +163,8 @@ impl Stage {
 
     /// Whether the alert that has to tell of it fires already.
     fn is_on(&self, scenario: Scenario) -> bool {
-        let about = scenario.about();
         let is = |(alert, stream, consumer): &(String, String, String)| {
-            scenario.alert() == Some(alert.as_str())
-                && about.stream == stream
-                && (about.consumer.is_empty() || about.consumer == consumer)
+            scenario.alert() == Some(alert.as_str()) && scenario.about().is(stream, consumer)
         };
         self.on.iter().any(is)
     }
