@@ -10,6 +10,7 @@ pub mod http;
 pub mod hub;
 pub mod injector;
 pub mod leases;
+pub mod memory;
 pub mod notify;
 pub mod otlp;
 pub mod outbox;

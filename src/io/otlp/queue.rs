@@ -17,7 +17,7 @@ use tokio::sync::mpsc::error::TrySendError;
 /// restart. Policy: a full queue drops the new span and counts it.
 pub(super) const SPANS_MAX: usize = 8_192;
 /// Most spans and links together, waiting or being sent: a read of 10,000 records links to each, so
-/// a bound on spans alone would bound nothing. At some 300 bytes a link this is 10 MiB. Policy: as
+/// a bound on spans alone would bound nothing. At some 500 bytes a link this is 16 MiB. Policy: as
 /// above.
 pub(super) const WEIGHT_MAX: usize = 32_768;
 
