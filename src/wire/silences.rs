@@ -5,6 +5,8 @@ use crate::domain::alert::matcher::{Matcher, Pattern};
 use crate::domain::alert::silence::Silence;
 use crate::domain::time::Wall;
 use jiff::Timestamp;
+use jiff::civil::date;
+use jiff::fmt::temporal::Pieces;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -139,11 +141,20 @@ fn matcher(doc: MatcherDoc) -> Result<Matcher, SilenceFault> {
 
 fn time(text: Option<&String>) -> Result<Option<Wall>, SilenceFault> {
     let Some(text) = text else { return Ok(None) };
-    let ms = text.parse::<Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    let at = text.parse::<Timestamp>().ok().or_else(|| last_days(text));
+    let ms = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
     let wanted = "startsAt and endsAt should be times such as 2026-11-23T10:00:00Z";
     // Whole milliseconds also at the end of our calendar, as they are written.
     ms.map(|ms| Some(Wall::from_ms(ms.min(u64::MAX / 1_000_000))))
         .ok_or_else(|| SilenceFault(wanted.to_owned()))
+}
+
+/// "For ever" is often written as the calendar's last second. jiff's instants end a day before it, so
+/// that each of them is a local time everywhere.
+fn last_days(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok()?;
+    let is_last = pieces.offset().is_some() && pieces.date() >= date(9999, 12, 30);
+    is_last.then_some(Timestamp::MAX)
 }
 
 /// All of them, as `GET` answers and as the file keeps them.
@@ -209,7 +220,7 @@ mod tests {
     #[test]
     fn the_end_of_the_calendar_is_read_again() {
         let body =
-            r#"{"matchers": [{"name": "stream", "value": "a"}], "endsAt": "9999-12-01T00:00:00Z"}"#;
+            r#"{"matchers": [{"name": "stream", "value": "a"}], "endsAt": "9999-12-31T23:59:59Z"}"#;
         let silence = read(body.as_bytes(), NOW).unwrap();
         assert_eq!(
             read_all(&text([&silence].into_iter(), NOW), NOW),

@@ -62,15 +62,17 @@ impl Calls {
 /// A UUID as the number that it is.
 fn invocation(headers: &HeaderMap) -> Option<u128> {
     let text = headers.get(&names::SDK_INVOCATION_ID)?.as_bytes();
-    let mut digits = 0;
-    for (at, byte) in text.iter().enumerate() {
-        digits = match at {
-            8 | 13 | 18 | 23 if *byte == b'-' => digits,
-            8 | 13 | 18 | 23 => return None,
-            _ => digits << 4 | u128::from(char::from(*byte).to_digit(16)?),
-        };
+    let mut digits = [0; 32];
+    let mut rest = &mut digits[..];
+    for group in text.splitn(5, |byte| *byte == b'-').zip([8, 4, 4, 4, 12]) {
+        let (place, behind) = rest.split_at_mut_checked(group.1)?;
+        place.copy_from_slice(Some(group.0).filter(|digits| digits.len() == group.1)?);
+        rest = behind;
     }
-    (text.len() == 36).then_some(digits)
+    let mut id = [0; 16];
+    // What is missing is no digit either.
+    hex::decode_to_slice(digits, &mut id).ok()?;
+    Some(u128::from_be_bytes(id))
 }
 
 /// The context of each record that Kinesis refused inside a 200, by the bytes that the application
@@ -156,8 +158,10 @@ impl<K: Copy + Eq + Hash> Recent<K> {
     fn forget_oldest(&mut self) {
         let Some((key, since)) = self.order.pop_front() else { return };
         // One that was taken and kept again is younger than its first place in the order.
-        if self.of.get(&key).is_some_and(|(_, kept)| *kept == since) {
-            self.of.remove(&key);
+        if let Entry::Occupied(known) = self.of.entry(key)
+            && known.get().1 == since
+        {
+            known.remove();
         }
     }
 }

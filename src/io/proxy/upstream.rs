@@ -234,7 +234,7 @@ impl Upstream {
     pub(super) async fn send(
         &self,
         target: &Target,
-        outgoing: Outgoing,
+        mut outgoing: Outgoing,
         now: Moment,
     ) -> Result<Sent, Fault> {
         let keys = match self.credentials.current() {
@@ -245,7 +245,7 @@ impl Upstream {
                 waited.ok_or(Fault::NoCredentials)?
             }
         };
-        let answer = self.once(target, &outgoing, &keys, now).await?;
+        let answer = self.once(target, &mut outgoing, &keys, now).await?;
         let judged = matches!(
             answer.status(),
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::PAYLOAD_TOO_LARGE
@@ -277,14 +277,14 @@ impl Upstream {
             false,
         );
         let again = self.again(resend, outgoing, keys, &parts.headers).await;
-        let Some((resent, outgoing, keys)) = again else {
+        let Some((resent, mut outgoing, keys)) = again else {
             return Ok(Sent {
                 answer: Response::from_parts(parts, Reply::Read(body)),
                 resent: None,
             });
         };
         self.metrics.resends.with_label_values(&[resent.as_str()]).inc();
-        let answer = self.once(target, &outgoing, &keys, self.clock.now()).await?;
+        let answer = self.once(target, &mut outgoing, &keys, self.clock.now()).await?;
         Ok(Sent { answer: answer.map(Reply::Streaming), resent: Some(resent) })
     }
 
@@ -319,7 +319,7 @@ impl Upstream {
     async fn once(
         &self,
         target: &Target,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
         now: Moment,
     ) -> Result<Response<Incoming>, Fault> {
@@ -349,13 +349,14 @@ impl Upstream {
     fn signed(
         &self,
         target: &Target,
-        outgoing: &Outgoing,
+        outgoing: &mut Outgoing,
         keys: &Arc<aws_credential_types::Credentials>,
         now: Wall,
     ) -> HeaderMap {
         let now = self.skew.now(now);
-        // The client's own stay for a second try.
-        let mut headers = outgoing.headers.clone();
+        // The client's own stay for a second try: as a copy, since a copy has no room to grow.
+        let kept = outgoing.headers.clone();
+        let mut headers = std::mem::replace(&mut outgoing.headers, kept);
         let key = self.key(keys, &outgoing.region, now);
         let request = sigv4::Request {
             host: &target.host,
