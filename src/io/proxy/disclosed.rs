@@ -100,14 +100,15 @@ pub struct Told {
 
 impl Told {
     /// As attributes of a span or a link.
-    pub fn attributes(&self) -> impl Iterator<Item = Attribute> {
+    #[must_use]
+    pub fn attributes(&self) -> [Option<Attribute>; 3] {
         let Self { event_type, event_id, saga_id } = self;
         let all = [
             (attribute::EVENT_TYPE, event_type.as_deref()),
             (EVENT_ID, event_id.as_deref()),
             (attribute::SAGA_ID, saga_id.as_ref().map(SagaId::as_str)),
         ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned().into())))
+        all.map(|(name, value)| Some((name, value?.to_owned().into())))
     }
 }
 
@@ -125,7 +126,11 @@ mod tests {
             made: None,
         };
         let told = Disclosed::of(fields, KEY).of_event(&facts);
-        told.attributes().map(|(name, value)| format!("{name} {value:?}")).collect()
+        told.attributes()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| format!("{name} {value:?}"))
+            .collect()
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl Reports {
         log(&processed, &told, saga_id);
         if self.spans.is_on() {
             let mut span = processed.span;
-            span.attributes.extend(told.attributes());
+            span.attributes.extend(told.attributes().into_iter().flatten());
             self.spans.offer(span);
         }
     }

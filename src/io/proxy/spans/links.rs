@@ -127,34 +127,33 @@ impl Shared<'_> {
     fn link(self) -> Link {
         let Self { context, told, records, ids, shard, failed, error, in_stream, end_to_end } =
             self;
-        let mut attributes: Vec<Attribute> = Vec::with_capacity(6);
-        match ids {
-            Some((first, last)) if first == last => {
-                attributes.push(("messaging.message.id", first.to_owned().into()));
-            }
+        let text = |name, text: &str| Some((name, Value::from(text.to_owned())));
+        let (first, last) = match ids {
+            Some((first, last)) if first == last => (text("messaging.message.id", first), None),
             Some((first, last)) => {
-                attributes.push(("kinescope.message.id.first", first.to_owned().into()));
-                attributes.push(("kinescope.message.id.last", last.to_owned().into()));
+                (text("kinescope.message.id.first", first), text("kinescope.message.id.last", last))
             }
-            None => {}
-        }
-        if records > 1 {
-            attributes.push(("messaging.batch.message_count", count(records)));
-        }
-        if let Some(shard) = shard {
-            attributes.push(("messaging.destination.partition.id", shard.to_owned().into()));
-        }
-        if let Some(error) = error {
-            attributes.push(("error.type", error.to_owned().into()));
-            attributes.push(("kinescope.records.failed", count(failed)));
-        }
-        let times =
-            [("kinescope.time_in_stream_ms", in_stream), ("kinescope.end_to_end_ms", end_to_end)];
-        for (name, time) in times {
-            let ms = time.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
-            attributes.extend(ms.map(|ms| (name, Value::Int(ms))));
-        }
-        attributes.extend(told.attributes());
+            None => (None, None),
+        };
+        let ms = |name, time: Option<Duration>| {
+            let ms = i64::try_from(time?.as_millis()).unwrap_or(i64::MAX);
+            Some((name, Value::Int(ms)))
+        };
+        let of_records: [Option<Attribute>; 8] = [
+            first,
+            last,
+            (records > 1).then(|| ("messaging.batch.message_count", count(records))),
+            shard.and_then(|shard| text("messaging.destination.partition.id", shard)),
+            error.and_then(|error| text("error.type", error)),
+            error.map(|_| ("kinescope.records.failed", count(failed))),
+            ms("kinescope.time_in_stream_ms", in_stream),
+            ms("kinescope.end_to_end_ms", end_to_end),
+        ];
+        let told = told.attributes();
+        // Tens of thousands of links may wait for a collector: none takes more room than it needs.
+        let number = of_records.iter().chain(&told).flatten().count();
+        let mut attributes = Vec::with_capacity(number);
+        attributes.extend(of_records.into_iter().chain(told).flatten());
         let (context, tracestate) = context.clone();
         Link { context, tracestate, attributes }
     }

@@ -60,7 +60,7 @@ pub(in crate::io::proxy) fn spans_of_put(
     let links = links.finish();
     // A saga's step is known by the context that its record carries: another's stands on a link.
     let saga_id = single.saga_id.clone().filter(|_| links.is_empty());
-    whole.attributes.extend(Told { saga_id, ..single }.attributes());
+    whole.attributes.extend(Told { saga_id, ..single }.attributes().into_iter().flatten());
     spans.extend(split(whole, links, links_max, fresh));
     spans
 }
@@ -76,7 +76,7 @@ fn create(
     let (start, end) = times(exchange.started, exchange.ended);
     let (name, mut attributes) = head("create", put.stream.as_ref());
     attributes.extend(stream_name(put.stream.as_ref()));
-    attributes.extend(told(*record).attributes());
+    attributes.extend(told(*record).attributes().into_iter().flatten());
     let mut status = Status::Unset;
     match fate {
         Fate::Stored { shard, sequence } => attributes.extend(stored(shard, sequence)),
