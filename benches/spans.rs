@@ -208,7 +208,7 @@ fn count(number: usize) -> u32 {
 
 /// A round's spans: 4,096 of them, or as many as the queue takes with their links.
 fn spans(links: usize) -> Vec<Span> {
-    let number = if links == 0 { 8 * BATCH } else { 30_000 / (links + 1) };
+    let number = if links == 0 { 8 * BATCH } else { 24_000 / (links + 1) };
     (0..number).map(|_| span(links)).collect()
 }
 

@@ -17,9 +17,9 @@ use tokio::sync::mpsc::error::TrySendError;
 /// restart. Policy: a full queue drops the new span and counts it.
 pub(super) const SPANS_MAX: usize = 8_192;
 /// Most spans and links together, waiting or being sent: a read of 10,000 records links to each, so
-/// a bound on spans alone would bound nothing. At some 500 bytes a link this is 16 MiB. Policy: as
-/// above.
-pub(super) const WEIGHT_MAX: usize = 32_768;
+/// a bound on spans alone would bound nothing. Two of those fit. At some 450 bytes a link this is 10 MiB.
+/// Policy: as above.
+pub(super) const WEIGHT_MAX: usize = 24_576;
 
 /// From so many spans and links on the exporter is woken, however few the spans: twenty reads a
 /// second of 500 records each would fill the queue before its delay is over.
