@@ -48,6 +48,15 @@ impl Clock {
         Moment { wall, mono }
     }
 
+    /// Now, by the monotonic clock alone: its calendar time goes on from `earlier`'s. For what happens
+    /// within one call, where it costs half of [`Self::now`].
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one reader of the clocks")]
+    pub fn after(&self, earlier: Moment) -> Moment {
+        let mono = Instant::now().saturating_duration_since(self.began.mono);
+        earlier.plus(mono.saturating_sub(earlier.mono))
+    }
+
     /// Waits until the monotonic clock shows `mono`.
     pub async fn sleep_until(&self, mono: std::time::Duration) {
         tokio::time::sleep_until(self.began.mono + mono).await;

@@ -3,6 +3,7 @@
 //! stream.
 
 use super::placing::Placing;
+use super::retries::Trying;
 use super::spans::Carried;
 use super::upstream::Resent;
 use crate::domain::envelope;
@@ -39,6 +40,17 @@ pub struct Exchange {
     pub resent: Option<Resent>,
     /// What came back.
     pub answer: Answer,
+}
+
+impl Exchange {
+    /// At once: the next try of the call may come before anybody looks at this one.
+    fn end_try(&mut self) {
+        let Facts::Put(put) = &mut self.facts else { return };
+        let Some(trying) = put.trying.take() else { return };
+        if matches!(self.answer, Answer::Whole { status: 200, .. }) {
+            trying.answered();
+        }
+    }
 }
 
 /// What we understood of a request.
@@ -92,6 +104,8 @@ pub struct PutFacts {
     pub injected_bytes: usize,
     /// Which try of the client's this is, where it says.
     pub attempt: Option<u32>,
+    /// What a later try of the call has to know, as long as there may be one.
+    pub(super) trying: Option<Trying>,
     /// Records that went out with another context than `carried`, in order.
     pub(super) own: Vec<Carried>,
     /// What each record takes of its shard before anything is added, where the client's bytes are
@@ -295,7 +309,8 @@ impl ObserverSink {
     }
 
     /// Hands an exchange over, or drops it and counts. Never waits.
-    pub fn offer(&self, exchange: Box<Exchange>) {
+    pub fn offer(&self, mut exchange: Box<Exchange>) {
+        exchange.end_try();
         if let Err(error) = self.sender.try_send(exchange) {
             let reason = match error {
                 mpsc::error::TrySendError::Full(_) => "full",

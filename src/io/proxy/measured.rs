@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Measured {
     deciding: Deciding,
-    calls: Calls,
+    calls: Arc<Calls>,
     sink: ObserverSink,
     queue: Exchanges,
     consumer: ConsumerName,
@@ -35,14 +35,16 @@ impl Measured {
     pub fn new(deciding: Deciding, dropped: IntCounterVec) -> Self {
         let (sink, queue) = ObserverSink::new(4_096, 32 << 20, dropped);
         let (consumer, stream, server) = ("mail".into(), "orders".into(), "kinesis:443".into());
-        Self { deciding, calls: Calls::new(4_096), sink, queue, consumer, stream, server }
+        let calls = Arc::new(Calls::new(4_096));
+        Self { deciding, calls, sink, queue, consumer, stream, server }
     }
 
     /// What telemetry does on the way of a put of so many records. Whether it is recorded.
     pub fn put(&self, headers: &HeaderMap, records: usize, answer: &Bytes, now: Moment) -> bool {
         let parent = self.deciding.parent(headers);
-        let decide = || self.deciding.child(parent.as_ref(), 1, now);
-        let carried = self.calls.first_context(headers, now, decide);
+        let first = self.calls.first_context(headers, now);
+        let carried = first.unwrap_or_else(|| self.deciding.child(parent.as_ref(), 1, now));
+        let trying = self.calls.begin(headers, &carried, now);
         black_box(Insertion::new(&carried.0, &carried.1));
         let (context, state) = carried.clone();
         let facts = PutFacts {
@@ -54,6 +56,7 @@ impl Measured {
             verdicts: (0..records).map(|_| "injected").collect(),
             injected_bytes: 72 * records,
             attempt: retries::attempt(headers),
+            trying,
             own: Vec::new(),
             each: Default::default(),
             event: None,

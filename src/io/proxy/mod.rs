@@ -58,6 +58,7 @@ use admit::{Admitted, Door, admit};
 use arc_swap::ArcSwap;
 use envelope_api::ProcessedSink;
 use exchange::Answer;
+use hex_simd::AsciiCase;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use load::Load;
@@ -130,7 +131,7 @@ pub struct Proxy {
     processed: ProcessedSink,
     iterators: Iterators,
     record_limits: RecordLimits,
-    calls: Calls,
+    calls: Arc<Calls>,
     refused: Arc<RefusedRecords>,
     deciding: Arc<Deciding>,
     keys: RandomState,
@@ -163,8 +164,9 @@ impl Proxy {
             clock.clone(),
             metrics.clone(),
         );
-        let (load, calls) = (Load::new(&config), Calls::new(config.retries_max));
-        let via = format!("kinescope-{}", hex::encode(entropy::bytes::<4>()));
+        let (load, calls) = (Load::new(&config), Arc::new(Calls::new(config.retries_max)));
+        let name = hex_simd::encode_to_string(entropy::bytes::<4>(), AsciiCase::Lower);
+        let via = format!("kinescope-{name}");
         let via_header = HeaderValue::try_from(format!("1.1 {via}")).ok();
         let Shared {
             iterators, record_limits, refused, deciding, disclosed: _, keys, spans, ..
@@ -271,10 +273,10 @@ impl Proxy {
             }
             None => None,
         };
-        let sent = self.clock.now();
+        let sent = self.clock.after(started);
         let answer = self.upstream.send(&target, outgoing, sent).await;
         drop(room);
-        let answered = self.clock.now();
+        let answered = self.clock.after(sent);
         self.measure(admitted.operation, sent.since(started), answered.since(sent));
         match answer {
             Ok(sent) => self.pass_on(route.resent(sent.resent), sent.answer, subscription).await,

@@ -37,7 +37,7 @@ pub(super) struct Prepared {
     /// Nothing where there is nothing to observe.
     pub facts: Option<Facts>,
     /// A subscription that begins.
-    pub subscription: Option<Asked>,
+    pub subscription: Option<Box<Asked>>,
     pub address: Address,
 }
 
@@ -74,7 +74,7 @@ impl Asked {
 struct Understood {
     body: Segments,
     facts: Option<Facts>,
-    subscription: Option<Asked>,
+    subscription: Option<Box<Asked>>,
     address: Address,
 }
 
@@ -152,7 +152,7 @@ impl Proxy {
     ) -> Result<Understood, Fault> {
         if matches!(operation, Operation::PutRecord | Operation::PutRecords) {
             let PreparedPut { body, facts, address } = put::prepare(self, headers, body, now)?;
-            let facts = facts.map(|facts| Facts::Put(Box::new(facts)));
+            let facts = facts.map(Facts::Put);
             return Ok(Understood { body, facts, subscription: None, address });
         }
         let mut understood = Understood::nothing(body);
@@ -187,7 +187,7 @@ impl Proxy {
             Operation::SubscribeToShard => {
                 let request = subscribe::request(form, body);
                 understood.subscription =
-                    request.map(|request| Asked { request, parent: parent() });
+                    request.map(|request| Box::new(Asked { request, parent: parent() }));
             }
             Operation::PutRecord
             | Operation::PutRecords

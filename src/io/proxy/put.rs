@@ -23,14 +23,14 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use std::collections::HashSet;
 
-pub(super) use super::retries::Context;
+pub(super) use super::retries::{Context, Trying};
 
 /// A put, ready to be sent.
 #[derive(Debug)]
 pub(super) struct PreparedPut {
     pub body: Segments,
     /// None for a dry run, which is no traffic.
-    pub facts: Option<PutFacts>,
+    pub facts: Option<Box<PutFacts>>,
     pub address: Address,
 }
 
@@ -98,7 +98,7 @@ fn treat(
     put: PutBody,
     treatment: Treatment,
     now: Moment,
-) -> (Segments, PutFacts) {
+) -> (Segments, Box<PutFacts>) {
     if treatment.propagate == Propagate::Off {
         let call = Call::of(proxy, headers, &[], now);
         let verdicts = vec!["off"; put.records.len()];
@@ -207,7 +207,7 @@ pub(super) fn readable(headers: &HeaderMap) -> Result<WireForm, &'static str> {
     text(headers, &header::CONTENT_TYPE).and_then(WireForm::of).ok_or("body_other_wire_form")
 }
 
-fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment) -> PutFacts {
+fn unread(proxy: &Proxy, headers: &HeaderMap, verdict: &'static str, now: Moment) -> Box<PutFacts> {
     Call::of(proxy, headers, &[], now).facts(None, vec![verdict])
 }
 
@@ -221,27 +221,34 @@ struct Call {
     carried: Context,
     /// Which try this is, where the client says.
     attempt: Option<u32>,
+    trying: Option<Trying>,
 }
 
 impl Call {
     fn of(proxy: &Proxy, headers: &HeaderMap, looks: &[Look], now: Moment) -> Self {
         let attempt = retries::attempt(headers);
         let parent = proxy.deciding.parent(headers).or_else(|| carried_parent(looks));
-        let mut first = None;
-        let spans = 1 + usize::from(proxy.deciding.creates_spans()) * created_at_most(looks);
-        let decide = || first.insert(proxy.deciding.child(parent.as_ref(), spans, now)).clone();
-        let carried = proxy.calls.first_context(headers, now, decide);
-        let span = first.unwrap_or_else(|| {
+        let first = proxy.calls.first_context(headers, now);
+        let (span, carried) = match first {
             // A retry stays in the trace that its first try began, and is recorded if that was.
-            let (context, state) = carried.clone();
-            (context.child(entropy::span_id(), context.flags.sampled()), state)
-        });
-        Self { parent, span, carried, attempt }
+            Some((context, state)) => {
+                let span = context.child(entropy::span_id(), context.flags.sampled());
+                ((span, state.clone()), (context, state))
+            }
+            None => {
+                let created =
+                    if proxy.deciding.creates_spans() { created_at_most(looks) } else { 0 };
+                let span = proxy.deciding.child(parent.as_ref(), 1 + created, now);
+                (span.clone(), span)
+            }
+        };
+        let trying = proxy.calls.begin(headers, &carried, now);
+        Self { parent, span, carried, attempt, trying }
     }
 
-    fn facts(self, stream: Option<StreamName>, verdicts: Vec<&'static str>) -> PutFacts {
-        let Self { parent, span: (context, state), carried, attempt } = self;
-        PutFacts {
+    fn facts(self, stream: Option<StreamName>, verdicts: Vec<&'static str>) -> Box<PutFacts> {
+        let Self { parent, span: (context, state), carried, attempt, trying } = self;
+        Box::new(PutFacts {
             stream,
             context,
             state,
@@ -250,12 +257,13 @@ impl Call {
             verdicts,
             injected_bytes: 0,
             attempt,
+            trying,
             own: Vec::new(),
             each: Weight::default(),
             placing: Placing::default(),
             event: None,
             originals: None,
-        }
+        })
     }
 }
 

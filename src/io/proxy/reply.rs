@@ -15,6 +15,7 @@ use crate::wire::kinesis::form::WireForm;
 use crate::wire::kinesis::operation::Operation;
 use crate::wire::kinesis::{read, strip};
 use bytes::Bytes;
+use hex_simd::AsciiCase;
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -173,7 +174,8 @@ impl Proxy {
         if let Some(mut exchange) = exchange {
             let mut copy = self.observer.copy();
             copy.keep(&original, &self.observer);
-            (exchange.ended, exchange.answer) = (self.clock.now(), copy.answer(head, true));
+            exchange.ended = self.clock.after(exchange.started);
+            exchange.answer = copy.answer(head, true);
             self.observer.offer(exchange);
         }
         Body::Own(Full::new(delivered))
@@ -235,7 +237,7 @@ fn request_id() -> String {
     let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
     *version = *version & 0x0f | 0x40;
     *variant = *variant & 0x3f | 0x80;
-    let hex = hex::encode(bytes);
+    let hex = hex_simd::encode_to_string(bytes, AsciiCase::Lower);
     let part = |from, to| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }

@@ -5,12 +5,13 @@
 use super::names;
 use crate::domain::time::Moment;
 use crate::domain::trace::{TraceContext, TraceState};
-use http::HeaderMap;
+use hex_simd::AsOut;
+use http::{HeaderMap, HeaderValue};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// SDKs give up after seconds, producers of their own after a minute or so.
@@ -33,35 +34,67 @@ pub(super) fn attempt(headers: &HeaderMap) -> Option<u32> {
     pairs.find_map(number).filter(|number| *number > 0)
 }
 
-/// The first context of each call, by its `amz-sdk-invocation-id`.
+/// The first context of each call that was not answered with all of a 200, by its
+/// `amz-sdk-invocation-id`: only those are tried again.
 #[derive(Debug)]
-pub(super) struct Calls(Mutex<Recent<u128>>);
+pub(super) struct Calls(Known<u128>);
 
 impl Calls {
     /// Remembers `most` calls. Over it the oldest is forgotten, and a late retry of it then begins a
     /// trace of its own.
     pub(super) fn new(most: usize) -> Self {
-        Self(Mutex::new(Recent::new(most)))
+        Self(Known::new(most))
     }
 
-    /// The context that the first try of this call got; the first try gets `fresh`. A request
-    /// without an id that is a UUID is a call of its own.
-    pub(super) fn first_context(
-        &self,
+    /// The context that an earlier try of this call got. A request without an id that is a UUID is a
+    /// call of its own.
+    pub(super) fn first_context(&self, headers: &HeaderMap, now: Moment) -> Option<Context> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let id = invocation(headers.get(&names::SDK_INVOCATION_ID)?)?;
+        self.0.change(now, |calls| calls.get(id))
+    }
+
+    /// A try of a call begins. Unless it is [`Trying::answered`], its end notes its context.
+    pub(super) fn begin(
+        self: &Arc<Self>,
         headers: &HeaderMap,
+        context: &Context,
         now: Moment,
-        fresh: impl FnOnce() -> Context,
-    ) -> Context {
-        let Some(id) = invocation(headers) else { return fresh() };
-        let mut calls = lock(&self.0);
-        calls.forget_old(now);
-        calls.keep(id, fresh, now)
+    ) -> Option<Trying> {
+        let id = headers.get(&names::SDK_INVOCATION_ID)?.clone();
+        Some(Trying { calls: Arc::clone(self), id, context: Some(context.clone()), began: now })
+    }
+}
+
+/// A try of a call whose end is open. Dropped so, as by a client that hung up, it may come again.
+#[derive(Debug)]
+pub(super) struct Trying {
+    calls: Arc<Calls>,
+    id: HeaderValue,
+    context: Option<Context>,
+    began: Moment,
+}
+
+impl Trying {
+    /// The client got all of a 200: there is no other try.
+    pub(super) fn answered(mut self) {
+        self.context = None;
+    }
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        if let Some((context, id)) = self.context.take().zip(invocation(&self.id)) {
+            self.calls.0.change(self.began, |calls| calls.keep(id, context, self.began));
+        }
     }
 }
 
 /// A UUID as the number that it is.
-fn invocation(headers: &HeaderMap) -> Option<u128> {
-    let text = headers.get(&names::SDK_INVOCATION_ID)?.as_bytes();
+fn invocation(text: &HeaderValue) -> Option<u128> {
+    let text = text.as_bytes();
     let mut digits = [0; 32];
     let mut rest = &mut digits[..];
     for group in text.splitn(5, |byte| *byte == b'-').zip([8, 4, 4, 4, 12]) {
@@ -71,7 +104,7 @@ fn invocation(headers: &HeaderMap) -> Option<u128> {
     }
     let mut id = [0; 16];
     // What is missing is no digit either.
-    hex::decode_to_slice(digits, &mut id).ok()?;
+    hex_simd::decode(&digits, id.as_mut_slice().as_out()).ok()?;
     Some(u128::from_be_bytes(id))
 }
 
@@ -79,33 +112,27 @@ fn invocation(headers: &HeaderMap) -> Option<u128> {
 /// sent: it will send them again in a put of its own, and they are still the same event.
 #[derive(Debug)]
 pub struct RefusedRecords {
-    records: Mutex<Recent<u64>>,
+    records: Known<u64>,
     hasher: RandomState,
-    /// How many are remembered: the usual put reads this and no more.
-    len: AtomicUsize,
 }
 
 impl Default for RefusedRecords {
     fn default() -> Self {
-        let records = Mutex::new(Recent::new(RECORDS_MAX));
-        Self { records, hasher: RandomState::new(), len: AtomicUsize::new(0) }
+        Self { records: Known::new(RECORDS_MAX), hasher: RandomState::new() }
     }
 }
 
 impl RefusedRecords {
     /// Whether nothing is remembered, so that no record need be hashed.
     pub(super) fn is_empty(&self) -> bool {
-        self.len.load(Ordering::Relaxed) == 0
+        self.records.is_empty()
     }
 
     /// A record was refused that carried this context. One of the same bytes that was refused
     /// before and did not come back yet keeps its own.
     pub(super) fn note(&self, record: &[u8], context: Context, now: Moment) {
         let key = self.hasher.hash_one(record);
-        let mut records = lock(&self.records);
-        records.forget_old(now);
-        records.keep(key, || context, now);
-        self.len.store(records.of.len(), Ordering::Relaxed);
+        self.records.change(now, |records| records.keep(key, context, now));
     }
 
     /// The context that a record was refused with, if it was. It is then forgotten: a later record
@@ -115,11 +142,35 @@ impl RefusedRecords {
             return None;
         }
         let key = self.hasher.hash_one(record);
-        let mut records = lock(&self.records);
-        records.forget_old(now);
-        let context = records.of.remove(&key).map(|(context, _)| context);
-        self.len.store(records.of.len(), Ordering::Relaxed);
-        context
+        self.records.change(now, |records| records.of.remove(&key).map(|(context, _)| context))
+    }
+}
+
+/// What is remembered, shared.
+#[derive(Debug)]
+struct Known<K> {
+    recent: Mutex<Recent<K>>,
+    /// How many are remembered: the usual put reads this and no more.
+    len: AtomicUsize,
+}
+
+impl<K: Copy + Eq + Hash> Known<K> {
+    fn new(max: usize) -> Self {
+        let recent = Recent { of: HashMap::new(), order: VecDeque::new(), max };
+        Self { recent: Mutex::new(recent), len: AtomicUsize::new(0) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len.load(Ordering::Relaxed) == 0
+    }
+
+    /// Looks or changes, what is too old forgotten first.
+    fn change<T>(&self, now: Moment, change: impl FnOnce(&mut Recent<K>) -> T) -> T {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.forget_old(now);
+        let found = change(&mut recent);
+        self.len.store(recent.of.len(), Ordering::Relaxed);
+        found
     }
 }
 
@@ -132,21 +183,18 @@ struct Recent<K> {
 }
 
 impl<K: Copy + Eq + Hash> Recent<K> {
-    fn new(max: usize) -> Self {
-        Self { of: HashMap::new(), order: VecDeque::new(), max }
+    fn get(&self, key: K) -> Option<Context> {
+        self.of.get(&key).map(|(context, _)| context.clone())
     }
 
-    /// What is known by this key, else `fresh`, which is kept.
-    fn keep(&mut self, key: K, fresh: impl FnOnce() -> Context, now: Moment) -> Context {
-        let context = match self.of.entry(key) {
-            Entry::Occupied(known) => return known.get().0.clone(),
-            Entry::Vacant(place) => place.insert((fresh(), now)).0.clone(),
-        };
+    /// Keeps a context; one that is known by this key stays.
+    fn keep(&mut self, key: K, context: Context, now: Moment) {
+        let Entry::Vacant(place) = self.of.entry(key) else { return };
+        place.insert((context, now));
         self.order.push_back((key, now));
         if self.order.len() > self.max {
             self.forget_oldest();
         }
-        context
     }
 
     fn forget_old(&mut self, now: Moment) {
@@ -164,10 +212,6 @@ impl<K: Copy + Eq + Hash> Recent<K> {
             known.remove();
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -213,45 +257,63 @@ mod tests {
 
     #[test]
     fn a_retry_keeps_the_first_context() {
-        let calls = Calls::new(CALLS_MAX);
+        let calls = Arc::new(Calls::new(CALLS_MAX));
         let check = |id: &str, seconds, fresh, expected| {
             let headers = headers("amz-sdk-invocation-id", id.as_bytes());
-            let given = calls.first_context(&headers, at(seconds), || context(fresh));
+            let first = calls.first_context(&headers, at(seconds));
+            let given = first.unwrap_or_else(|| context(fresh));
             assert_eq!(given, context(expected), "{id} at {seconds} s");
+            calls.begin(&headers, &given, at(seconds)).unwrap()
         };
         let (a, b) =
             ("8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c00", "8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c01");
-        check(a, 0, 1, 1);
-        check(b, 0, 2, 2);
-        check(a, 1, 3, 1);
-        check("8A0FDC61-0EF5-4BB9-9B51-2F9A7B1F3C00", 119, 4, 1);
-        check(a, 120, 5, 5);
-        check(b, 121, 6, 6);
-        for no_id in
-            ["", "1", "8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c0", "8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c0g"]
-        {
-            check(no_id, 0, 7, 7);
-            check(no_id, 0, 8, 8);
+        drop(check(a, 0, 1, 1));
+        drop(check(b, 0, 2, 2));
+        drop(check(a, 1, 3, 1));
+        drop(check("8A0FDC61-0EF5-4BB9-9B51-2F9A7B1F3C00", 119, 4, 1));
+        drop(check(a, 120, 5, 5));
+        drop(check(b, 121, 6, 6));
+        for no_id in [
+            "",
+            "1",
+            "8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c0",
+            "8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c0g",
+            "8a0fdc6100ef504bb909b5102f9a7b1f3c00",
+        ] {
+            drop(check(no_id, 0, 7, 7));
+            drop(check(no_id, 0, 8, 8));
         }
-        check("8a0fdc6100ef504bb909b5102f9a7b1f3c00", 0, 9, 9);
-        check("8a0fdc6100ef504bb909b5102f9a7b1f3c00", 0, 10, 10);
+    }
+
+    #[test]
+    fn an_answered_call_is_not_remembered() {
+        let calls = Arc::new(Calls::new(CALLS_MAX));
+        let headers = headers("amz-sdk-invocation-id", b"8a0fdc61-0ef5-4bb9-9b51-2f9a7b1f3c00");
+        let begin = || calls.begin(&headers, &context(1), at(0)).unwrap();
+        begin().answered();
+        assert!(calls.0.is_empty());
+        let open = begin();
+        assert_eq!(calls.first_context(&headers, at(1)), None);
+        drop(open);
+        assert_eq!(calls.first_context(&headers, at(1)), Some(context(1)));
+        assert!(calls.begin(&HeaderMap::new(), &context(1), at(0)).is_none());
     }
 
     #[test]
     fn calls_are_bounded() {
-        let calls = Calls::new(CALLS_MAX);
-        let given = |number: usize, fresh| {
+        let calls = Arc::new(Calls::new(CALLS_MAX));
+        let of = |number: usize| {
             let id = format!("00000000-0000-0000-0000-{number:012x}");
-            let headers = headers("amz-sdk-invocation-id", id.as_bytes());
-            calls.first_context(&headers, at(0), || context(fresh))
+            headers("amz-sdk-invocation-id", id.as_bytes())
         };
         for number in 1..=CALLS_MAX + 1 {
-            given(number, number);
+            drop(calls.begin(&of(number), &context(number), at(0)));
         }
-        assert_eq!(given(2, 9_999), context(2));
-        assert_eq!(given(1, 9_999), context(9_999), "the oldest is forgotten");
-        let calls = lock(&calls.0);
-        assert_eq!((calls.of.len(), calls.order.len()), (CALLS_MAX, CALLS_MAX));
+        assert_eq!(calls.first_context(&of(2), at(0)), Some(context(2)));
+        assert_eq!(calls.first_context(&of(1), at(0)), None, "the oldest is forgotten");
+        calls.0.change(at(0), |calls| {
+            assert_eq!((calls.of.len(), calls.order.len()), (CALLS_MAX, CALLS_MAX));
+        });
     }
 
     #[test]
@@ -291,8 +353,9 @@ mod tests {
                 }
             }
         }
-        let records = lock(&refused.records);
-        assert!(records.of.len() <= RECORDS_MAX && records.order.len() <= RECORDS_MAX);
-        assert_eq!(records.of.len(), refused.len.load(Ordering::Relaxed));
+        refused.records.change(at(2), |records| {
+            assert!(records.of.len() <= RECORDS_MAX && records.order.len() <= RECORDS_MAX);
+            assert_eq!(records.of.len(), refused.records.len.load(Ordering::Relaxed));
+        });
     }
 }

@@ -61,7 +61,7 @@ impl Drop for Tee {
     fn drop(&mut self) {
         let Some(pending) = self.pending.take() else { return };
         let Pending { mut exchange, head, copy, sink, clock } = pending;
-        exchange.ended = clock.now();
+        exchange.ended = clock.after(exchange.started);
         exchange.answer = copy.answer(head, self.ended || is_whole(&self.inner));
         sink.offer(exchange);
     }

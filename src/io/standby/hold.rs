@@ -7,6 +7,7 @@ use crate::io::entropy;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::error::display::DisplayErrorContext;
+use hex_simd::AsciiCase;
 use prometheus::{IntGauge, Registry};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -63,7 +64,8 @@ impl Holder {
         )?;
         registry.register(Box::new(gauge.clone()))?;
         let (working, told) = watch::channel(false);
-        let standby = Standby::new(hex::encode(entropy::bytes::<8>()), LIFE);
+        let name = hex_simd::encode_to_string(entropy::bytes::<8>(), AsciiCase::Lower);
+        let standby = Standby::new(name, LIFE);
         Ok((told, Self { client, clock, table, standby, working, gauge, fails: false }))
     }
 

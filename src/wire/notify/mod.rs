@@ -13,6 +13,7 @@ mod text;
 pub mod webhook;
 
 use crate::domain::alert::{AlertState, AlertView, Labels, Notice};
+use hex_simd::AsciiCase;
 use sha2::{Digest, Sha256};
 
 /// The alerts of these notices that are anybody's news: all but the pending.
@@ -49,7 +50,7 @@ pub fn message_id(notice: &Notice) -> String {
 }
 
 fn short(sum: &[u8]) -> String {
-    hex::encode(sum.get(..16).unwrap_or_default())
+    hex_simd::encode_to_string(sum.get(..16).unwrap_or_default(), AsciiCase::Lower)
 }
 
 /// Whether any alert of the notice fires.

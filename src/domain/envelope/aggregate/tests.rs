@@ -3,6 +3,7 @@
 
 use super::super::{Insertion, examine, unsplice};
 use super::*;
+use hex_simd::AsciiCase;
 use md5::{Digest, Md5};
 use proptest::prelude::*;
 use prost::Message;
@@ -10,6 +11,10 @@ use prost::Message;
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const OTHER: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-00";
 const OPEN: [Aggregated; 2] = [Aggregated::Tags, Aggregated::Json];
+
+fn hex(bytes: &[u8]) -> String {
+    hex_simd::encode_to_string(bytes, AsciiCase::Lower)
+}
 
 /// The published format, for prost.
 #[derive(Clone, PartialEq, Message)]
@@ -111,7 +116,7 @@ const LIBRARY: &str = "f3899ac20a076f726465722d310a076f726465722d321227333430323
 
 #[test]
 fn a_librarys_aggregate_gets_one_tag_where_all_would_be_too_many() {
-    let payload = hex::decode(LIBRARY).unwrap();
+    let payload = hex_simd::decode_to_vec(LIBRARY).unwrap();
     assert_eq!(user_records(&payload), Some(3));
     assert_eq!(examine(&payload).places, Ok(Places::Aggregate));
     let spliced = spliced(&payload, "", Aggregated::Tags).unwrap();
@@ -120,7 +125,7 @@ fn a_librarys_aggregate_gets_one_tag_where_all_would_be_too_many() {
     let first = &payload[68..68 + 45];
     let others = &payload[68 + 45..payload.len() - 16];
     let message = [&payload[4..67], &[0x75], first, tag.as_bytes(), others].concat();
-    assert_eq!(hex::encode(&spliced), hex::encode(sealed(&message)));
+    assert_eq!(hex(&spliced), hex(&sealed(&message)));
 }
 
 #[test]
@@ -195,7 +200,7 @@ fn off_means_off() {
 
 /// Left as it came, for this reason; the number of user records that a consumer will see.
 fn check_left(payload: &[u8], reason: Leave, records: Option<usize>) {
-    let shown = hex::encode(payload);
+    let shown = hex(payload);
     let seen = examine(payload);
     assert_eq!((seen.kind, seen.places), (Kind::Aggregate, Err(reason)), "{shown}");
     assert_eq!(user_records(payload), records, "{shown}");

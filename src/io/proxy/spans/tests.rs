@@ -55,6 +55,7 @@ fn put(verdicts: &[&'static str]) -> PutFacts {
         verdicts: verdicts.to_vec(),
         injected_bytes: 0,
         attempt: None,
+        trying: None,
         own: vec![],
         each: Default::default(),
         event: None,
