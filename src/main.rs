@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// A put makes a few dozen small allocations and a large one or two: with the C library's allocator
 /// they were an eighth of its CPU.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Before the heap grows.

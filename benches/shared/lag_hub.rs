@@ -75,8 +75,6 @@ fn start() -> Hub {
         .env_clear()
         .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        // As deploy/ runs it.
-        .env("MIMALLOC_PURGE_DELAY", "0")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -1,9 +1,8 @@
 //! Owns what the kernel is asked about this process's memory. Refuses to fail: an older kernel costs
 //! memory, not the start.
 
-/// No huge pages for this process and those that it starts. The allocator asks for them, and a small
-/// heap whose threads share their work then holds 2 MiB for each few KiB that are in use: an idle
-/// sidecar 12 MiB instead of 3, one that passes 10,000 records a second some 15 MiB more.
+/// No huge pages for this process and those that it starts. Some kernels give them unasked, and a
+/// small heap whose threads share their work then holds 2 MiB for each few KiB that are in use.
 #[cfg(target_os = "linux")]
 pub fn in_small_pages() {
     // A kernel that cannot has its reasons, and then we are larger.
