@@ -206,9 +206,10 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).expect("few")
 }
 
-/// A round's spans: 4,096 of them, or as many as the queue takes with their links.
+/// A round's spans: 4,096 of them, or with links half of what the queue takes, where the last round's
+/// may still be: the collector tells of them before their answer is read.
 fn spans(links: usize) -> Vec<Span> {
-    let number = if links == 0 { 8 * BATCH } else { 24_000 / (links + 1) };
+    let number = if links == 0 { 8 * BATCH } else { 12_000 / (links + 1) };
     (0..number).map(|_| span(links)).collect()
 }
 
