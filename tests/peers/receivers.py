@@ -316,7 +316,7 @@ class FaultyUpstream:
     OK = b'{"SequenceNumber":"49546986683135544286507457936321625675700192471156785154","ShardId":"shardId-000000000000"}'
 
     def __init__(self, mode):
-        self.mode, self.puts, self.released = mode, 0, threading.Event()
+        self.mode, self.puts, self.bodies, self.released = mode, 0, [], threading.Event()
         outer = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -343,9 +343,10 @@ class FaultyUpstream:
         while (field := rfile.readline()) not in (b"\r\n", b""):
             name, _, value = field.decode().partition(":")
             head[name.lower()] = value.strip()
-        rfile.read(int(head.get("content-length", 0)))
+        body = rfile.read(int(head.get("content-length", 0)))
         if "PutRecord" in head.get("x-amz-target", ""):
             self.puts += 1
+            self.bodies.append(body)
         mode = self.mode
         if mode == "hang":
             self.released.wait(60)

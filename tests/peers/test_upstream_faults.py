@@ -1,6 +1,9 @@
 """Owns: an upstream that refuses, hangs, resets or answers by halves gives the SDK an error that it
 retries, and no put is sent twice by us."""
 
+import base64
+import json
+
 import botocore.exceptions
 import pytest
 
@@ -24,6 +27,12 @@ def check_ours(error):
     assert response["ResponseMetadata"]["HTTPStatusCode"] >= 500
     assert response["ResponseMetadata"]["HTTPHeaders"]["x-kinescope-error"]
     assert "Throughput" not in response["Error"]["Code"] and "Limit" not in response["Error"]["Code"]
+
+
+def check_context(upstream, tries):
+    """Whatever ended the first try, the others carry its context: they may be the same record."""
+    assert len(upstream.bodies) == tries and len(set(upstream.bodies)) == 1
+    assert b"traceparent" in base64.b64decode(json.loads(upstream.bodies[0])["Data"])
 
 
 @pytest.fixture
@@ -56,6 +65,7 @@ def test_breaks(kinescope, faulty, mode):
     else:  # its head had been passed on: all that can be said is that the body broke off
         assert isinstance(error, botocore.exceptions.HTTPClientError)
     assert client.attempts == 3, "the SDK did not retry"
+    check_context(upstream, 3)
     assert upstream.puts == 3, "not exactly one put for each attempt"
 
 
@@ -84,6 +94,7 @@ def test_hangs_longer_than_the_client_waits(kinescope, faulty):
     client = Boto3(kinescope(upstream.url).url, max_attempts=2, read_timeout=1)
     assert isinstance(fails(client), botocore.exceptions.ReadTimeoutError)
     assert client.attempts == 2 and upstream.puts == 2
+    check_context(upstream, 2)
 
 
 def test_an_error_of_the_upstream_is_its_own(kinescope, faulty):
