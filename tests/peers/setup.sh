@@ -148,6 +148,8 @@ built_with_go() {
 # of a desktop that a machine with one need not fetch. Tests start target/peers/chromium/run.
 chromium_peer() {
   local root=$there/chromium/root run=$there/chromium/run packages
+  # libpulse looks for a part of its own in a folder of its own, where it would have been installed.
+  local libraries=$root/usr/lib/$(uname -m)-linux-gnu
   [ -x "$run" ] && "$run" --version >/dev/null 2>&1 && return
   rm -rf "$there/chromium"
   mkdir -p "$there/chromium"
@@ -163,7 +165,7 @@ chromium_peer() {
   if unpacked "$root" $packages; then
     cat >"$run" <<RUN
 #!/bin/sh
-LD_LIBRARY_PATH=$root/usr/lib/$(uname -m)-linux-gnu:$root/lib/$(uname -m)-linux-gnu exec $root/usr/lib/chromium/chromium "\$@"
+LD_LIBRARY_PATH=$libraries:$libraries/pulseaudio:$root/lib/$(uname -m)-linux-gnu exec $root/usr/lib/chromium/chromium "\$@"
 RUN
     chmod +x "$run"
   fi
