@@ -227,8 +227,9 @@ def sequence(number):
 
 def loads(form, body):
     if form == CBOR:
-        # Kinesis' times are tag 1 with milliseconds, which no CBOR library takes for a time.
-        return cbor2.loads(body.replace(b"\xc1\x1b", b"\x1b"))
+        # Kinesis' times are tag 1 with milliseconds, which no CBOR library takes for a time. The member's
+        # name is looked for with it: the checksum of an aggregate may hold a tag's bytes by chance.
+        return cbor2.loads(body.replace(b"Timestamp\xc1\x1b", b"Timestamp\x1b"))
     given = json.loads(body or b"{}")
     for record in [given, *given.get("Records", [])]:
         if "Data" in record:
