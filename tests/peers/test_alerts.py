@@ -7,6 +7,8 @@ import pytest
 from harness import Boto3, iterator, new_stream, wait_for
 from receivers import Webhook, gap
 
+pytestmark = pytest.mark.patient
+
 RULES = {"rules": [{
     "name": "KinesisConsumerLagHigh",
     "severity": "critical",

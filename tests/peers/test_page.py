@@ -22,6 +22,8 @@ from receivers import Server
 from signing import sign
 from upstream import JSON
 
+pytestmark = pytest.mark.patient
+
 
 class Page:
     """One page that is open."""

@@ -15,6 +15,8 @@ from test_alerts import RULES
 from test_config import reload, rewrite
 from upstream import Kinesis
 
+pytestmark = pytest.mark.patient
+
 
 def ask(sidecar, method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
