@@ -379,7 +379,8 @@ class Demo:
         assert set(self.told("NOTICED")) == set(self.scenes), self.program.output()
         hub = self.pages["hub"]
         if "poison-event" in self.scenes:
-            hub.wait(at="#part-fleet", text=r"compensated[\s\S]*RESERVE_INVENTORY", ms=2000)
+            # The page has the twelve newest sagas. One in five is taken back: another soon is, if none was.
+            hub.wait(at="#part-fleet", text=r"compensated[\s\S]*RESERVE_INVENTORY", ms=20_000)
         if "throttled-writes" in self.scenes:
             hub.wait(at="#part-streams", text="invoices", ms=2000)
         check_axe(hub)
